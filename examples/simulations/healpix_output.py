@@ -1,0 +1,96 @@
+"""What both simulations share: Gaussian grid to HEALPix cells, model levels to pressure, packed yearly files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import healpy
+import numpy as np
+import xarray as xr
+from scipy.interpolate import RegularGridInterpolator
+
+LEVELS = (25000, 50000, 85000)  # Pa
+
+# Name: unit, long name, and the step in which values are stored.
+VARIABLES = {
+    "tas": ("K", "near-surface air temperature", 0.02),
+    "ts": ("K", "surface temperature", 0.02),
+    "psl": ("Pa", "air pressure at mean sea level", 5.0),
+    "uas": ("m s-1", "eastward near-surface wind", 0.02),
+    "vas": ("m s-1", "northward near-surface wind", 0.02),
+    "prw": ("kg m-2", "atmosphere mass content of water vapor", 0.02),
+    "pr": ("kg m-2 s-1", "precipitation flux", 2e-7),
+    "rlut": ("W m-2", "TOA outgoing longwave flux", 0.1),
+    "rsut": ("W m-2", "TOA outgoing shortwave flux", 0.1),
+    "rsds": ("W m-2", "surface downwelling shortwave flux", 0.1),
+    "clt": ("1", "cloud area fraction", 0.002),
+    "ta": ("K", "air temperature", 0.02),
+    "ua": ("m s-1", "eastward wind", 0.05),
+    "va": ("m s-1", "northward wind", 0.05),
+    "zg": ("m", "geopotential height", 0.5),
+    "hus": ("kg kg-1", "specific humidity", 1e-6),
+}
+PACKED_VALUES = 64000  # of int16's 65536
+
+
+class Regridder:
+    """Bilinear interpolation from a Gaussian grid (lat, lon) to the centres of HEALPix cells in NEST order."""
+
+    def __init__(self, lat: np.ndarray, lon: np.ndarray, zoom: int) -> None:
+        nside = 2**zoom
+        cell_lon, cell_lat = healpy.pix2ang(nside, np.arange(12 * nside**2), nest=True, lonlat=True)
+        self.order = np.argsort(lat)
+        self.lat = np.asarray(lat)[self.order]
+        self.lon = np.concatenate([lon, [lon[0] + 360]])
+        # Beyond the last latitude the field goes on unchanged.
+        self.points = np.stack([np.clip(cell_lat, self.lat[0], self.lat[-1]), cell_lon % 360], -1)
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """(..., lat, lon) -> (..., cell) float32."""
+        values = np.asarray(values, np.float32)[..., self.order, :]
+        values = np.concatenate([values, values[..., :1]], -1)
+        columns = np.moveaxis(values.reshape(-1, *values.shape[-2:]), 0, -1)
+        cells = RegularGridInterpolator((self.lat, self.lon), columns)(self.points)
+        return np.moveaxis(cells, -1, 0).reshape(*values.shape[:-2], -1).astype(np.float32)
+
+
+def on_levels(field: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    """(time, model level, ...) -> (time, level, ...): linear in log p, constant beyond the first and last level.
+
+    ``pressure`` (Pa) has the shape of ``field`` and increases along the model levels.
+    """
+    log_p = np.log(pressure)
+    out = []
+    for level in LEVELS:
+        x = np.log(level)
+        below = np.clip((log_p < x).sum(1), 1, pressure.shape[1] - 1)[:, None]
+        upper, lower = np.take_along_axis(log_p, below - 1, 1), np.take_along_axis(log_p, below, 1)
+        weight = np.clip((x - upper) / (lower - upper), 0, 1)
+        values = (1 - weight) * np.take_along_axis(field, below - 1, 1) + weight * np.take_along_axis(field, below, 1)
+        out.append(values[:, 0])
+    return np.stack(out, 1)
+
+
+def to_dataset(fields: Mapping[str, np.ndarray], times: np.ndarray, to_cells: Regridder) -> xr.Dataset:
+    """{name: (time[, pressure], lat, lon)} -> data set on cells, with units and long names."""
+    data = {}
+    for name, values in fields.items():
+        dims = ("time", "pressure", "cell") if values.ndim == 4 else ("time", "cell")
+        units, long_name, _ = VARIABLES[name]
+        data[name] = (dims, to_cells(values), {"units": units, "long_name": long_name})
+    return xr.Dataset(data, {"time": times, "pressure": ("pressure", np.array(LEVELS), {"units": "Pa"})})
+
+
+def write(dataset: xr.Dataset, path: Path, source: str, zoom: int) -> None:
+    """One netCDF file of int16 in steps of `VARIABLES`, or coarser where the range needs it."""
+    encoding = {}
+    for name, values in dataset.data_vars.items():
+        low, high = float(values.min()), float(values.max())
+        step = max(VARIABLES[name][2], (high - low) / PACKED_VALUES)
+        encoding[name] = {
+            "dtype": "int16", "scale_factor": step, "add_offset": round((high + low) / 2 / step) * step,
+            "_FillValue": -32768, "zlib": True, "complevel": 4, "shuffle": True, "chunksizes": (1, *values.shape[1:]),
+        }  # fmt: skip
+    dataset.attrs = {"source": source, "healpix_nside": 2**zoom, "healpix_order": "nest"}
+    dataset.to_netcdf(path, encoding=encoding)

@@ -1,0 +1,165 @@
+"""Small bottles for the tests: whole, with random weights and an SST that looks like one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from xr_cbottle import bottle, checkpoint
+from xr_cbottle.architecture import BatchInfo, ModelConfig
+from xr_cbottle.bottle import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+
+CHANNELS = ("T850", "T500", "U850", "Z500", "tas", "pr", "rlut", "sst")
+#: (centre, scale) of the channels that tests use; others have (0, 1).
+_STATISTICS = {
+    "T850": (280.0, 15.0), "T500": (252.0, 12.0), "U850": (1.5, 8.0), "V850": (0.0, 5.0), "Z500": (54e3, 3e3),
+    "tas": (286.0, 15.6), "pr": (1.7e-5, 1.1e-4), "rlut": (243.6, 42.0), "rsut": (88.9, 128.3),
+    "rsds": (190.0, 250.0), "uas": (-0.15, 5.2), "sst": (287.7, 15.6), "pres_msl": (101100.0, 1300.0),
+}  # fmt: skip
+
+
+def batch_info(channels: Sequence[str]) -> BatchInfo:
+    """Statistics of channels."""
+    pairs = [_STATISTICS.get(name, (0.0, 1.0)) for name in channels]
+    return BatchInfo(tuple(channels), tuple(s for _, s in pairs), tuple(c for c, _ in pairs))
+
+
+def small_config(zoom: int = 2, channels: int = len(CHANNELS), labels: int = 2, width: int = 16) -> ModelConfig:
+    """The smallest `unet_healpix` that has every kind of layer."""
+    return ModelConfig(
+        architecture="unet_healpix", model_channels=width, label_dim=labels, out_channels=channels,
+        level=zoom, channel_mult=(1, 2), attn_resolutions=(2 ** (zoom - 1),), num_blocks=1,
+    )  # fmt: skip
+
+
+def random_state(config: ModelConfig, seed: int = 0) -> dict:
+    """Weights that keep activations of order one; they depend on `seed` and the names, nothing else."""
+    import torch
+
+    from xr_cbottle import network
+
+    state = {}
+    for name, tensor in network.build(config).state_dict().items():
+        kept = tensor.clone().contiguous()
+        if kept.numel() and not name.endswith("resample_filter"):
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            values = rng.standard_normal(tuple(kept.shape), dtype=np.float32)
+            if kept.ndim > 1 and not name.endswith("pos_embed"):
+                values /= np.sqrt(np.prod(kept.shape[1:]))
+            else:
+                values = 0.1 * values + (1.0 if name.endswith("weight") else 0.0)
+            kept = torch.from_numpy(np.ascontiguousarray(values, np.float32))
+        state[name] = kept
+    return state
+
+
+def write_random_part(path: Path, config: ModelConfig, channels: Sequence[str], seed: int = 0) -> Path:
+    """A v1 checkpoint with random weights."""
+    return checkpoint.write_part(path, config, batch_info(channels), random_state(config, seed))
+
+
+def sst_cells(zoom: int, start: str = "1980-01-01", months: int = 24) -> xr.Dataset:
+    """`sst(time, cell)` in K at mid-months: warm at the equator, with a season, NaN on two continents."""
+    from xr_cbottle import healpix
+
+    lon, lat = healpix.lonlat(zoom)
+    first = np.datetime64(start, "M")
+    time = (first + np.arange(months)).astype("datetime64[ns]") + np.timedelta64(15, "D")
+    phase = 2 * np.pi * (np.arange(months) + (first.astype(int) % 12)) / 12
+    values = 301 - 28 * np.sin(np.deg2rad(lat)) ** 2 - 4 * np.outer(np.cos(phase), np.sin(np.deg2rad(lat)))
+    values[:, (lon > 20) & (lon < 70) & (lat > -20)] = np.nan
+    attrs = {"units": "K", "long_name": "sea surface temperature"}
+    return xr.Dataset({"sst": (("time", "cell"), values.astype(np.float32), attrs)}, {"time": time})
+
+
+def synthetic_bottle(
+    path: str | Path,
+    zoom: int = 2,
+    channels: Sequence[str] = CHANNELS,
+    labels: Mapping[str, LabelSpec] | None = None,
+    seed: int = 0,
+    sigma_mins: Sequence[float] = (0.0,),
+    **fields,
+) -> Path:
+    """Pack a whole ``.cbottle`` of a small network with random weights.
+
+    Parameters
+    ----------
+    path
+        The file to make.
+    zoom, channels
+        Of the network; at least zoom 2.
+    labels
+        By default a (0) and b (1, without rlut if there is one).
+    seed
+        Of the weights.
+    sigma_mins
+        One expert for each, descending to 0.
+    **fields
+        Others of the manifest, such as ``name``, ``time`` or ``sampler``.
+    """
+    if labels is None:
+        masked = tuple(name for name in channels if name == "rlut")
+        labels = {"a": LabelSpec(0), "b": LabelSpec(1, masked, "a" if masked else None)}
+    config = small_config(zoom, len(channels), max((spec.index for spec in labels.values()), default=-1) + 1)
+    defaults = dict(
+        name=Path(path).stem, title="a synthetic bottle", licence="CC0-1.0", summary="random weights",
+        time=TimeSpec("1980-01-01", "1981-12-31T18:00:00", "PT6H"),
+        sampler=SamplerDefaults(num_steps=3, sigma_max=80.0),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        files = [write_random_part(Path(folder, f"{i}"), config, channels, seed + i) for i in range(len(sigma_mins))]
+        sst_cells(zoom).to_netcdf(Path(folder, "sst.nc"), engine="h5netcdf")
+        parts = tuple(PartSpec("coarse", low, f"coarse_{i}.checkpoint") for i, low in enumerate(sigma_mins))
+        manifest = Manifest(
+            zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
+            **{**defaults, **fields},
+        )  # fmt: skip
+        return bottle.pack(path, manifest, files, Path(folder, "sst.nc"))
+
+
+def icon_manifest(base_url: str, name: str = "icon") -> Manifest:
+    """The bundled manifest of NVIDIA's model with its URLs moved to another server."""
+    original = bottle.open_bottle_file("icon").manifest
+    moved = {spec.location: base_url.rstrip("/") + spec.location.partition("/main")[2] for spec in original.files}
+    parts = tuple(dataclasses.replace(spec, location=moved[spec.location]) for spec in original.parts)
+    sst = dataclasses.replace(original.sst, location=moved[original.sst.location])
+    return dataclasses.replace(original, name=name, parts=parts, sst=sst)
+
+
+def icon_files(folder: Path, width: int = 16) -> Path:
+    """Files named and laid out like NVIDIA's, with all 45 channels, few model channels, random weights."""
+    manifest = bottle.open_bottle_file("icon").manifest
+    config = ModelConfig(model_channels=width, out_channels=len(manifest.channels))
+    for i, spec in enumerate(manifest.parts):
+        path = folder.joinpath(*spec.location.split("/")[-2:])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_random_part(path, config, manifest.channels, seed=i)
+    latlon_sst().to_netcdf(folder / "amip_midmonth_sst.nc", engine="h5netcdf")
+    return folder
+
+
+def latlon_sst(start: str = "1940-01-01", months: int = 12 * 83) -> xr.Dataset:
+    """`tosbcs(time, lat, lon)` in degC at mid-months on 10 degrees, with a continent, like PCMDI's."""
+    lat, lon = np.arange(-85.0, 90, 10), np.arange(5.0, 360, 10)
+    time = (np.datetime64(start, "M") + np.arange(months)).astype("datetime64[ns]") + np.timedelta64(15, "D")
+    season = np.cos(2 * np.pi * np.arange(months) / 12)[:, None, None]
+    values = 28 - 28 * np.sin(np.deg2rad(lat))[:, None] ** 2 - 4 * season * np.sin(np.deg2rad(lat))[:, None]
+    values = np.broadcast_to(values, (months, lat.size, lon.size)).astype(np.float32).copy()
+    values[:, 8:14, 2:7] = np.nan
+    return xr.Dataset(
+        {"tosbcs": (("time", "lat", "lon"), values, {"units": "degC"})},
+        {"time": time, "lat": lat, "lon": lon},
+    )
+
+
+def read_json(path: Path) -> dict:
+    """A manifest's text as plain values, to be spoiled by a test."""
+    return json.loads(path.read_text())

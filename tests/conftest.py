@@ -1,0 +1,21 @@
+"""Options and fixtures that several test modules share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--reference",
+        default=str(Path(__file__).parent / "reference"),
+        help="folder of fixtures recorded from NVlabs/cBottle",
+    )
+
+
+# These machines are shared: how long an example takes says nothing about the code.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")

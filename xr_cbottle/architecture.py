@@ -1,0 +1,182 @@
+"""What a network is, in words that need no torch: the JSON members of a cBottle v1 checkpoint.
+
+`ModelConfig` is ``model.json`` and `BatchInfo` is ``batch_info.json``. Both are frozen, so that
+they can be cache keys, and both forget keys they do not know, as NVlabs/cBottle does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+Architecture = Literal["unet_hpx64", "unet_hpx1024_patch", "unet_healpix"]
+ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
+
+#: The published coarse network is always zoom 6, whatever its ``level`` says.
+PUBLISHED_ZOOM = 6
+
+
+def _as_mapping(text: str | bytes | Mapping[str, Any], what: str) -> dict[str, Any]:
+    if isinstance(text, Mapping):
+        return dict(text)
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{what} is not JSON ({error}); it must hold one JSON object.") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{what} must hold one JSON object, got {type(values).__name__}.")
+    return values
+
+
+def _integer(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"model.json: {name} must be an integer >= {least}, got {value!r}.")
+    return value
+
+
+def _integers(name: str, value: Any, least: int) -> tuple[int, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError(f"model.json: {name} must be a list of integers >= {least}, got {value!r}.")
+    return tuple(_integer(name, v, least) for v in value)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """``model.json`` of a cBottle v1 checkpoint (``ModelConfigV1``), with three keys of our own.
+
+    Parameters
+    ----------
+    architecture
+        ``unet_hpx64``: the published coarse and video network, always zoom 6.
+        ``unet_hpx1024_patch``: the published patch network of super-resolution.
+        ``unet_healpix``: our name for the coarse network at any ``level``, whose shape is given by
+        the last three fields; NVlabs/cBottle does not know it.
+    model_channels, out_channels, condition_channels, label_dim, time_length
+        Widths of the network, and the number of frames that temporal attention joins (1: none).
+    level
+        HEALPix level of the cells; ignored for ``unet_hpx64``.
+    calendar_include_legacy_bug
+        Whether local solar time is second - longitude (as published) or + longitude.
+    enable_classifier
+        Whether there is a head of logits at a low resolution.
+    channel_mult, attn_resolutions, num_blocks
+        ``unet_healpix`` only: width of each resolution over ``model_channels``, cells along a face
+        edge where there is attention, and blocks a resolution (the decoder has one more).
+    """
+
+    architecture: str = "unet_hpx64"
+    model_channels: int = 192
+    label_dim: int = 1024
+    out_channels: int = 45
+    condition_channels: int = 1
+    time_length: int = 1
+    label_dropout: float = 0.0
+    level: int = 10
+    calendar_include_legacy_bug: bool = True
+    noise_dependent_dropout_config: Any = None
+    enable_classifier: bool = False
+    position_embed_channels: int = 20
+    img_resolution: int = 128
+    channel_mult: tuple[int, ...] = (1, 2, 2, 2)
+    attn_resolutions: tuple[int, ...] = (8,)
+    num_blocks: int = 4
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"model.json: architecture must be one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}."
+            )
+        for name, least in dict(
+            model_channels=4, label_dim=0, out_channels=1, condition_channels=0, time_length=1, level=0,
+            position_embed_channels=0, img_resolution=1, num_blocks=1,
+        ).items():  # fmt: skip
+            _integer(name, getattr(self, name), least)
+        object.__setattr__(self, "channel_mult", _integers("channel_mult", self.channel_mult, 1))
+        object.__setattr__(self, "attn_resolutions", _integers("attn_resolutions", self.attn_resolutions, 1))
+        for name in ("calendar_include_legacy_bug", "enable_classifier"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"model.json: {name} must be true or false, got {getattr(self, name)!r}.")
+        if self.architecture == "unet_healpix" and self.level < len(self.channel_mult) - 1:
+            raise ValueError(
+                f"model.json: level {self.level} cannot be halved {len(self.channel_mult) - 1} times; "
+                "use fewer channel_mult or a higher level."
+            )
+
+    @property
+    def zoom(self) -> int:
+        """HEALPix level of the cells the network works on."""
+        return PUBLISHED_ZOOM if self.architecture == "unet_hpx64" else self.level
+
+    @classmethod
+    def from_json(cls, text: str | bytes | Mapping[str, Any]) -> ModelConfig:
+        """Read ``model.json``; unknown keys are ignored, wrong values raise ValueError."""
+        values = _as_mapping(text, "model.json")
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def to_json(self) -> str:
+        """Text of ``model.json``, without the keys NVlabs/cBottle does not have if it knows the architecture."""
+        values = dataclasses.asdict(self)
+        if self.architecture != "unet_healpix":
+            for key in ("channel_mult", "attn_resolutions", "num_blocks"):
+                del values[key]
+        return json.dumps(values)
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchInfo:
+    """``batch_info.json``: the channels a network makes and how they were normalised.
+
+    Parameters
+    ----------
+    channels
+        Channel names, in the order of the network's output.
+    scales, center
+        physical = normalised * scale + center, in each channel's unit.
+    time_step, time_unit
+        Distance of a video network's frames, e.g. 6 and ``"HOUR"``.
+    """
+
+    channels: tuple[str, ...]
+    scales: tuple[float, ...]
+    center: tuple[float, ...]
+    time_step: int = 1
+    time_unit: str = "HOUR"
+
+    def __post_init__(self) -> None:
+        channels = tuple(self.channels)
+        if not channels or not all(isinstance(name, str) for name in channels):
+            raise ValueError("batch_info.json: channels must be a list of names.")
+        if len(set(channels)) != len(channels):
+            raise ValueError("batch_info.json: channels holds a name twice; names must differ.")
+        object.__setattr__(self, "channels", channels)
+        for name in ("scales", "center"):
+            try:
+                values = tuple(float(value) for value in getattr(self, name))
+            except (TypeError, ValueError):
+                raise ValueError(f"batch_info.json: {name} must be a list of numbers.") from None
+            if len(values) != len(channels):
+                raise ValueError(
+                    f"batch_info.json: {name} has {len(values)} entries for {len(channels)} channels; they must match."
+                )
+            object.__setattr__(self, name, values)
+        if not all(0 < scale < float("inf") for scale in self.scales):
+            raise ValueError("batch_info.json: every one of scales must be a finite number > 0.")
+
+    @classmethod
+    def from_json(cls, text: str | bytes | Mapping[str, Any]) -> BatchInfo:
+        """Read ``batch_info.json``; unknown keys are ignored, wrong values raise ValueError."""
+        values = _as_mapping(text, "batch_info.json")
+        missing = [key for key in ("channels", "scales", "center") if key not in values]
+        if missing:
+            raise ValueError(
+                f"batch_info.json: {', '.join(missing)} missing; it must have channels, scales and center."
+            )
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def to_json(self) -> str:
+        """Text of ``batch_info.json``."""
+        return json.dumps(dataclasses.asdict(self))

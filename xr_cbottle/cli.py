@@ -1,0 +1,244 @@
+"""The command line: ``xr-cbottle info | sample | plot | demo | fetch | pack | train``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xr_cbottle import __version__
+
+if TYPE_CHECKING:
+    from xr_cbottle.bottle import Bottle
+    from xr_cbottle.cube import Cube
+
+_FAILED = 2
+_INTERRUPTED = 130
+_CUBE_KEYWORDS = (
+    "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",
+    "precision", "device", "batch_size", "weights", "cache_dir",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 if it was done, 2 if it could not be, 130 if it was interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given[:1] == ["train"]:  # has a parser of its own
+            from xr_cbottle.training import cli as training
+
+            return training.main(given[1:])
+        options = _parser().parse_args(given)
+        options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt as stop:
+        print(f"\ninterrupted{': ' if stop.args else ''}{stop}", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"xr-cbottle: {_sentence(error)}", file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        extra = {"matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train"}.get(package)
+        remedy = f"'xr-cbottle[{extra}]'" if extra else package
+        return f"this needs {package}, which is not installed: pip install {remedy}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _info(options: argparse.Namespace) -> None:
+    from xr_cbottle import facts
+
+    found = facts.facts(_open(options))
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else facts.text(found))
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from xr_cbottle import facts, output
+
+    cube = _cube(options)
+    out = output.write(
+        cube, options.out, options.variables, times_per_chunk=options.chunk, zarr_format=options.zarr_format,
+        progress=False if options.quiet else None,
+    )  # fmt: skip
+    if not options.quiet:
+        files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
+        print(f"{out}: {facts.size(sum(path.stat().st_size for path in files))}")
+
+
+def _plot(options: argparse.Namespace) -> None:
+    from xr_cbottle import plot
+
+    cube = _cube(options)
+    name = options.variable
+    if name not in cube.layouts:
+        known = ", ".join(cube.layouts)
+        raise ValueError(f"{cube.bottle.manifest.name} has no variable {name!r}: choose among {known}")
+    ds = cube.lazy_dataset().isel(time=0)
+    if "member" in ds.dims:
+        ds = ds.isel(member=0)
+    field = ds[name]
+    if "pressure" in field.dims:
+        levels = list(cube.layouts[name].pressures or ())
+        if options.pressure not in levels:
+            asked = "needs a pressure" if options.pressure is None else f"is not at {options.pressure} Pa"
+            raise ValueError(f"{name} {asked}: give --pressure with one of {', '.join(str(p) for p in levels)} (Pa)")
+        field = field.sel(pressure=options.pressure)
+    elif options.pressure is not None:
+        raise ValueError(f"{name} has no pressure levels: leave --pressure out")
+    out = Path(options.output or f"{cube.bottle.manifest.name}_{name}.png")
+    title = f"{plot.describe(field)}\n{plot.origin(ds)}"
+    plot.save(lambda: plot.map(field, land=cube.emulator().sst.land, title=title, limits=options.limits).figure, out)
+    print(out)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from xr_cbottle import demo
+
+    demo.show(options.bottle, options.output)
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from xr_cbottle import bottle as bottles
+    from xr_cbottle import facts
+
+    bottle = _open(options)
+    print(f"{bottle.manifest.name}: {bottle.manifest.licence}", file=sys.stderr)
+    bottles.fetch(bottle, progress=not options.quiet)
+    print(f"{bottle.manifest.name}: all its files are here, {facts.size(bottle.nbytes or bottle.size)}")
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from xr_cbottle import facts
+    from xr_cbottle.bottle import Manifest, open_bottle_file, pack
+
+    manifest = Manifest.from_json(options.manifest.read_text())
+    pack(options.out, manifest, options.part, options.sst)
+    print(facts.text(facts.facts(open_bottle_file(options.out))))
+
+
+def _open(options: argparse.Namespace) -> Bottle:
+    from xr_cbottle.bottle import open_bottle_file
+
+    return open_bottle_file(options.bottle, weights=options.weights)
+
+
+def _cube(options: argparse.Namespace) -> Cube:
+    from xr_cbottle.cube import Cube
+
+    given = {name: getattr(options, name, None) for name in _CUBE_KEYWORDS}
+    # What is written here is asked for: there is no limit to be surprised by.
+    return Cube(options.bottle, max_instants=sys.maxsize, **{k: v for k, v in given.items() if v is not None})
+
+
+def _times(text: str) -> Any:
+    """A step, a time, several with commas, or START/END with or without /STEP."""
+    if "/" in text:
+        parts = text.split("/")
+        if len(parts) > 3 or not all(parts):
+            raise argparse.ArgumentTypeError(f"{text!r} is not START/END or START/END/STEP")
+        return slice(*parts)
+    return text.split(",") if "," in text else text
+
+
+def _members(text: str) -> Any:
+    """How many, or the numbers of some."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of members nor a list such as 0,2,5") from None
+    return numbers if "," in text else numbers[0]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="xr-cbottle", description="Data as a model: bottles and the data they stand for."
+    )
+    parser.add_argument("--version", action="version", version=f"xr-cbottle {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(run: Any, name: str, about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+        made.set_defaults(run=run)
+        return made
+
+    def bottle(made: argparse.ArgumentParser) -> None:
+        made.add_argument("bottle", metavar="BOTTLE", help="path, URL or name, such as jcm or icon")
+        made.add_argument("--weights", metavar="FOLDER", help="local copies of the bottle's files")
+
+    def values(made: argparse.ArgumentParser) -> None:
+        keywords = made.add_argument_group("the data set")
+        keywords.add_argument("--zoom", type=int, metavar="Z", help="HEALPix level [the bottle's]")
+        keywords.add_argument("--time-method", metavar="inst|mean", help="instants, or means over steps [inst]")
+        keywords.add_argument("--members", type=_members, metavar="N|I,J", help="how many members, or their numbers")
+        keywords.add_argument("--seed", type=int, metavar="S", help="of all noise [0]")
+        keywords.add_argument("--label", help="data set to imitate [the bottle's]")
+        keywords.add_argument("--num-steps", type=int, metavar="N", help="of the sampler [the bottle's]")
+        keywords.add_argument("--sigma-min", type=float, metavar="S", help="of the sampler [the bottle's]")
+        keywords.add_argument("--sigma-max", type=float, metavar="S", help="of the sampler [the bottle's]")
+        keywords.add_argument("--sst", metavar="FILE", help="your own sea surface temperature")
+        keywords.add_argument("--precision", help="float32, tf32, bfloat16 or float16 [float32]")
+        keywords.add_argument("--device", help="cpu, cuda, cuda:1 [the GPU if there is one]")
+        keywords.add_argument("--batch-size", type=int, metavar="N", help="instants drawn at once")
+        keywords.add_argument("--cache-dir", metavar="FOLDER", help="keep finished instants there")
+
+    info = command(_info, "info", "what a bottle is and what it stands for")
+    bottle(info)
+    info.add_argument("--json", action="store_true", help="for programs")
+
+    sample = command(_sample, "sample", "draw a data set and write it; an interrupted .zarr is continued")
+    bottle(sample)
+    sample.add_argument("out", metavar="OUT.zarr|OUT.nc", help="where to; must not be there yet")
+    sample.add_argument("--time", required=True, type=_times, metavar="TIME", help=(
+        "START/END/STEP such as 1990-01-01/1990-12-31/PT6H, START/END, a step for the whole axis, or times with commas"
+    ))  # fmt: skip
+    sample.add_argument("--variables", nargs="+", metavar="NAME", help="[all]")
+    sample.add_argument(
+        "--chunk", type=int, metavar="TIMES", help="times in a chunk [about 1 MiB of a surface variable]"
+    )
+    sample.add_argument("--zarr-format", type=int, choices=(2, 3), default=2, help="[2, which every reader knows]")
+    sample.add_argument("--quiet", action="store_true", help="no progress bar")
+    values(sample)
+
+    plot = command(_plot, "plot", "draw a field on a map")
+    bottle(plot)
+    plot.add_argument("variable", metavar="VARIABLE")
+    plot.add_argument(
+        "--time", type=_times, metavar="TIME", help="a time, or START/END/STEP of which the first is drawn"
+    )
+    plot.add_argument("--pressure", type=int, metavar="PA", help="level in Pa")
+    plot.add_argument("--limits", type=float, nargs=2, metavar=("LOW", "HIGH"), help="of the colours")
+    plot.add_argument("-o", "--output", metavar="OUT.png", help="[BOTTLE_VARIABLE.png]")
+    values(plot)
+
+    demo = command(_demo, "demo", "open the bundled bottle, draw a few instants, say what it cost, write maps")
+    demo.add_argument("--bottle", default="jcm", metavar="BOTTLE", help="[jcm]")
+    demo.add_argument("-o", "--output", default="xr_cbottle_demo.png", metavar="OUT.png", help="[%(default)s]")
+
+    fetch = command(_fetch, "fetch", "bring the files of a bottle to this machine")
+    bottle(fetch)
+    fetch.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    pack = command(_pack, "pack", "make a bottle of a manifest and its files")
+    pack.add_argument("out", metavar="OUT.cbottle")
+    pack.add_argument("--manifest", required=True, type=Path, metavar="bottle.json")
+    pack.add_argument(
+        "--part", required=True, type=Path, action="append", metavar="FILE", help="checkpoint of each part, in order"
+    )
+    pack.add_argument("--sst", type=Path, metavar="FILE", help="netCDF of the sea surface temperature")
+
+    command(_info, "train", "train a bottle by a configuration; see xr-cbottle train --help")  # main() takes it before
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

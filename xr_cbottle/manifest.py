@@ -1,0 +1,261 @@
+"""The manifest of a bottle, ``bottle.json``, schema version 1.
+
+A manifest is one JSON object, UTF-8. Keys that are not listed here are refused, so that a typing
+error is not silently a default; a change of meaning raises ``version``.
+
+=================  ========================  ============================================================
+key                type                      meaning
+=================  ========================  ============================================================
+``format``         ``"cbottle"``             says what the file is
+``version``        ``1``                     version of this schema
+``name``           letters, digits, ``._-``  short name, as in ``open_dataset("icon")``
+``title``          text                      one line: what it is
+``summary``        text                      what it imitates, and how well
+``licence``        text                      terms of the weights; in the attributes of every data set
+``references``     list of text              papers, model cards
+``source``         text                      what made the data it was trained on
+``created``        text                      when and by what the bottle was made
+``zoom``           int 0..12                 HEALPix level of the channels
+``channels``       list of text              names in the order of the network's output (``T850``)
+``labels``         {name: label}             data sets the model imitates; ``{}`` if it knows only one
+``default_label``  name or null              the label used when none is asked for (null: the first)
+``parts``          list of part              the networks by descending ``sigma_min``; the last has 0
+``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
+``time``           time                      the time axis the bottle stands for
+``sampler``        sampler                   the sampler's default settings
+``trained_on``     object                    free: what is known of the training
+=================  ========================  ============================================================
+
+``name``, ``zoom``, ``channels``, ``parts`` and ``time`` must be given, like ``format`` and ``version``.
+
+**label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
+not have; they are drawn under ``donor``), ``donor`` (another label, or null).
+
+**part** ``role`` (``"coarse"``), ``sigma_min`` (number >= 0: used for noise levels sigma >= sigma_min that no
+earlier part takes), ``location``, ``sha256`` (hex or null), ``size`` (bytes or null): a cBottle v1 checkpoint
+file.
+
+**condition** ``location``, ``sha256``, ``size``, ``variable`` (name in the netCDF file, or null if there is
+one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(time, lat, lon)``; K or degC by
+its units.
+
+**location** a relative path with ``/`` (a member of the zip, or a file beside the manifest), or a URL. Inside
+a zip ``sha256`` must be given. Elsewhere it may be null: a URL is then pinned to what it held at its first
+use.
+
+**time** ``start``, ``end`` (ISO-8601, UTC, end included), ``step`` (ISO-8601 duration such as ``PT1H``).
+
+**sampler** ``num_steps`` (int >= 2), ``sigma_min``, ``sigma_max`` (0 < min < max), ``rho`` (> 0).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from . import schema
+from .errors import BottleError, SchemaError
+from .schema import Record, field
+
+FORMAT = "cbottle"
+VERSION = 1
+ROLES = ("coarse",)
+#: A manifest is text; whatever is larger is something else.
+MAX_BYTES = 4 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSpec(Record):
+    """One data set the model imitates: its one-hot index, the channels it lacked and who lends them."""
+
+    index: int = field(schema.integer(0))
+    masked: tuple[str, ...] = field(schema.each(schema.text()), ())
+    donor: str | None = field(schema.optional(schema.text()), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class PartSpec(Record):
+    """One network: used for ``sigma >= sigma_min`` that no earlier part takes; a v1 checkpoint file."""
+
+    role: str = field(schema.one_of(ROLES))
+    sigma_min: float = field(schema.number(0))
+    location: str = field(schema.location())
+    sha256: str | None = field(schema.optional(schema.sha256()), None)
+    size: int | None = field(schema.optional(schema.integer(1)), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConditionSpec(Record):
+    """A netCDF file of monthly sea surface temperature."""
+
+    location: str = field(schema.location())
+    sha256: str | None = field(schema.optional(schema.sha256()), None)
+    size: int | None = field(schema.optional(schema.integer(1)), None)
+    variable: str | None = field(schema.optional(schema.text()), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeSpec(Record):
+    """The time axis the bottle stands for: both ends included, UTC; step an ISO-8601 duration."""
+
+    start: str = field(schema.instant())
+    end: str = field(schema.instant())
+    step: str = field(schema.duration(), "PT1H")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if schema.parse_instant(self.end) < schema.parse_instant(self.start):
+            raise SchemaError("end", f"no earlier than start ({self.start})", self.end)
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerDefaults(Record):
+    """Heun's method from ``sigma_max`` to ``sigma_min`` in ``num_steps`` levels spaced by ``rho``."""
+
+    num_steps: int = field(schema.integer(2), 18)
+    sigma_min: float = field(schema.number(0, open_end=True), 0.02)
+    sigma_max: float = field(schema.number(0, open_end=True), 200.0)
+    rho: float = field(schema.number(0, open_end=True), 7.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma_max <= self.sigma_min:
+            raise SchemaError("sigma_max", f"a number > sigma_min ({self.sigma_min})", self.sigma_max)
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest(Record):
+    """What a bottle is; the module's documentation lists the fields. Equal and hashed by its JSON text."""
+
+    name: str = field(schema.text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "a name of letters, digits and ._-"))
+    zoom: int = field(schema.integer(0, 12))
+    channels: tuple[str, ...] = field(schema.each(schema.text(), 1))
+    parts: tuple[PartSpec, ...] = field(schema.each(schema.nested(PartSpec), 1))
+    time: TimeSpec = field(schema.nested(TimeSpec))  # noqa: RUF009
+    title: str = field(schema.text(r".*", "text"), "")
+    summary: str = field(schema.text(r".*", "text"), "")
+    licence: str = field(schema.text(), "unknown: ask whoever gave you the file")
+    references: tuple[str, ...] = field(schema.each(schema.text()), ())
+    source: str = field(schema.text(r".*", "text"), "")
+    created: str = field(schema.text(r".*", "text"), "")
+    labels: Mapping[str, LabelSpec] = field(schema.mapping(schema.nested(LabelSpec)), schema.empty)
+    default_label: str | None = field(schema.optional(schema.text()), None)
+    sst: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
+    sampler: SamplerDefaults = field(schema.nested(SamplerDefaults), SamplerDefaults())  # noqa: RUF009
+    trained_on: Mapping[str, Any] = field(schema.free(), schema.empty)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.channels)) != len(self.channels):
+            raise SchemaError("channels", "a list of different names", list(self.channels))
+        if self.default_label is None and self.labels:
+            object.__setattr__(self, "default_label", next(iter(self.labels)))
+        if self.default_label is not None and self.default_label not in self.labels:
+            raise SchemaError(
+                "default_label", f"one of the labels ({', '.join(self.labels) or 'none'})", self.default_label
+            )
+        self._check_labels()
+        levels = [part.sigma_min for part in self.parts]
+        for i, level in enumerate(levels):
+            if i and level >= levels[i - 1]:
+                raise SchemaError(f"parts[{i}].sigma_min", f"less than the one before ({levels[i - 1]})", level)
+        if levels[-1] != 0:
+            raise SchemaError(f"parts[{len(levels) - 1}].sigma_min", "0, as this part is the last", levels[-1])
+
+    def _check_labels(self) -> None:
+        indices: dict[int, str] = {}
+        for name, label in self.labels.items():
+            path = f"labels.{name}"
+            if label.index in indices:
+                raise SchemaError(f"{path}.index", f"different from that of {indices[label.index]}", label.index)
+            indices[label.index] = name
+            for i, channel in enumerate(label.masked):
+                if channel not in self.channels:
+                    raise SchemaError(f"{path}.masked[{i}]", "one of channels", channel)
+            if label.donor is None:
+                if label.masked:
+                    raise SchemaError(f"{path}.donor", "a label that has the masked channels", None)
+            elif label.donor == name or label.donor not in self.labels:
+                others = [other for other in self.labels if other != name]
+                raise SchemaError(
+                    f"{path}.donor", f"another label ({', '.join(others) or 'there is none'})", label.donor
+                )
+            elif set(label.masked) & set(self.labels[label.donor].masked):
+                raise SchemaError(f"{path}.donor", "a label that has the masked channels", label.donor)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Manifest) and self.canonical() == other.canonical()
+
+    def __hash__(self) -> int:
+        return hash(self.canonical())
+
+    @property
+    def files(self) -> tuple[PartSpec | ConditionSpec, ...]:
+        """Every file the manifest names: the parts, then the SST if there is one."""
+        return self.parts + (() if self.sst is None else (self.sst,))
+
+    def to_json(self) -> str:
+        """Text of ``bottle.json``, in the order of the schema, indented."""
+        values: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+        values |= {key: self.plain()[key] for key in _ORDER}
+        return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def canonical(self) -> str:
+        """The shortest JSON text with sorted keys: what the digest is made of."""
+        values = {"format": FORMAT, "version": VERSION, **self.plain()}
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Manifest:
+        """Read ``bottle.json``.
+
+        Raises
+        ------
+        BottleError
+            Text that is not JSON, another format, a newer version, an unknown key or a wrong value: one
+            sentence with the path of the field.
+        """
+        if len(text) > MAX_BYTES:
+            raise BottleError(
+                f"bottle.json: {len(text)} bytes is too long for a manifest; at most {MAX_BYTES} are read."
+            )
+        try:
+            values = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        except BottleError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise BottleError(f"bottle.json: this is not JSON ({error}); a manifest is one JSON object.") from None
+        if not isinstance(values, dict):
+            raise SchemaError("", "a JSON object", values)
+        if values.pop("format", None) != FORMAT:
+            raise BottleError(f'bottle.json: format must be "{FORMAT}"; this is not the manifest of a bottle.')
+        version = values.pop("version", None)
+        if isinstance(version, int) and version > VERSION:
+            raise BottleError(
+                f"bottle.json: version {version} is newer than this xr_cbottle reads (version {VERSION}); "
+                "update xr_cbottle."
+            )
+        if isinstance(version, bool) or version != VERSION:
+            raise SchemaError("version", f"the int {VERSION}", version)
+        return cls.from_plain(values)
+
+
+_ORDER = (
+    "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
+    "default_label", "parts", "sst", "time", "sampler", "trained_on",
+)  # fmt: skip
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BottleError(f"bottle.json: the key {twice!r} occurs twice in one object; keep one.")
+    return values
+
+
+def _no_constants(name: str) -> Any:
+    raise BottleError(f"bottle.json: {name} is not a JSON number; use a finite number or null.")

@@ -1,0 +1,115 @@
+"""The networks of bottles in memory: loaded once in a process for each device and precision."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from xr_cbottle import diffusion, network
+from xr_cbottle.bottle import Bottle
+from xr_cbottle.errors import BottleError
+from xr_cbottle.spec import PRECISIONS
+
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_MODELS_IN_MEMORY = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """The networks of a bottle on a device, and the statistics of their channels."""
+
+    experts: tuple[tuple[float, diffusion.Denoiser], ...]
+    scales: npt.NDArray[np.float64]
+    center: npt.NDArray[np.float64]
+    label_dim: int
+    device: torch.device
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+
+class Once:
+    """Things made once by whoever asks first, while others wait; those used longest ago are let go.
+
+    If making fails or is interrupted, that is the maker's alone: the next who waits tries again.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._making: dict[Hashable, threading.Lock] = {}
+        self._made: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What is kept under ``key``, made by ``make`` if it is not there."""
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._made:
+                    self._made.move_to_end(key)
+                    return self._made[key]
+            made = make()
+            with self._lock:
+                self._made[key] = made
+                while len(self._made) > self._most:
+                    self._made.popitem(last=False)
+            return made
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._made.clear()
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """A device that is there: the GPU if none is asked for and there is one."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = torch.device("meta")
+    if chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"device is {str(device)!r}: use cpu, cuda or cuda:N")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device is {str(device)!r}, but torch sees {torch.cuda.device_count()} GPUs: use cpu")
+    return chosen
+
+
+def load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
+    """The bottle's networks on a device, loaded once in a process for each device and precision.
+
+    Raises
+    ------
+    ValueError
+        If the precision is unknown.
+    BottleError
+        If a part is damaged, or is a network that does not make instants.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    return _models.get((bottle.digest, str(device), precision), lambda: _load_model(bottle, device, precision))
+
+
+def _load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
+    experts = []
+    for i, spec in enumerate(bottle.manifest.parts):
+        part = bottle.read_part(i)
+        if part.config.time_length != 1:
+            raise BottleError(
+                f"{bottle.path}: part {i} is a video network; only networks of single instants are drawn."
+            )
+        net = network.build(part.config).eval()
+        net.load_state_dict(part.state, strict=True)
+        net.requires_grad_(False).to(device=device, dtype=DTYPES[precision])
+        experts.append((spec.sigma_min, diffusion.Denoiser(net)))
+    return Model(tuple(experts), np.array(part.info.scales), np.array(part.info.center), part.config.label_dim, device)
+
+
+_models = Once(_MODELS_IN_MEMORY)

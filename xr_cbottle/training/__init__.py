@@ -1,0 +1,7 @@
+"""Training bottles: configuration, data, loss and loop. Nothing in the rest of the package imports this."""
+
+from __future__ import annotations
+
+from .config import Config, load
+
+__all__ = ["Config", "load"]

@@ -1,0 +1,9 @@
+"""``python -m xr_cbottle.training CONFIG.yaml --run FOLDER [--pack OUT.cbottle]``."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

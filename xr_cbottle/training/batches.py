@@ -1,0 +1,156 @@
+"""Batches as a pure function of (seed, number of images seen).
+
+Image ``i`` of a run is one instant with its noise level, its noise and its dropped or jittered conditions.
+Each is drawn from a stream of its own, so that neither the batch size, nor the number of processes, nor an
+interruption changes what the network sees.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import conditions, healpix
+from .config import Config
+from .data import Array, TrainingData
+
+# First words of the keys of independent streams.
+ORDER, IMAGE, VALIDATION = 0, 1, 2
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loss needs.
+
+    Attributes
+    ----------
+    clean, noise : (b, channel, 1, cell PAD_XY) float32
+        Normalised values, NaN where a label lacks a channel, and standard normals.
+    sigma : (b,) float32
+    condition : (b, 1, 1, cell PAD_XY) float32
+    labels : (b, label_dim) float32
+    second_of_day, day_of_year : (b, 1) float32
+    """
+
+    clean: Tensor
+    noise: Tensor
+    sigma: Tensor
+    condition: Tensor
+    labels: Tensor
+    second_of_day: Tensor
+    day_of_year: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on a device."""
+        return Batch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+
+
+class Batches:
+    """Draws batches for a configuration; images of all labels are mixed in proportion to their number."""
+
+    def __init__(self, config: Config, data: TrainingData) -> None:
+        self.data = data
+        self.seed = config.training.seed
+        self.label_dim = config.network.label_dim
+        self.label_dropout = config.network.label_dropout
+        self.optim = config.training
+        self.train = _members(data, validation=False)
+        self.validation = _members(data, validation=True)
+        if not len(self.train):
+            raise ValueError("there is no instant to train on: look at start, end and validation_start of the sources")
+        self._to_padxy = healpix.nest_to_padxy(data.zoom)
+
+    def training(self, first: int, count: int) -> Batch:
+        """Images ``first`` to ``first + count`` of the run."""
+        numbers = range(first, first + count)
+        chosen = []
+        for i in numbers:
+            epoch, place = divmod(i, len(self.train))
+            chosen.append(self.train[self._order(epoch)[place]])
+        streams = [self._stream(IMAGE, i) for i in numbers]
+        dropped = np.array([stream.uniform() < self.label_dropout for stream in streams])
+        jitter = np.array([stream.uniform(-1, 1) for stream in streams])
+        # A Kronecker sequence: any run of consecutive images covers the noise levels evenly.
+        offset = self._stream(ORDER, 2**32 - 1).uniform()
+        sigma = self._sigma((offset + np.array(numbers) * GOLDEN) % 1)
+        return self._assemble(chosen, streams, sigma, jitter, dropped)
+
+    def validating(self, count: int) -> Batch:
+        """A fixed set of held-out images, evenly spread in time and noise level."""
+        count = min(count, len(self.validation))
+        chosen = self.validation[np.linspace(0, len(self.validation) - 1, count).round().astype(int)]
+        sigma = self._sigma(((np.arange(count) + 0.5) * GOLDEN) % 1)
+        streams = [self._stream(VALIDATION, i) for i in range(count)]
+        return self._assemble(chosen, streams, sigma, np.zeros(count), np.zeros(count, bool))
+
+    def _sigma(self, place: Array) -> Array:
+        """Noise level at a place in [0, 1): the inverse of its distribution function, one range after the other."""
+        optim = self.optim
+        low, high = optim.sigma_focus_range
+        wide = optim.sigma_min * (optim.sigma_max / optim.sigma_min) ** (place / (1 - optim.sigma_focus))
+        narrow = low * (high / low) ** ((place - 1 + optim.sigma_focus) / max(optim.sigma_focus, 1e-9))
+        return np.where(place < 1 - optim.sigma_focus, wide, narrow)
+
+    def _stream(self, kind: int, number: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=(kind, number))))
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019  (a run has one of these objects)
+    def _order(self, epoch: int) -> Array:
+        return self._stream(ORDER, epoch).permutation(len(self.train))
+
+    def _assemble(
+        self,
+        chosen: Sequence[Array] | Array,
+        streams: Sequence[np.random.Generator],
+        sigma: Array,
+        jitter: Array,
+        dropped: Array,
+    ) -> Batch:
+        labels = [self.data.labels[label] for label, _ in chosen]
+        clean = np.stack([label.values[index] for label, (_, index) in zip(labels, chosen, strict=True)])
+        noise = np.stack([stream.standard_normal(clean.shape[1:], np.float32) for stream in streams])
+        times = np.array([label.times[index] for label, (_, index) in zip(labels, chosen, strict=True)])
+        shift = np.array([label.jitter_hours for label in labels]) * jitter * 3600
+        told = times + shift.round().astype("timedelta64[s]")
+        onehot = np.zeros((len(chosen), self.label_dim), np.float32)
+        onehot[np.arange(len(chosen)), [label for label, _ in chosen]] = 1
+        onehot[dropped] = 0
+        sst = conditions.encode_sst(self._sst(times))[:, self._to_padxy]
+        return Batch(
+            clean=torch.from_numpy(clean.astype(np.float32))[:, :, None],
+            noise=torch.from_numpy(noise)[:, :, None],
+            sigma=torch.from_numpy(sigma.astype(np.float32)),
+            condition=torch.from_numpy(sst)[:, None, None],
+            labels=torch.from_numpy(onehot),
+            second_of_day=torch.from_numpy(conditions.second_of_day(told)),
+            day_of_year=torch.from_numpy(conditions.day_of_year(told)),
+        )
+
+    def _sst(self, times: Array) -> Array:
+        """(n, cell) K: as ``sst.at``, from months kept in memory, because training visits all of them."""
+        months, known = self._months, self.data.sst.times.astype(np.int64)
+        place = np.interp(times.astype("datetime64[s]").astype(np.int64), known, np.arange(len(known)))
+        before = np.minimum(place.astype(int), len(known) - 2) if len(known) > 1 else np.zeros(len(place), int)
+        weight = (place - before)[:, None].astype(np.float32)
+        return months[before] * (1 - weight) + months[np.minimum(before + 1, len(known) - 1)] * weight
+
+    @functools.cached_property
+    def _months(self) -> Array:
+        return self.data.sst.values
+
+
+def _members(data: TrainingData, *, validation: bool) -> Array:
+    """(n, 2) label and index of every instant of training or of validation."""
+    parts = [
+        np.stack([np.full(chosen.size, number), chosen], 1)
+        for number, label in enumerate(data.labels)
+        for chosen in [np.flatnonzero(label.validation == validation)]
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,48 @@
+"""Command line of a training run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import config as configs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train by a configuration; with ``--pack`` write the weights as a bottle."""
+    parser = argparse.ArgumentParser(prog="xr-cbottle train", description=__doc__)
+    parser.add_argument("config", type=Path, help="YAML file, see examples/training/jcm.yaml")
+    # torchrun takes a --run for an abbreviation of its own options: hence the second name.
+    parser.add_argument(
+        "--run", "--folder", type=Path, help="folder of the run, resumed if it is there [name of the config]"
+    )
+    parser.add_argument("--pack", type=Path, metavar="OUT.cbottle", help="then write the bottle")
+    parser.add_argument(
+        "--expert", nargs=3, action="append", default=[], metavar=("SIGMA", "CONFIG.yaml", "FOLDER"),
+        help="pack another run too, used for noise levels >= SIGMA; repeat with falling SIGMA",
+    )  # fmt: skip
+    parser.add_argument(
+        "--figures", type=Path, metavar="FILE.json", help="results of an evaluation, to keep in the bottle's manifest"
+    )
+    parser.add_argument("--only-pack", action="store_true", help="train no further")
+    options = parser.parse_args(arguments)
+    if options.only_pack and options.pack is None:
+        parser.error("--only-pack needs --pack OUT.cbottle")
+    try:
+        config = configs.load(options.config)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    run = options.run or Path(options.config.stem)
+
+    from . import loop  # imports torch
+
+    state = loop.Run(config, run) if options.only_pack else loop.train(config, run)
+    if options.pack is not None and state.team.leads:
+        from .packing import pack_run
+
+        figures = json.loads(options.figures.read_text()) if options.figures else None
+        experts = [(float(sigma), loop.Run(configs.load(path), folder)) for sigma, path, folder in options.expert]
+        print(pack_run(state, options.pack, figures, experts=experts))
+    return 0

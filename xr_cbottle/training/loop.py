@@ -1,0 +1,256 @@
+"""The training loop: one network, everything counted in images seen.
+
+Started by ``torchrun``, several processes share each batch and average their gradients: on a CPU, two processes
+of one thread train faster than one of two. A run lives in a folder: ``config.json``, ``state.pt`` (weights,
+average, optimizer, counters), ``log.jsonl`` and the prepared data. Starting it again goes on where the last state
+was saved and ends with the same weights as a run that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import network
+from ..architecture import ModelConfig
+from ..diffusion import Denoiser
+from .batches import Batch, Batches
+from .config import Config, OptimConfig, as_dict
+from .data import TrainingData, prepare
+from .loss import edm_loss
+from .optimizer import Optimizers
+from .record import Window, by_sigma
+from .schedule import ema_factor, learning_rate
+from .start import start
+from .team import Team
+
+VALIDATION_IMAGES = 64
+
+
+def model_config(config: Config) -> ModelConfig:
+    """The network that a configuration describes."""
+    size = config.network
+    return ModelConfig(
+        architecture="unet_healpix",
+        model_channels=size.model_channels,
+        label_dim=size.label_dim,
+        label_dropout=size.label_dropout,
+        out_channels=len(config.data.channels),
+        condition_channels=1,
+        level=config.data.zoom,
+        calendar_include_legacy_bug=False,
+        channel_mult=size.channel_mult,
+        attn_resolutions=size.attn_resolutions,
+        num_blocks=size.num_blocks,
+    )
+
+
+class Run:
+    """The state of a run, and the folder it is kept in.
+
+    Parameters
+    ----------
+    config : Config
+    folder : path-like
+        Made if it is not there; a state in it is resumed.
+    progress : bool
+        Show bars.
+    """
+
+    def __init__(
+        self, config: Config, folder: str | os.PathLike[str], *, progress: bool = True, team: Team | None = None
+    ) -> None:
+        self.config, self.folder, self.progress = config, Path(folder), progress
+        self.team = team = team or Team()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with team.first():
+            self.data: TrainingData = prepare(config.data, self.folder / "data", progress=progress)
+        self.batches = Batches(config, self.data)
+        self.device = torch.device("cuda", team.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+        torch.manual_seed(config.training.seed)
+        self.model_config = model_config(config)
+        net = network.build(self.model_config)
+        if config.network.start == "informed":
+            start(net, self.data.statistics)
+        self.net = net.to(self.device)
+        self.average = copy.deepcopy(self.net).requires_grad_(False)
+        optim = config.training
+        self.optimizer = Optimizers(
+            self.net,
+            lr=optim.lr,
+            matrix_lr=optim.matrix_lr,
+            betas=(optim.betas[0], optim.betas[1]),
+            weight_decay=optim.weight_decay,
+        )
+        self.images, self.seconds = 0, 0.0
+        if (self.folder / "state.pt").exists():
+            self._resume(self.folder)
+        elif optim.initial is not None:
+            self._resume(Path(os.path.expandvars(optim.initial)).expanduser())
+        if team.leads:
+            _write_text(self.folder / "config.json", json.dumps(as_dict(config), indent=1))
+
+    def save(self) -> None:
+        """Write the state to a new file, which then takes the old one's place."""
+        if not self.team.leads:
+            return
+        state = {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "images": self.images,
+            "seconds": self.seconds,
+            "model": self.model_config.to_json(),
+        }
+        partial = self.folder / "state.pt.partial"
+        torch.save(state, partial)
+        os.replace(partial, self.folder / "state.pt")
+
+    def log(self, **values: Any) -> None:
+        """Append a line to log.jsonl."""
+        if not self.team.leads:
+            return
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"images": self.images, **values}) + "\n")
+
+    def _resume(self, folder: Path) -> None:
+        state = torch.load(folder / "state.pt", weights_only=True, map_location=self.device)
+        if state["model"] != self.model_config.to_json():
+            raise ValueError(f"{folder} holds a run of another network; give another folder")
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.images, self.seconds = state["images"], state["seconds"]
+        log = self.folder / "log.jsonl"
+        if log.exists() and self.team.leads:  # what came after the state will be written again
+            lines = [line for line in log.read_text().splitlines() if json.loads(line)["images"] <= self.images]
+            _write_text(log, "".join(line + "\n" for line in lines))
+
+
+def train(config: Config, run: str | os.PathLike[str], *, progress: bool = True, stop_at: int | None = None) -> Run:
+    """Train until ``total_images`` or ``max_hours``, or until SIGTERM, saving as it goes.
+
+    Parameters
+    ----------
+    config : Config
+    run : path-like
+        Folder of the run; if it holds a state, the run goes on from it.
+    progress : bool
+        Show bars.
+    stop_at : int, optional
+        Stop (and save) after so many images; the schedule is still that of ``total_images``.
+
+    Returns
+    -------
+    Run
+        With the averaged network in ``.average``.
+    """
+    optim = config.training
+    team = Team.from_environment(optim.batch_size)
+    state = Run(config, run, progress=progress and team.leads, team=team)
+    end = min(stop_at or optim.total_images, optim.total_images)
+    denoiser = Denoiser(torch.compile(state.net) if optim.compile else state.net)  # type: ignore[arg-type]
+    validation = state.batches.validating(VALIDATION_IMAGES) if len(state.batches.validation) else None
+    share = optim.batch_size // team.size
+    window = Window()
+    saved = time.monotonic()
+    with _Terminated() as terminated, _bar(state, end) as bar, ThreadPoolExecutor(1) as ahead:
+        stop = False
+        coming = ahead.submit(state.batches.training, state.images + team.rank * share, share)
+        while state.images < end and not stop:
+            began = time.monotonic()
+            batch = coming.result().to(state.device)
+            following = state.images + optim.batch_size
+            coming = ahead.submit(state.batches.training, following + team.rank * share, share)
+
+            with _autocast(optim, state.device):
+                objective, plain = edm_loss(denoiser, batch, optim.coarse_weight)
+            objective.mean().backward()
+            late = optim.max_hours is not None and state.seconds > 3600 * optim.max_hours
+            stop = team.average_gradients(state.net, stop=terminated() or late)
+            norm = nn.utils.clip_grad_norm_(state.net.parameters(), optim.grad_clip)
+            state.optimizer.step(learning_rate(optim, state.images))
+            before, state.images = state.images, following
+            _average(state.average, state.net, ema_factor(optim, state.images))
+
+            window.add(batch, plain, norm)
+            state.seconds += time.monotonic() - began
+            bar.update(optim.batch_size)
+            if before // optim.log_images != state.images // optim.log_images:
+                entry = window.close(team)
+                bar.set_postfix(loss=f"{entry['loss']:.4f}")
+                state.log(lr=optim.lr * learning_rate(optim, state.images), seconds=round(state.seconds, 1), **entry)
+            due = before // optim.validate_images != state.images // optim.validate_images
+            if due and validation is not None and team.leads:
+                state.log(**validate(state.average, validation, optim))
+            if time.monotonic() - saved > optim.save_seconds:
+                state.save()
+                saved = time.monotonic()
+    state.save()
+    return state
+
+
+@torch.no_grad()
+def validate(net: network.Network, batch: Batch, optim: OptimConfig) -> dict[str, Any]:
+    """Mean loss of held-out images, all and by noise level."""
+    parts = []
+    for first in range(0, len(batch.sigma), optim.batch_size):
+        part = Batch(
+            **{f.name: getattr(batch, f.name)[first : first + optim.batch_size] for f in dataclasses.fields(Batch)}
+        ).to(next(net.parameters()).device)
+        parts.append(edm_loss(Denoiser(net), part)[1].cpu())
+    losses = torch.cat(parts)
+    return {"validation": round(float(losses.mean()), 5), "validation_by_sigma": by_sigma(batch.sigma, losses)}
+
+
+@torch.no_grad()
+def _average(average: nn.Module, net: nn.Module, keep: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - keep)
+
+
+def _autocast(optim: OptimConfig, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=optim.precision == "bfloat16")
+
+
+def _bar(state: Run, end: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=end, initial=state.images, unit="image", disable=not state.progress, smoothing=0.05)
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+class _Terminated:
+    """SIGTERM as a question that the loop asks, so that it can save."""
+
+    def __enter__(self) -> _Terminated:
+        self.asked = False
+        self.previous: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.previous is not None:
+            signal.signal(signal.SIGTERM, self.previous)
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True

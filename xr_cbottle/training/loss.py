@@ -1,0 +1,56 @@
+"""The denoising loss of EDM (Karras et al. 2022, https://arxiv.org/abs/2206.00364), per image."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import healpix
+from ..diffusion import SIGMA_DATA, Denoiser
+from .batches import Batch
+
+
+def edm_loss(denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Weighted squared error of the denoised state.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    batch : Batch
+        NaN in ``batch.clean`` is neither shown to the network nor counted.
+    coarse_weight : float
+        Weight of the errors of means over 2x2, 4x4, ... cells of a face and over whole faces.
+
+    Returns
+    -------
+    objective, plain : (b,) Tensors
+        What is minimised, and its first term alone (mean over channels and cells of
+        (sigma^2 + sd^2)/(sigma sd)^2 (D - y)^2), which does not depend on ``coarse_weight``.
+    """
+    have = ~torch.isnan(batch.clean)
+    clean = torch.where(have, batch.clean, 0.0)
+    sigma = batch.sigma.view(-1, 1, 1, 1)
+    noisy = torch.where(have, clean + sigma * batch.noise, 0.0)
+    denoised = denoiser(
+        noisy,
+        batch.sigma,
+        condition=batch.condition,
+        labels=batch.labels,
+        second_of_day=batch.second_of_day,
+        day_of_year=batch.day_of_year,
+    )
+    root_weight = (sigma**2 + SIGMA_DATA**2).sqrt() / (sigma * SIGMA_DATA)
+    error = torch.where(have, root_weight * (denoised.float() - clean), 0.0)
+    share = have.float().mean((1, 2, 3)).clamp(min=1e-6)  # each image counts the same, however much it lacks
+    plain = error.square().mean((1, 2, 3)) / share
+    objective = plain
+    if coarse_weight:
+        b, c, t, cells = error.shape
+        size = round((cells / healpix.FACES) ** 0.5)
+        means = error.reshape(b, c * t * healpix.FACES, size, size)
+        while means.shape[-1] > 1:
+            # Each scale counts more than its few degrees of freedom would make it, by 2 for each halving.
+            means = 2**0.5 * F.avg_pool2d(means, 2)
+            objective = objective + coarse_weight * means.square().mean((1, 2, 3)) / share
+    return objective, plain

@@ -1,0 +1,103 @@
+"""YAML files into nested mappings, and those into frozen data classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The values of a YAML file, over those of the file it names as its ``base``."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: must be a mapping with keys data, network, training and bottle")
+    base = values.pop("base", None)
+    return values if base is None else _merged(read(path.parent / str(base)), values)
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(under[key], over[key])
+        for key in under
+        if isinstance(under[key], dict) and isinstance(over.get(key), dict)
+    }
+    return {**under, **over, **both}
+
+
+def build(cls: type[T], values: Any, where: str) -> T:
+    """Make a data class from a mapping of its fields; ``where`` names the place in messages.
+
+    Raises
+    ------
+    ValueError
+        For an unknown or missing key, a value of the wrong type, or one that the class refuses.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: must be a mapping with keys of {_names(cls)}")
+    hints = typing.get_type_hints(cls)
+    if unknown := sorted(set(values) - set(hints)):
+        raise ValueError(f"{where}: unknown key(s) {unknown}; known are {_names(cls)}")
+    missing = [
+        f.name
+        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"{where}: key(s) {missing} are missing")
+    try:
+        return cls(**{key: _convert(value, hints[key], f"{where}: {key}") for key, value in values.items()})
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+
+
+def _names(cls: type) -> list[str]:
+    return [f.name for f in dataclasses.fields(cls)]
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(a for a in arguments if a is not type(None)), where)
+    if origin is tuple:
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise ValueError(f"{where}: must be a list")
+        return tuple(_convert(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(items))
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast(type, hint), value, where)
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint is int and not isinstance(value, bool):
+        number = _number(value)  # YAML reads 1e6 as a text
+        if number is not None and number.is_integer():
+            return int(number)
+    if hint is float and not isinstance(value, bool):
+        number = _number(value)
+        if number is not None:
+            return number
+    if hint is str and not isinstance(value, dict | list | bool | type(None)):
+        # YAML reads 1980-01-01 as a date
+        return value.isoformat() if isinstance(value, datetime.date) else str(value)
+    if origin is dict and isinstance(value, dict):
+        return value
+    raise ValueError(f"{where}: {value!r} is not of type {getattr(hint, '__name__', hint)}")
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,21 @@
+"""What depends on the number of images seen: learning rate and memory of the average."""
+
+from __future__ import annotations
+
+import math
+
+from .config import OptimConfig
+
+
+def learning_rate(optim: OptimConfig, images: int) -> float:
+    """The learning rate after so many images over its peak: linear warm-up, constant, cosine to 0."""
+    decay = optim.decay_images or optim.total_images - optim.warmup_images
+    warm = min(1.0, (images + optim.batch_size) / max(optim.warmup_images, 1))
+    left = min(1.0, (optim.total_images - images) / max(decay, 1))
+    return warm * 0.5 * (1 - math.cos(math.pi * max(left, 0.0)))
+
+
+def ema_factor(optim: OptimConfig, images: int) -> float:
+    """What the moving average keeps of itself at a step that reaches ``images``."""
+    half_life = min(float(optim.ema_images), optim.ema_ramp * images)
+    return 0.5 ** (optim.batch_size / max(half_life, 1e-9))
