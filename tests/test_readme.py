@@ -32,9 +32,8 @@ def test_python_runs_and_draws_what_it_says(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Emulator, "draw_instants", draw_instants)
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks("python")
     counts, scope = [], {}
-    for line in code.splitlines():
+    for line in blocks("python")[0].splitlines():
         before = len(drawn)
         exec(line, scope)
         if line:
@@ -42,6 +41,15 @@ def test_python_runs_and_draws_what_it_says(tmp_path, monkeypatch):
     # Of the 24 instants of rain, one is there already; the store is of three members.
     assert counts == [0, 0, 1, 23, 120, 0]
     assert len(set(drawn)) == len(drawn)
+
+
+def test_the_catalog_opens_as_it_says():
+    scope = {}
+    exec(blocks("python")[1], scope)
+    assert dict(scope["ds"].sizes) == {"member": 4, "time": 102272, "pressure": 3, "cell": 768}
+    assert scope["ds"].attrs["seed"] == 7
+    steps = scope["cat"]["jcm"](chunks={}, num_steps=9).to_dask()
+    assert (steps.attrs["num_steps"], steps.tas.chunks[1]) == (9, (3072,))
 
 
 def test_commands_are_commands():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _SUFFIX = ".cbottle"
-_KEYWORDS = (
+KEYWORDS = (
     "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",
     "precision", "device", "batch_size", "weights", "cache_size", "cache_dir", "max_instants", "progress",
 )  # fmt: skip
@@ -31,7 +31,7 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
     description = "Trained generative emulators of the atmosphere (.cbottle) as lazy data sets"
     url = "https://github.com/NVlabs/cBottle"
     # Named here, so that an unknown keyword comes to us and is refused with a sentence.
-    open_dataset_parameters = ("filename_or_obj", "drop_variables", *_KEYWORDS)
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", *KEYWORDS)
 
     def open_dataset(
         self,
@@ -59,9 +59,9 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
             If a keyword's value is wrong.
         """
         keywords = {k: v for k, v in keywords.items() if k not in _DECODERS}
-        unknown = sorted(set(keywords) - set(_KEYWORDS))
+        unknown = sorted(set(keywords) - set(KEYWORDS))
         if unknown:
-            raise TypeError(f"unknown keyword {', '.join(unknown)}: the engine cbottle takes {', '.join(_KEYWORDS)}")
+            raise TypeError(f"unknown keyword {', '.join(unknown)}: the engine cbottle takes {', '.join(KEYWORDS)}")
         from xr_cbottle.cube import Cube
 
         cube = filename_or_obj

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +76,7 @@ class InstantCache:
         self._flights: dict[Key, _Flight] = {}
         self._queues: dict[Group, collections.deque[Key]] = {}
         self._drawing: set[Group] = set()
+        self._held: collections.Counter[Key] = collections.Counter()
 
     @property
     def nbytes(self) -> int:
@@ -90,6 +91,27 @@ class InstantCache:
         with self._changed:
             self._fields.clear()
             self._bytes = 0
+
+    def hold(self, keys: Iterable[Key]) -> int:
+        """Keep instants until `release`, beyond the limit if need be, also those that are yet to be drawn.
+
+        Returns
+        -------
+        How many of them are not here now.
+        """
+        with self._changed:
+            keys = list(keys)
+            self._held.update(keys)
+            return sum(key not in self._fields for key in keys)
+
+    def release(self, keys: Iterable[Key]) -> None:
+        """Let go of what was held; as often as it was held."""
+        with self._changed:
+            for key in keys:
+                self._held[key] -= 1
+                if self._held[key] <= 0:
+                    del self._held[key]
+            self._shrink()
 
     def gather(
         self,
@@ -221,12 +243,19 @@ class InstantCache:
     def _finish(self, key: Key, field: Field) -> None:
         flight = self._flights.pop(key)
         flight.field, flight.state = field, "done"
-        if field.nbytes > self.limit:
+        if field.nbytes > self.limit and key not in self._held:
             return
         self._fields[key] = field
         self._bytes += field.nbytes
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Forget the oldest that nobody holds until the rest is within the limit."""
         while self._bytes > self.limit:
-            self._bytes -= self._fields.popitem(last=False)[1].nbytes
+            key = next((key for key in self._fields if key not in self._held), None)
+            if key is None:
+                return
+            self._bytes -= self._fields.pop(key).nbytes
 
     def _fail(self, key: Key, error: Exception | None) -> None:
         flight = self._flights.pop(key)

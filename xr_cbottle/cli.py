@@ -1,4 +1,4 @@
-"""The command line: ``xr-cbottle info | sample | plot | demo | fetch | pack | train``."""
+"""The command line: ``xr-cbottle info | sample | plot | demo | serve | fetch | pack | train``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _FAILED = 2
 _INTERRUPTED = 130
+_EXTRAS = {
+    "matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train", "starlette": "serve",
+    "uvicorn": "serve", "anyio": "serve",
+}  # fmt: skip
 _CUBE_KEYWORDS = (
     "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",
     "precision", "device", "batch_size", "weights", "cache_dir",
@@ -49,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
-        extra = {"matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train"}.get(package)
+        extra = _EXTRAS.get(package)
         remedy = f"'xr-cbottle[{extra}]'" if extra else package
         return f"this needs {package}, which is not installed: pip install {remedy}"
     return " ".join(str(error).split()) or type(error).__name__
@@ -105,6 +109,26 @@ def _demo(options: argparse.Namespace) -> None:
     from xr_cbottle import demo
 
     demo.show(options.bottle, options.output)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from xr_cbottle.server import host
+    from xr_cbottle.server.settings import Settings
+
+    given = {name: getattr(options, name) for name in Settings.__dataclass_fields__}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    if not host.is_local(settings.host):
+        print(f"warning: everybody who reaches {settings.host} can make this machine draw", file=sys.stderr)
+
+    def ready(server: host.Host) -> None:
+        print(f"{server.url} (Ctrl-C stops)")
+        for line in server.server.shelf.lines(server.url):
+            print(f"  {line}")
+        sys.stdout.flush()
+
+    if not host.serve(options.bottles, settings, ready=ready):
+        sys.stdout.flush()
+        os._exit(0)  # a batch that was given up may take minutes, and a thread cannot be ended
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -175,6 +199,15 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("bottle", metavar="BOTTLE", help="path, URL or name, such as jcm or icon")
         made.add_argument("--weights", metavar="FOLDER", help="local copies of the bottle's files")
 
+    def sampling(keywords: Any) -> None:
+        keywords.add_argument("--num-steps", type=int, metavar="N", help="of the sampler [the bottle's]")
+        keywords.add_argument("--sigma-min", type=float, metavar="S", help="of the sampler [the bottle's]")
+        keywords.add_argument("--sigma-max", type=float, metavar="S", help="of the sampler [the bottle's]")
+        keywords.add_argument("--precision", help="float32, tf32, bfloat16 or float16 [float32]")
+        keywords.add_argument("--device", help="cpu, cuda, cuda:1 [the GPU if there is one]")
+        keywords.add_argument("--batch-size", type=int, metavar="N", help="instants drawn at once")
+        keywords.add_argument("--cache-dir", metavar="FOLDER", help="keep finished instants there")
+
     def values(made: argparse.ArgumentParser) -> None:
         keywords = made.add_argument_group("the data set")
         keywords.add_argument("--zoom", type=int, metavar="Z", help="HEALPix level [the bottle's]")
@@ -182,14 +215,8 @@ def _parser() -> argparse.ArgumentParser:
         keywords.add_argument("--members", type=_members, metavar="N|I,J", help="how many members, or their numbers")
         keywords.add_argument("--seed", type=int, metavar="S", help="of all noise [0]")
         keywords.add_argument("--label", help="data set to imitate [the bottle's]")
-        keywords.add_argument("--num-steps", type=int, metavar="N", help="of the sampler [the bottle's]")
-        keywords.add_argument("--sigma-min", type=float, metavar="S", help="of the sampler [the bottle's]")
-        keywords.add_argument("--sigma-max", type=float, metavar="S", help="of the sampler [the bottle's]")
         keywords.add_argument("--sst", metavar="FILE", help="your own sea surface temperature")
-        keywords.add_argument("--precision", help="float32, tf32, bfloat16 or float16 [float32]")
-        keywords.add_argument("--device", help="cpu, cuda, cuda:1 [the GPU if there is one]")
-        keywords.add_argument("--batch-size", type=int, metavar="N", help="instants drawn at once")
-        keywords.add_argument("--cache-dir", metavar="FOLDER", help="keep finished instants there")
+        sampling(keywords)
 
     info = command(_info, "info", "what a bottle is and what it stands for")
     bottle(info)
@@ -223,6 +250,21 @@ def _parser() -> argparse.ArgumentParser:
     demo = command(_demo, "demo", "open the bundled bottle, draw a few instants, say what it cost, write maps")
     demo.add_argument("--bottle", default="jcm", metavar="BOTTLE", help="[jcm]")
     demo.add_argument("-o", "--output", default="xr_cbottle_demo.png", metavar="OUT.png", help="[%(default)s]")
+
+    serve = command(_serve, "serve", "serve bottles over HTTP, as Zarr that is drawn when it is read, and a page")
+    serve.add_argument("bottles", metavar="BOTTLE", nargs="+", help="path, URL or name, such as jcm or icon")
+    serve.add_argument("--host", metavar="HOST", help="[127.0.0.1: for this machine only]")
+    serve.add_argument("--port", type=int, metavar="N", help="0: any that is free [8000]")
+    serve.add_argument("--max-waiting", type=int, metavar="N", help="instants of a bottle that may wait [64]")
+    serve.add_argument("--max-cost", type=int, metavar="N", help="instants in the mean of one chunk [48]")
+    serve.add_argument("--max-requests", type=int, metavar="N", help="requests that may wait [1000]")
+    serve.add_argument("--max-data-sets", type=int, metavar="N", help="data sets kept open [64]")
+    serve.add_argument("--loading-wait", type=float, metavar="S", help="for networks that are being loaded [30]")
+    serve.add_argument("--stop-wait", type=float, metavar="S", help="for a draw under way when it is stopped [10]")
+    serve.add_argument("--cache-size", metavar="BYTES", help="of finished instants, such as '2 GiB'")
+    serve.add_argument("--weights", metavar="FOLDER", help="local copies of the bottles' files")
+    serve.add_argument("--quiet", action="store_true", help="no line for each request")
+    sampling(serve.add_argument_group("the data sets"))
 
     fetch = command(_fetch, "fetch", "bring the files of a bottle to this machine")
     bottle(fetch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from xarray.core.indexing import CopyOnWriteArray, MemoryCachedArray
 from xr_cbottle import cache, channels, form, graph, healpix
 from xr_cbottle.bottle import Bottle, open_bottle_file
 from xr_cbottle.cache import Field, Key
+from xr_cbottle.chunked import ChunkedVariable
 from xr_cbottle.disk import DiskTier
-from xr_cbottle.lazy import ChunkedVariable, CubeVariable, LazyVariable
+from xr_cbottle.lazy import CubeVariable, LazyVariable
 from xr_cbottle.reading import Reading, make_reading, progress_bar
 from xr_cbottle.selection import Selection
 from xr_cbottle.spec import MAX_INSTANTS, CubeSpec, make_spec
@@ -181,8 +182,8 @@ class Cube:
         ValueError
             If these are more than ``max_instants``.
         """
-        axis, spec = self.spec.axis, self.spec
-        needed = max((len(s.pairs) for s in selections.values()), default=0) * axis.instants_per_value
+        per_value = self.spec.axis.instants_per_value
+        needed = max((len(s.pairs) for s in selections.values()), default=0) * per_value
         if needed > self.reading.max_instants:
             raise ValueError(
                 f"this read takes {needed} instants to draw and max_instants is {self.reading.max_instants}: read "
@@ -192,21 +193,37 @@ class Cube:
         wanted: dict[Key, list[tuple[Target, int]]] = {}
         for target in targets.values():
             for group, (member, time) in enumerate(target.selection.pairs.tolist()):
-                number = 0 if spec.members is None else spec.members[member]
-                for seconds in axis.instants(time).tolist():
-                    key = Key(spec.namespace, spec.label, spec.seed, number, seconds)
+                for key in self.keys(member, time):
                     wanted.setdefault(key, []).append((target, group))
-        if wanted:
-            self._gather(wanted)
-        return {name: target.finished() for name, target in targets.items()}
-
-    def _gather(self, wanted: dict[Key, list[tuple[Target, int]]]) -> None:
-        manifest, reading = self.bottle.manifest, self.reading
-        bar = progress_bar(len(wanted), reading.progress) if len(wanted) > 2 * self.spec.batch_size else None
 
         def deliver(key: Key, field: Field) -> None:
             for target, group in wanted[key]:
                 target.fill(group, field)
+
+        if wanted:
+            self.gather(list(wanted), deliver)
+        return {name: target.finished() for name, target in targets.items()}
+
+    def keys(self, member: int, time: int) -> list[Key]:
+        """The instants that one time of one member, given by their positions, is made of."""
+        spec = self.spec
+        number = 0 if spec.members is None else spec.members[member]
+        return [
+            Key(spec.namespace, spec.label, spec.seed, number, seconds) for seconds in spec.axis.instants(time).tolist()
+        ]
+
+    @property
+    def instant_cache(self) -> cache.InstantCache:
+        """Where its finished instants are kept."""
+        return cache.shared(self.reading.cache_size)
+
+    def gather(self, keys: Sequence[Key], deliver: Callable[[Key, Field], None]) -> None:
+        """Give instants to ``deliver``, each once and in any order; those that are nowhere yet are drawn."""
+        manifest, reading = self.bottle.manifest, self.reading
+        bar = progress_bar(len(keys), reading.progress) if len(keys) > 2 * self.spec.batch_size else None
+
+        def delivered(key: Key, field: Field) -> None:
+            deliver(key, field)
             if bar is not None:
                 bar.update()
 
@@ -214,9 +231,7 @@ class Cube:
         if reading.cache_dir is not None:
             disk = DiskTier(reading.cache_dir, (len(manifest.channels), healpix.n_cells(manifest.zoom)))
         try:
-            cache.shared(reading.cache_size).gather(
-                list(wanted), self._draw, deliver, batch=self.spec.batch_size, disk=disk
-            )
+            self.instant_cache.gather(keys, self._draw, delivered, batch=self.spec.batch_size, disk=disk)
         finally:
             if bar is not None:
                 bar.close()

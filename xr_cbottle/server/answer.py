@@ -1,0 +1,124 @@
+"""Answers over HTTP to requests for bytes whose length and tag are known before they are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+CHANGING = "public, max-age=300"
+FRESH = "no-cache"
+
+_RANGE = re.compile(r"bytes=(?P<first>[0-9]*)-(?P<last>[0-9]*)", re.IGNORECASE)
+_MOST_DIGITS = 18  # of a position; more are beyond any end
+_LONGEST_SENTENCE = 400
+
+
+class Refused(Exception):
+    """A request that is answered with a sentence."""
+
+    def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.retry_after = status, sentence, retry_after
+
+    def response(self) -> Response:
+        """The answer, as plain text; what it quotes cannot be more than text."""
+        printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in self.sentence)
+        if len(printable) > _LONGEST_SENTENCE:
+            printable = printable[: _LONGEST_SENTENCE - 3] + "..."
+        headers = {"Cache-Control": "no-store"}
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        return Response(printable + "\n", self.status, headers, media_type="text/plain")
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes to be had.
+
+    Attributes
+    ----------
+    length, tag
+        How many there are, and an entity tag, with its quotes.
+    read
+        Gets them.
+    media_type, caching
+        Values of ``Content-Type`` and ``Cache-Control``.
+    """
+
+    length: int
+    tag: str
+    read: Callable[[], Awaitable[bytes]]
+    media_type: str
+    caching: str
+
+    @classmethod
+    def of(cls, body: bytes, media_type: str, caching: str) -> Content:
+        """Bytes that are there."""
+
+        async def read() -> bytes:
+            return body
+
+        return cls(len(body), entity_tag(body), read, media_type, caching)
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to a request, conditional or for a range. Bytes are read only if they are sent."""
+        headers = {"ETag": self.tag, "Cache-Control": self.caching, "Accept-Ranges": "bytes"}
+        if _names(request.headers.get("If-None-Match", ""), self.tag):
+            return Response(None, 304, headers)
+        if request.method == "HEAD":
+            headers["Content-Length"] = str(self.length)
+            return Response(None, 200, headers, self.media_type)
+        wanted = None
+        if request.headers.get("If-Range", self.tag) == self.tag:
+            wanted = byte_range(request.headers.get("Range", ""), self.length)
+        if wanted is None:
+            return Response(await self.read(), 200, headers, self.media_type)
+        if not wanted:
+            headers["Content-Range"] = f"bytes */{self.length}"
+            return Response(None, 416, headers)
+        body = (await self.read())[wanted.start : wanted.stop]
+        headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{self.length}"
+        return Response(body, 206, headers, self.media_type)
+
+
+def entity_tag(*parts: bytes | str | int) -> str:
+    """An entity tag for what some parts name."""
+    digest = hashlib.sha256()
+    for part in parts:
+        text = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(text).to_bytes(8, "little") + text)
+    return f'"{digest.hexdigest()[:32]}"'
+
+
+def byte_range(header: str, length: int) -> range | None:
+    """The positions that a ``Range`` header asks for.
+
+    Returns
+    -------
+    None for the whole: no header, one that is not understood, or several ranges at once, which a server may
+    ignore. An empty range if there is no such part.
+    """
+    match = _RANGE.fullmatch(header.strip()) if len(header) < 200 else None
+    if match is None or not (match["first"] or match["last"]):
+        return None
+    first, last = (_position(match[name]) for name in ("first", "last"))
+    if first is None:
+        return range(max(0, length - (last or 0)), length)
+    if last is not None and last < first:
+        return None
+    return range(first, min(length, length if last is None else last + 1))
+
+
+def _position(digits: str) -> int | None:
+    return int(digits.lstrip("0")[:_MOST_DIGITS] or 0) if digits else None
+
+
+def _names(if_none_match: str, tag: str) -> bool:
+    tags = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
+    return tag in tags or "*" in tags
