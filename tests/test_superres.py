@@ -107,10 +107,10 @@ def test_few_steps_by_legs_are_few_steps_together(denoiser: diffusion.Denoiser, 
         together = superres.draw_together(model, noise_of(region, 2), sampler)
         legs = superres.draw_by_legs(model, noise_of(region, 2), sampler, [range(GRID.count)] * 2)
     torch.testing.assert_close(legs, together, rtol=0, atol=1e-6)
-    levels = torch.tensor([80.0, 2.0])
+    # Written out: denoise, add noise of the next level, denoise.
     noise = noise_of(region, 2)
     with torch.inference_mode():
-        plain = diffusion.few_steps(
-            superres.together(model, 1.0), levels[0] * noise[0], levels.tolist(), lambda i: noise[i]
-        )
+        denoise = superres.together(model, 1.0)
+        first = denoise(80.0 * noise[0], torch.tensor(80.0))
+        plain = denoise(first + 2.0 * noise[1], torch.tensor(2.0))
     torch.testing.assert_close(plain, together, rtol=0, atol=1e-6)

@@ -144,27 +144,6 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, *, step: Callable[[], obje
     return x
 
 
-def few_steps(denoise: Denoise, x: Tensor, sigmas: Sequence[float], renoise: Callable[[int], Tensor]) -> Tensor:
-    """Denoise, add noise of the next level, denoise again: the sampler of distilled (consistency) networks.
-
-    Parameters
-    ----------
-    denoise
-        Called with the float64 state and a 0-d float64 noise level.
-    x
-        State at ``sigmas[0]``.
-    sigmas
-        Descending noise levels, one for each call of ``denoise``.
-    renoise
-        Standard normal numbers of the state's shape for step 1, 2, ...
-    """
-    levels = torch.tensor(sigmas, dtype=torch.float64)
-    x = denoise(x.to(torch.float64), levels[0])
-    for i, level in enumerate(levels[1:], 1):
-        x = denoise(x + level.to(x.device) * renoise(i), level)
-    return x
-
-
 def translate(
     encode: Denoise,
     decode: Denoise,

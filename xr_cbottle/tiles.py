@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -197,13 +196,6 @@ class Resolver:
         drawn, _ = self._draw(coarse, [everywhere] * len(self.sampler.legs), seed, member, time)
         self.drawn += self.tiling.count
         return drawn
-
-    def tiles_of(
-        self, coarse: Field, tiles: Indices, *, seed: int, member: int, time: Time
-    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        """Some tiles of an instant, one after the other."""
-        for tile in tiles.tolist():
-            yield tile, self.draw_tile(coarse, tile, seed=seed, member=member, time=time)
 
     def _draw(
         self, coarse: Field, rounds: list[Indices], seed: int, member: int, time: Time
