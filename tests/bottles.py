@@ -39,6 +39,14 @@ def small_config(zoom: int = 2, channels: int = len(CHANNELS), labels: int = 2, 
     )  # fmt: skip
 
 
+def patch_config(zoom: int, channels: int, size: int = 16, width: int = 4, position: int = 4) -> ModelConfig:
+    """The smallest patch network of super-resolution."""
+    return ModelConfig(
+        architecture="unet_hpx1024_patch", model_channels=width, label_dim=0, out_channels=channels, level=zoom,
+        condition_channels=2 * channels, position_embed_channels=position, img_resolution=size,
+    )  # fmt: skip
+
+
 def random_state(config: ModelConfig, seed: int = 0) -> dict:
     """Weights that keep activations of order one; they depend on `seed` and the names, nothing else."""
     import torch

@@ -85,7 +85,7 @@ def test_masked_channels_come_from_the_donor(tmp_path: Path) -> None:
     )  # fmt: skip
     sigma = torch.tensor(5.0, dtype=torch.float64)
     with torch.inference_mode():
-        lent, own = one._denoise("b", **inputs)(x, sigma), one._denoise("a", **inputs)(x, sigma)
+        lent, own = one.denoise("b", **inputs)(x, sigma), one.denoise("a", **inputs)(x, sigma)
         direct = model(x, sigma.expand(len(x)), labels=torch.eye(2)[[1] * len(x)], **inputs)
     rlut = one.channels.index("rlut")
     torch.testing.assert_close(lent[:, rlut], own[:, rlut])

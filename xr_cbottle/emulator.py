@@ -131,7 +131,7 @@ class Emulator:
         from tqdm.auto import tqdm
 
         stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
-        label = self._label_name(label)
+        label = self.label_name(label)
         values = np.empty((len(stamps), len(self.channels), healpix.n_cells(self.zoom)), np.float32)
         bar = tqdm(total=len(stamps), unit="instant", disable=not progress or len(stamps) <= self.batch_size)
         with bar:
@@ -147,7 +147,7 @@ class Emulator:
         values = np.empty((len(instants), len(self.channels), healpix.n_cells(self.zoom)), np.float32)
         by_label: dict[str | None, list[int]] = {}
         for i, instant in enumerate(instants):
-            by_label.setdefault(self._label_name(instant.label), []).append(i)
+            by_label.setdefault(self.label_name(instant.label), []).append(i)
         for label, members in by_label.items():
             for start in range(0, len(members), self.batch_size):
                 batch = members[start : start + self.batch_size]
@@ -165,13 +165,13 @@ class Emulator:
         latents += latents[-1:] * (self.batch_size - count)
         order = healpix.nest_to_padxy(self.zoom)
         sst = conditions.encode_sst(self.sst.at(times))[:, order]
-        with model.lock, torch.inference_mode(), _arithmetic(self.precision):
+        with model.lock, torch.inference_mode(), arithmetic(self.precision):
             dtype = model.experts[0][1].network.model.map_layer0.weight.dtype
 
             def put(values: npt.NDArray[Any]) -> torch.Tensor:
                 return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)
 
-            denoise = self._denoise(
+            denoise = self.denoise(
                 label,
                 condition=put(sst[:, None, None]).to(dtype),
                 second_of_day=put(conditions.second_of_day(times)),
@@ -190,7 +190,7 @@ class Emulator:
         self.drawn += count
         return values.astype(np.float32)
 
-    def _denoise(self, label: str | None, **inputs: torch.Tensor) -> diffusion.Denoise:
+    def denoise(self, label: str | None, **inputs: torch.Tensor) -> diffusion.Denoise:
         """The denoiser of a label, on the expert of each noise level."""
         model, labels = self.model, self.bottle.manifest.labels
 
@@ -212,7 +212,8 @@ class Emulator:
         assert spec.donor is not None  # the manifest demands one for masked channels
         return diffusion.lend_channels(under(spec), under(labels[spec.donor]), masked[:, None, None])
 
-    def _label_name(self, label: str | None) -> str | None:
+    def label_name(self, label: str | None) -> str | None:
+        """A label that the bottle has, its default if None is given."""
         manifest = self.bottle.manifest
         if label is None:
             return manifest.default_label
@@ -253,7 +254,7 @@ def _own_sst(bottle: Bottle) -> SeaSurfaceTemperature:
 
 
 @contextlib.contextmanager
-def _arithmetic(precision: str) -> Iterator[None]:
+def arithmetic(precision: str) -> Iterator[None]:
     """What the GPU may do to float32: TF32 only where asked for, and no choice of algorithm by timing."""
     tf32 = precision == "tf32"
     before = torch.backends.cuda.matmul.allow_tf32

@@ -27,15 +27,15 @@ def n_cells(zoom: int) -> int:
     return FACES * 4**zoom
 
 
-def lonlat(zoom: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Longitude [0, 360) and latitude in degrees of the cell centres, NEST order."""
+def lonlat(zoom: int, cells: Indices | None = None) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Longitude [0, 360) and latitude in degrees of the centres of all cells, or some, NEST order."""
     import healpy
 
-    lon, lat = healpy.pix2ang(nside(zoom), np.arange(n_cells(zoom)), nest=True, lonlat=True)
+    lon, lat = healpy.pix2ang(nside(zoom), np.arange(n_cells(zoom)) if cells is None else cells, nest=True, lonlat=True)
     return lon, lat
 
 
-def _interleave(x: Indices, y: Indices, zoom: int) -> Indices:
+def interleave(x: Indices, y: Indices, zoom: int) -> Indices:
     """Morton code of in-face coordinates: bits of x on even places, of y on odd ones."""
     code = np.zeros(np.broadcast(x, y).shape, np.int64)
     for bit in range(zoom):
@@ -48,7 +48,7 @@ def nest_to_padxy(zoom: int) -> Indices:
     """Gather indices from NEST to PAD_XY: ``padxy = nest[..., nest_to_padxy(zoom)]``."""
     n = nside(zoom)
     face, row, column = np.meshgrid(np.arange(FACES), np.arange(n), np.arange(n), indexing="ij")
-    indices = (face * n * n + _interleave(n - 1 - row, n - 1 - column, zoom)).reshape(-1)
+    indices = (face * n * n + interleave(n - 1 - row, n - 1 - column, zoom)).reshape(-1)
     indices.flags.writeable = False
     return indices
 
@@ -80,7 +80,7 @@ class FacePadding(NamedTuple):
     partner: Indices
 
 
-def _neighbour_cells(face: int, r: Indices, c: Indices, n: int) -> tuple[Indices, Indices, Indices]:
+def neighbour_cells(face: int, r: Indices, c: Indices, n: int) -> tuple[Indices, Indices, Indices]:
     """(face, row, column) beside ``face`` at rows and columns in [-n, 2n), the averaged diagonal aside.
 
     The array's top left is the face's N corner and its top right the E corner, so that the face to
@@ -121,6 +121,24 @@ def _neighbour_cells(face: int, r: Indices, c: Indices, n: int) -> tuple[Indices
     )  # type: ignore[return-value]
 
 
+def gap_partners(
+    face: int, r: Indices, c: Indices, n: int
+) -> tuple[npt.NDArray[np.bool_], tuple[Indices, Indices, Indices]] | None:
+    """Where a pixel beside ``face`` is the mean of two cells, and the second of them; None if it nowhere is.
+
+    Only beyond the N and S corners of the faces along the equator, on the diagonal of the gap.
+    """
+    if not 4 <= face < 8:
+        return None
+    gap = (r == c) & ((r < 0) | (r >= n))
+    if not gap.any():
+        return None
+    west, at = (face - 1) % 4, r[gap]
+    north = at < 0
+    row, column = np.where(north, 0, at - n), np.where(north, n + at, n - 1)
+    return gap, (np.where(north, west, 8 + west), row, column)
+
+
 @functools.lru_cache(maxsize=32)
 def face_padding(n: int, padding: int) -> FacePadding:
     """Tables that pad twelve faces of ``n`` x ``n`` cells by ``padding`` <= n on each side.
@@ -132,7 +150,7 @@ def face_padding(n: int, padding: int) -> FacePadding:
         raise ValueError(f"padding must be between 0 and the face's {n} cells, got {padding}.")
     size = n + 2 * padding
     r, c = np.meshgrid(np.arange(-padding, n + padding), np.arange(-padding, n + padding), indexing="ij")
-    tables = [_neighbour_cells(face, r, c, n) for face in range(FACES)]
+    tables = [neighbour_cells(face, r, c, n) for face in range(FACES)]
     gather = np.stack([(f * n + row) * n + column for f, row, column in tables])
 
     i = np.arange(padding)
@@ -171,6 +189,28 @@ def resample(values: npt.NDArray[np.floating], from_zoom: int, to_zoom: int) -> 
     lon, lat = lonlat(to_zoom)
     cells, weights = healpy.get_interp_weights(nside(from_zoom), lon, lat, nest=True, lonlat=True)
     return _weighted(values, cells, weights)
+
+
+def interpolate(
+    values: npt.NDArray[np.floating],
+    zoom: int,
+    lon: npt.ArrayLike,
+    lat: npt.ArrayLike,
+    dtype: npt.DTypeLike = np.float64,
+) -> npt.NDArray[np.floating]:
+    """NEST fields (..., cell) at points, by healpy's bilinear weights in a precision; NaN spreads.
+
+    Points at the poles and at any longitude are fine; the result is (..., *points).
+    """
+    import healpy
+
+    lon, lat = np.broadcast_arrays(np.asarray(lon, float), np.asarray(lat, float))
+    cells, weights = healpy.get_interp_weights(nside(zoom), lon.ravel(), lat.ravel(), nest=True, lonlat=True)
+    values = values.astype(dtype, copy=False)
+    total = values[..., cells[0]] * weights[0].astype(dtype)
+    for neighbour, weight in zip(cells[1:], weights[1:].astype(dtype), strict=True):
+        total += values[..., neighbour] * weight
+    return total.reshape(*values.shape[:-1], *lon.shape)
 
 
 def bilinear_from_latlon(

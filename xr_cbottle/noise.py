@@ -13,7 +13,7 @@ import operator
 import numpy as np
 import numpy.typing as npt
 
-STAGES = {"coarse": 0, "infill": 1, "superres": 2}
+STAGES = {"coarse": 0, "infill": 1, "superres": 2, "translate": 3}
 """Streams that must differ at one instant, by the stage of the model that uses them."""
 
 _BLOCK_STAGE = STAGES["superres"]

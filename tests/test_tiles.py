@@ -1,0 +1,121 @@
+"""Tiles: a value is a function of what it is, not of what else is asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.bottles import patch_config, random_state
+from xr_cbottle import diffusion, healpix, network, superres, tiles
+from xr_cbottle.patches import PatchGrid
+from xr_cbottle.tiles import Resolver, Tiling
+
+GRID = PatchGrid(4, 16, 8)
+WHEN = {"seed": 3, "member": 1, "time": np.datetime64("1990-07-01T06")}
+HEUN = superres.heun_sampler(2, 0.01, 80.0)
+FEW = superres.few_step_sampler((80.0, 2.0))
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> diffusion.Denoiser:
+    config = patch_config(GRID.zoom, 2, GRID.size)
+    net = network.build(config).eval().requires_grad_(False)
+    net.load_state_dict(random_state(config))
+    return diffusion.Denoiser(net)
+
+
+@pytest.fixture(scope="module")
+def coarse() -> np.ndarray:
+    normals = np.random.default_rng(1).standard_normal((2, healpix.n_cells(2)))
+    return (normals * [[15.0], [1e-4]] + [[280.0], [2e-5]]).astype(np.float32)
+
+
+def resolver(denoiser: diffusion.Denoiser, sampler: superres.Sampler, halo: int = 8) -> Resolver:
+    return Resolver(denoiser, [15.0, 1e-4], [280.0, 2e-5], 2, Tiling(GRID, 1, halo), sampler, batch_size=4)
+
+
+def test_golden_noise() -> None:
+    """Changing these numbers changes every value above the native zoom that anybody has drawn."""
+    cells = np.array([0, 1023, 1024, 5000, 12 * 4**10 - 1])
+    drawn = tiles.block_noise(10, cells, 2, seed=7, member=2, time=np.datetime64("1983-01-15T12"))
+    np.testing.assert_allclose(drawn[0, :, 1], GOLDEN, atol=5e-7)
+
+
+GOLDEN = [0.0696450, 1.0895753, -0.0823293, -0.5114068, -0.9621794]
+
+
+def test_noise_is_that_of_its_block() -> None:
+    cells = np.sort(np.random.default_rng(0).choice(12 * 4**6, 500, replace=False))
+    whole = tiles.block_noise(6, np.arange(12 * 4**6), 3, draws=2, **WHEN)
+    np.testing.assert_array_equal(tiles.block_noise(6, cells, 3, draws=2, **WHEN), whole[:, cells])
+    np.testing.assert_array_equal(tiles.block_noise(6, cells, 3, **WHEN), whole[:1, cells])
+    assert abs(whole.mean()) < 0.01
+    assert abs(whole.std() - 1) < 0.01
+    assert np.abs(np.corrcoef(whole.reshape(2, -1))[0, 1]) < 0.01
+
+
+def test_tiling() -> None:
+    tiling = Tiling(GRID, 1, 8)
+    assert (tiling.count, tiling.cells_per_tile) == (48, 64)
+    np.testing.assert_array_equal(tiling.tiles([0, 63, 64, 1250]), [0, 1, 19])
+    assert 100 in tiling.cells(1)
+    assert tiles.default_tiling(PatchGrid(10, 128, 32)) == Tiling(PatchGrid(10, 128, 32), 2, 64)
+    with pytest.raises(ValueError, match="zoom 5: it must be from 0 to 4"):
+        Tiling(GRID, 5, 8)
+    with pytest.raises(ValueError, match="halo is 17 cells"):
+        Tiling(GRID, 1, 17)
+
+
+@pytest.mark.parametrize("sampler", [HEUN, FEW], ids=["Heun", "few steps"])
+def test_tiles_in_any_order_and_by_anyone(
+    denoiser: diffusion.Denoiser, coarse: np.ndarray, sampler: superres.Sampler
+) -> None:
+    one, other = resolver(denoiser, sampler), resolver(denoiser, sampler)
+    asked = np.array([5, 17, 18])
+    first = {t: one.draw_tile(coarse, t, **WHEN) for t in asked.tolist()}
+    again = {t: other.draw_tile(coarse, t, **WHEN) for t in asked[::-1].tolist()}
+    for tile in asked.tolist():
+        np.testing.assert_array_equal(first[tile], again[tile])
+        assert first[tile].shape == (2, 64)
+    assert one.drawn == 3
+    different = one.draw_tile(coarse, 5, seed=3, member=2, time=WHEN["time"])
+    assert np.abs((different - first[5])[0]).max() > 1
+
+
+def test_few_step_tiles_are_those_of_the_globe(denoiser: diffusion.Denoiser, coarse: np.ndarray) -> None:
+    few = resolver(denoiser, FEW)
+    globe = few.draw_globe(coarse, **WHEN)
+    for tile in (0, 18):
+        difference = few.draw_tile(coarse, tile, **WHEN) - globe[:, few.tiling.cells(tile)]
+        assert np.abs(difference / np.array([[15.0], [1e-4]])).max() < 1e-4
+
+
+def test_a_wide_halo_is_the_globe(denoiser: diffusion.Denoiser, coarse: np.ndarray) -> None:
+    """The truncation is all that tells a tile from the globe: with a halo of a face it is smaller than with none."""
+    globe = resolver(denoiser, HEUN).draw_globe(coarse, **WHEN)
+
+    def difference(halo: int) -> float:
+        tile = resolver(denoiser, HEUN, halo)
+        return float(np.abs(tile.draw_tile(coarse, 18, **WHEN) - globe[:, tile.tiling.cells(18)])[0].std() / 15)
+
+    assert difference(16) < difference(0)
+
+
+def test_a_tile_denoises_only_its_patches(denoiser: diffusion.Denoiser, coarse: np.ndarray) -> None:
+    tile = resolver(denoiser, HEUN)
+    tile.draw_tile(coarse, 18, **WHEN)
+    patches = len(GRID.around(1, 18, 8))
+    assert patches < GRID.count / 4
+    assert tile.evaluated == patches * sum(HEUN.evaluations)
+
+
+def test_wrong_things_are_refused(denoiser: diffusion.Denoiser, coarse: np.ndarray) -> None:
+    tile = resolver(denoiser, HEUN)
+    with pytest.raises(ValueError, match="tile is 48: it must be from 0 to 47"):
+        tile.draw_tile(coarse, 48, **WHEN)
+    with pytest.raises(ValueError, match=r"shape \(1, 192\)"):
+        tile.draw_tile(coarse[:1], 0, **WHEN)
+    spoiled = coarse.copy()
+    spoiled[0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite: fill them"):
+        tile.draw_tile(spoiled, 0, **WHEN)
