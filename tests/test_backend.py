@@ -123,8 +123,8 @@ def test_form(bottle):
     assert ds.crs.dtype == np.int64
     assert int(ds.crs) == 1
     assert ds.crs.attrs == {
-        "grid_mapping_name": "healpix", "healpix_nside": 4, "healpix_order": "nest", "refinement_level": 2,
-        "indexing_scheme": "nested",
+        "long_name": "HEALPix grid, nested order", "grid_mapping_name": "healpix", "healpix_nside": 4,
+        "healpix_order": "nest", "refinement_level": 2, "indexing_scheme": "nested",
     }  # fmt: skip
     for variable in ds.data_vars.values():
         assert {"units", "long_name", "standard_name", "cell_methods"} <= set(variable.attrs)
@@ -140,7 +140,7 @@ def test_form(bottle):
 def test_attributes_say_what_made_the_values(bottle):
     ds = open_dataset(bottle, label="b", seed=7, num_steps=4, zoom=1, time="P1D", time_method="mean")
     attrs = ds.attrs
-    assert attrs["Conventions"] == "CF-1.11"
+    assert attrs["Conventions"] == "CF-1.13"
     assert attrs["license"] == "CC0-1.0"
     assert attrs["bottle"] == "small"
     assert attrs["bottle_digest"] == "sha256:" + open_bottle(bottle).digest

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from xr_cbottle.channels import VariableLayout
     from xr_cbottle.spec import CubeSpec
 
-CONVENTIONS = "CF-1.11"
+# The first in which HEALPix is a grid mapping.
+CONVENTIONS = "CF-1.13"
 PRECISION_WORDS = {
     "float32": "float32",
     "tf32": "float32 with TF32 products",
@@ -44,11 +45,11 @@ def coordinates(
     if spec.members is not None:
         axes["member"] = (
             pd.Index(np.array(spec.members, np.int64)),
-            {"long_name": "realisation", "standard_name": "realization", "units": "1", "axis": "E"},
+            {"long_name": "realisation", "standard_name": "realization", "units": "1"},  # CF has no axis for it
         )
     axes["time"] = (
         pd.DatetimeIndex(spec.axis.values),
-        {"long_name": "time", "standard_name": "time", "axis": "T"},
+        {"long_name": "time", "standard_name": "time", "axis": "T", "units_metadata": "leap_seconds: none"},
     )
     if pressures:
         axes["pressure"] = (
@@ -74,13 +75,14 @@ def coordinates(
         }  # fmt: skip
     # Two readers: easygems wants healpix_nside and healpix_order, CF refinement_level and indexing_scheme.
     crs = {
+        "long_name": "HEALPix grid, nested order",
         "grid_mapping_name": "healpix",
         "healpix_nside": healpix.nside(spec.zoom),
         "healpix_order": "nest",
         "refinement_level": spec.zoom,
         "indexing_scheme": "nested",
     }
-    # xdggs takes all attributes of cell_ids for its grid's, and fails on any other.
+    # xdggs takes all attributes of cell_ids for its grid's, and fails on any other, also on a long_name.
     cell_ids = {"grid_name": "healpix", "level": spec.zoom, "indexing_scheme": "nested"}
     others = {
         "cell_ids": HeldVariable("cell", np.arange(cells), cell_ids, fastpath=True),
@@ -96,6 +98,8 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
         "grid_mapping": "crs",
         "cell_methods": "time: mean" if spec.axis.method == "mean" else "time: point",
     }
+    if layout.variable.units == "K":
+        attrs["units_metadata"] = "temperature: on_scale"  # and no difference of temperatures
     comments = []
     label = manifest.labels.get(spec.label or "")
     lent = [manifest.channels[i] for i in layout.channels if label and manifest.channels[i] in label.masked]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from xarray.core.indexing import BasicIndexer
+from xarray.core.indexing import OuterIndexer
 
-from xr_cbottle.selection import select
+from xr_cbottle.selection import is_everything, select
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -38,26 +38,44 @@ class Blocks:
         Members and times in a chunk.
     inner
         Times that one task draws; a chunk is of as many tasks as it needs.
-    first, last
-        The times from ``first`` to before ``last`` are there. Chunks begin at the first, so that whatever
-        part of the axis is taken, all chunks but the last are of one size, as zarr wants them.
+    runs
+        The positions on the time axis that are there, as ranges one after the other. Chunks begin at the first,
+        so that whatever part of the axis is taken, all chunks but the last are of one size, as zarr wants them,
+        and nothing else is drawn.
     """
 
     members: int
     times: int
     inner: int
-    first: int
-    last: int
+    runs: tuple[range, ...]
 
-    def narrowed(self, first: int, last: int) -> Blocks:
-        """Only the times from ``first`` to before ``last``, counted from the first one there is."""
-        return replace(self, first=self.first + first, last=self.first + last)
+    @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """The positions on the time axis that are there."""
+        return np.concatenate([np.arange(run.start, run.stop, run.step) for run in self.runs])
 
-    def span(self, chunk: int, part: int) -> slice:
-        """Times that task ``part`` of chunk ``chunk`` draws."""
-        begin = self.first + chunk * self.times
-        end = min(begin + self.times, self.last)
-        return slice(min(begin + part * self.inner, end), min(begin + (part + 1) * self.inner, end))
+    def __len__(self) -> int:
+        return sum(len(run) for run in self.runs)
+
+    def narrowed(self, taken: slice | npt.NDArray[np.int64]) -> Blocks:
+        """Only some of the times, counted among those that are there."""
+        if isinstance(taken, slice) and len(self.runs) == 1:
+            return replace(self, runs=(self.runs[0][taken],))
+        return replace(self, runs=_runs(self.positions[taken]))
+
+    def span(self, chunk: int, part: int) -> npt.NDArray[np.int64]:
+        """Positions on the time axis that task ``part`` of chunk ``chunk`` draws."""
+        times = self.positions[chunk * self.times : (chunk + 1) * self.times]
+        return times[part * self.inner : (part + 1) * self.inner]
+
+
+def _runs(positions: npt.NDArray[np.int64]) -> tuple[range, ...]:
+    """Positions as few ranges: a season of all years is thousands of times, and travels with each task."""
+    steps, counts = np.unique(np.diff(positions), return_counts=True)
+    step = int(steps[counts.argmax()]) if len(steps) else 1
+    begins = np.flatnonzero(np.diff(positions, prepend=positions[:1]) != step)
+    parts = np.split(positions, begins[begins > 0])
+    return tuple(range(int(part[0]), int(part[-1]) + step, step) for part in parts)
 
 
 def array(cube: Cube, name: str, company: tuple[str, ...], blocks: Blocks) -> da.Array:
@@ -99,7 +117,7 @@ def _drawn(cube: Cube, company: tuple[str, ...], blocks: Blocks) -> tuple[da.Arr
 
     sizes = cube.sizes
     token = hashlib.sha256(f"{cube.spec.token} {blocks} {company}".encode()).hexdigest()[:32]
-    times = _split(blocks.last - blocks.first, blocks.times)
+    times = _split(len(blocks), blocks.times)
     chunks = [times, (1,) * -(-times[0] // blocks.inner)]
     if "member" in sizes:
         chunks.insert(0, _split(sizes["member"], blocks.members))
@@ -114,6 +132,39 @@ def _drawn(cube: Cube, company: tuple[str, ...], blocks: Blocks) -> tuple[da.Arr
         name=f"cbottle-draw-{token}",
     )
     return drawn, token
+
+
+def indexed(array: da.Array, keys: tuple[Any, ...]) -> da.Array:
+    """An array indexed orthogonally, by positions, slices and arrays of positions.
+
+    dask makes a task for each chunk at once, which takes seconds for all hours of decades. Axes of one chunk are
+    indexed within the chunks instead.
+    """
+    import dask.array as da
+
+    if any(n > 1 and not is_everything(key) for n, key in zip(array.numblocks, keys, strict=True)):
+        from xarray.core import indexing
+
+        return indexing.apply_indexer(indexing.as_indexable(array), indexing.OuterIndexer(keys))
+    kept = [axis for axis, key in enumerate(keys) if not isinstance(key, (int, np.integer))]
+    lengths = {axis: len(np.arange(array.shape[axis])[keys[axis]]) for axis in kept if not is_everything(keys[axis])}
+    return da.blockwise(
+        _index,
+        kept,
+        array,
+        range(array.ndim),
+        keys=keys,
+        adjust_chunks={axis: (length,) for axis, length in lengths.items()},
+        concatenate=True,
+        dtype=array.dtype,
+        meta=np.empty((0,) * len(kept), array.dtype),
+    )
+
+
+def _index(values: npt.NDArray[np.float32], keys: tuple[Any, ...]) -> npt.NDArray[np.float32]:
+    for axis in reversed(range(len(keys))):
+        values = values[(slice(None),) * axis + (keys[axis],)]
+    return values
 
 
 def parse_chunks(cube: Cube, chunks: Any) -> Blocks:
@@ -146,7 +197,7 @@ def parse_chunks(cube: Cube, chunks: Any) -> Blocks:
 
 def cut(cube: Cube, members: int, times: int) -> Blocks:
     """Blocks of all times of a cube, for chunks of some members and times."""
-    return Blocks(members, times, min(times, max(1, cube.values_per_batch // members)), 0, cube.sizes["time"])
+    return Blocks(members, times, min(times, max(1, cube.values_per_batch // members)), (range(cube.sizes["time"]),))
 
 
 def _split(size: int, length: int) -> tuple[int, ...]:
@@ -158,13 +209,13 @@ def _draw_block(cube: Cube, names: tuple[str, ...], blocks: Blocks, block_id: tu
     """All variables of one block."""
     *member, chunk, part = block_id
     sizes = cube.sizes
-    within = {"time": blocks.span(chunk, part)}
+    within: dict[str, Any] = {"time": blocks.span(chunk, part)}
     if member:
         within["member"] = slice(member[0] * blocks.members, (member[0] + 1) * blocks.members)
     selections = {}
     for name in names:
         dims = cube.dims(name)
-        key = BasicIndexer(tuple(within.get(dim, slice(None)) for dim in dims))
+        key = OuterIndexer(tuple(within.get(dim, slice(None)) for dim in dims))
         selections[name] = select(key, tuple(sizes[dim] for dim in dims), dims)
     return cube.read(selections)
 

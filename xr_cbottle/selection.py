@@ -72,6 +72,40 @@ def select(key: ExplicitIndexer, shape: tuple[int, ...], dims: tuple[str, ...]) 
     return _orthogonal(by_dim, sizes)
 
 
+def narrowing(key: Any, size: int) -> tuple[slice | Index, int | slice | Index] | None:
+    """Take one dimension's part of an index in two steps: first what it touches, then its own order and shape.
+
+    Parameters
+    ----------
+    key
+        Position, slice or array of positions.
+    size
+        Length of the dimension.
+
+    Returns
+    -------
+    The positions touched, and the index that makes of them what ``key`` makes of all. None where there is nothing to
+    take or the index is of another kind or wrong, of which others know better what to say.
+    """
+    if isinstance(key, slice):
+        return (key, slice(None)) if _length(key, size) else None
+    if not isinstance(key, (int, np.integer, np.ndarray)):
+        return None
+    positions = np.asarray(key)
+    if not positions.size or not -size <= positions.min() <= positions.max() < size:
+        return None
+    if not positions.ndim:
+        first = int(positions) % size
+        return slice(first, first + 1), 0
+    touched, rest = np.unique(positions % size, return_inverse=True)
+    return touched, rest.reshape(positions.shape)
+
+
+def is_everything(key: Any) -> bool:
+    """Whether an index along one dimension is all of it, as it is."""
+    return isinstance(key, slice) and key == slice(None)
+
+
 def _normalised(k: Any, size: int, dim: str) -> int | slice | Index:
     """A position, slice or array of positions with negative ones counted from the end."""
     if isinstance(k, slice):
