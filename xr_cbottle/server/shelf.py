@@ -174,7 +174,7 @@ class Shelf:
         url
             Where the server is, without a slash at the end.
         dataset
-            Address of the one data set that each entry is. Intake 2 has no other way to choose: it ignores
+            Address of the one data set that each entry is. With intake-xarray 2.0.0 there is no other way: it ignores
             the parameters of its driver zarr.
 
         Raises
@@ -188,7 +188,9 @@ class Shelf:
             if not entries:
                 self.open(next(iter(self.bottles)), dataset)  # says why not
         about = f"Bottles at {url}, drawn when they are read (xr_cbottle {__version__})"
-        remark = "intake 2 ignores parameters of the driver zarr: open catalog/P1D_mean_s0_m0_z1.yaml for example"
+        remark = (
+            "intake-xarray 2.0.0 ignores parameters of the driver zarr: open catalog/P1D_mean_s0_m0_z1.yaml for example"
+        )
         return {
             "metadata": {"version": 1, "description": f"{about}; {remark}"},
             "sources": {entry["name"]: _source(entry, f"{url}/{entry['name']}", dataset) for entry in entries},
