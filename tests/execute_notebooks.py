@@ -204,8 +204,11 @@ def _output(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
 def _small(png: bytes) -> bytes:
     from PIL import Image
 
+    image = Image.open(io.BytesIO(png))
+    if image.mode == "P":  # it was here before
+        return png
     # Median cut, the default, would give most colours to the largest map and mix those of the others.
-    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4)
+    image = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4)
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
     return out.getvalue() if out.tell() < len(png) else png

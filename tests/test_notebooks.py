@@ -63,7 +63,7 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
             "HOURS": 360, "CACHE_DIR": cache,
         },
         "05_train_your_own": {
-            "CATALOG": str(ROOT / "catalogs" / "main.yaml"), "DAYS": 20, "IMAGES": 48, "DRAWN": 4, "CACHE_DIR": cache,
+            "CATALOG": str(ROOT / "catalogs" / "main.yaml"), "DAYS": 30, "IMAGES": 48, "DRAWN": 4, "CACHE_DIR": cache,
         },
         "06_scale_out": {"END": "1990-01-08", "FOLDER": str(folder / "scaled")},
         "07_serve_and_view": {"PORT": 0, "CACHE_DIR": cache},
@@ -88,7 +88,6 @@ def runs(folder, request):
     """The notebooks that were asked for, as they are being run, two at a time."""
     patch = pytest.MonkeyPatch()
     patch.setenv("XR_CBOTTLE_PATH", str(folder / "bottles"))
-    patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     asked = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
     of_each = settings(folder)
     with execute_notebooks.kernel() as kernel, ThreadPoolExecutor(2) as pool:
