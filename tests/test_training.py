@@ -204,7 +204,7 @@ def test_packed_bottle_draws(config, folder, tmp_path):
         (lambda v: v["training"].pop("total_images"), r"\['total_images'\] are missing"),
         (lambda v: v["training"].update(batch_size="many"), "batch_size: 'many' is not of type int"),
         (lambda v: v["training"].update(sigma_min=300), "sigma_min < sigma_max"),
-        (lambda v: v["data"].update(scale="log"), "'std' or 'anomaly'"),
+        (lambda v: v["data"].update(scale="log"), "'std', 'anomaly' or 'climatology'"),
         (lambda v: v["data"]["sources"][0].update(start="yesterday"), "not an ISO-8601 time"),
         (lambda v: v["data"]["sources"][1].update(label="a"), "different labels"),
         (lambda v: v["network"].update(label_dim=1), "label_dim is 1, but there are 2 sources"),

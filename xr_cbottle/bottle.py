@@ -26,6 +26,8 @@ from .source import read_source
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .climatology import Climatology
+
 __all__ = [
     "Bottle", "BottleError", "BottleNotFound", "ConditionSpec", "FetchError", "LabelSpec", "Manifest",
     "PartSpec", "SamplerDefaults", "SchemaError", "TimeSpec", "bundled", "fetch", "find",
@@ -152,11 +154,45 @@ class Bottle:
         FetchError
             It is not here and cannot be fetched.
         """
-        import xarray as xr
-
         spec = self.manifest.sst
         if spec is None:
             raise BottleError(f"{self.manifest.name}: this bottle has no sea surface temperature; give one with sst=.")
+        dataset, what = self._dataset(spec, progress), f"{self.path}: {base_name(spec.location)}"
+        if spec.variable is not None and spec.variable not in dataset:
+            names = ", ".join(map(str, dataset.data_vars))
+            raise BottleError(f"{what} has no variable {spec.variable!r}, which the manifest names; it has {names}.")
+        return dataset
+
+    def climatology(self, *, progress: bool = True) -> Climatology | None:
+        """What the networks draw anomalies from; None if they draw the fields themselves.
+
+        Raises
+        ------
+        BottleError
+            It is damaged, or has other labels, channels or cells than the manifest.
+        FetchError
+            It is not here and cannot be fetched.
+        """
+        from . import healpix
+        from .climatology import Climatology
+
+        spec, manifest = self.manifest.climatology, self.manifest
+        if spec is None:
+            return None
+        what = f"{self.path}: {base_name(spec.location)}"
+        with self._dataset(spec, progress) as dataset:
+            found = Climatology.from_dataset(dataset, what)
+        missing = set(manifest.labels) - set(found.labels)
+        if missing or found.channels != manifest.channels:
+            raise BottleError(f"{what} has other labels or channels than the manifest; they must agree.")
+        if found.mean.shape[-1] != healpix.n_cells(manifest.zoom):
+            raise BottleError(f"{what} is of another zoom than the manifest says ({manifest.zoom}); they must agree.")
+        return found
+
+    def _dataset(self, spec: ConditionSpec, progress: bool) -> xr.Dataset:
+        """A condition's file: from a zip in memory, from a file of its own lazy."""
+        import xarray as xr
+
         with self._files.open(spec, progress) as file:
             # A member is read at once, to outlive the archive; a file is left to xarray to read as needed.
             inside = isinstance(getattr(file, "raw", None), archive.Window)
@@ -172,9 +208,6 @@ class Bottle:
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = str(error).partition("\n")[0]
             raise BottleError(f"{what} is not netCDF that can be read ({reason}); get it again.") from None
-        if spec.variable is not None and spec.variable not in dataset:
-            names = ", ".join(map(str, dataset.data_vars))
-            raise BottleError(f"{what} has no variable {spec.variable!r}, which the manifest names; it has {names}.")
         return dataset
 
 

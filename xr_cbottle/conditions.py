@@ -21,6 +21,8 @@ from xr_cbottle import healpix
 if TYPE_CHECKING:
     import xarray as xr
 
+    from xr_cbottle.climatology import Climatology
+
 SST_MEAN = 287.6897
 SST_STD = 15.5862
 """Mean and standard deviation of the SST that cBottle's networks are conditioned on, K."""
@@ -212,6 +214,30 @@ def encode_sst(kelvin: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """SST as a network gets it: normalised, land filled with `LAND_KELVIN`; same shape, float32."""
     values = np.asarray(kelvin, np.float64)
     return ((np.where(np.isnan(values), LAND_KELVIN, values) - SST_MEAN) / SST_STD).astype(np.float32)
+
+
+def encode(
+    kelvin: npt.ArrayLike, times: npt.ArrayLike, climatology: Climatology | None = None
+) -> npt.NDArray[np.float32]:
+    """All fields that a network gets beside the noisy state.
+
+    Parameters
+    ----------
+    kelvin
+        (n, cell NEST) SST, NaN over land.
+    times
+        (n,) datetime64.
+    climatology
+        Of a bottle that draws anomalies: its network is told the anomaly of the SST too.
+
+    Returns
+    -------
+    (n, 1 or 2, cell NEST) float32.
+    """
+    fields = [encode_sst(kelvin)]
+    if climatology is not None:
+        fields.append(climatology.sst_anomaly(np.asarray(kelvin), times))
+    return np.stack(fields, 1)
 
 
 def second_of_day(times: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -95,6 +95,7 @@ class Emulator:
         self.batch_size = batch_size or default_batch_size(self.zoom)
         self.precision = precision
         self.sst = sst or _own_sst(self.bottle)
+        self.climatology = _climatologies.get(self.bottle.digest, self.bottle.climatology)
         self.model = load_model(self.bottle, choose_device(device), precision)
         self.drawn = 0
 
@@ -164,7 +165,7 @@ class Emulator:
         ]
         latents += latents[-1:] * (self.batch_size - count)
         order = healpix.nest_to_padxy(self.zoom)
-        sst = conditions.encode_sst(self.sst.at(times))[:, order]
+        condition = self.condition(times)
         with model.lock, torch.inference_mode(), arithmetic(self.precision):
             dtype = model.experts[0][1].network.model.map_layer0.weight.dtype
 
@@ -173,7 +174,7 @@ class Emulator:
 
             denoise = self.denoise(
                 label,
-                condition=put(sst[:, None, None]).to(dtype),
+                condition=put(condition).to(dtype),
                 second_of_day=put(conditions.second_of_day(times)),
                 day_of_year=put(conditions.day_of_year(times)),
             )
@@ -181,7 +182,7 @@ class Emulator:
             sigmas = diffusion.heun_schedule(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
             state = put(np.stack(latents)[:, :, None, order]).double() * sigmas[0]
             drawn = diffusion.heun(denoise, state, sigmas)[:count, :, 0].cpu().numpy()
-        values = drawn[..., healpix.padxy_to_nest(self.zoom)] * model.scales[:, None] + model.center[:, None]
+        values = self.physical(drawn[..., healpix.padxy_to_nest(self.zoom)], label, times[:count])
         if not np.isfinite(values).all():
             raise FloatingPointError(
                 f"{self.bottle.manifest.name} gave values that are not finite in precision {self.precision!r}; "
@@ -189,6 +190,27 @@ class Emulator:
             )
         self.drawn += count
         return values.astype(np.float32)
+
+    def condition(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
+        """(n, condition, 1, cell PAD_XY): what the network is told of the sea at (n,) times."""
+        fields = conditions.encode(self.sst.at(times), times, self.climatology)
+        return fields[..., healpix.nest_to_padxy(self.zoom)][:, :, None]
+
+    def physical(
+        self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.float64]:
+        """(n, channel, cell NEST) as the network has it -> in the channels' units."""
+        if self.climatology is not None:
+            return self.climatology.physical(x, label, times)
+        return x * self.model.scales[:, None] + self.model.center[:, None]
+
+    def normalised(
+        self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.float64]:
+        """The inverse of `physical`."""
+        if self.climatology is not None:
+            return self.climatology.standardised(values, label, times)
+        return (values - self.model.center[:, None]) / self.model.scales[:, None]
 
     def denoise(self, label: str | None, **inputs: torch.Tensor) -> diffusion.Denoise:
         """The denoiser of a label, on the expert of each noise level."""
@@ -268,3 +290,4 @@ def arithmetic(precision: str) -> Iterator[None]:
 
 _emulators = Once(64)
 _ssts = Once(64)
+_climatologies = Once(4)

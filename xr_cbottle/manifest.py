@@ -21,6 +21,7 @@ key                type                      meaning
 ``default_label``  name or null              the label used when none is asked for (null: the first)
 ``parts``          list of part              the networks by descending ``sigma_min``; the last has 0
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
+``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``time``           time                      the time axis the bottle stands for
 ``sampler``        sampler                   the sampler's default settings
 ``trained_on``     object                    free: what is known of the training
@@ -37,7 +38,8 @@ file.
 
 **condition** ``location``, ``sha256``, ``size``, ``variable`` (name in the netCDF file, or null if there is
 one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(time, lat, lon)``; K or degC by
-its units.
+its units. The climatology is what `xr_cbottle.climatology.Climatology.write` writes, with the labels and channels
+of the manifest.
 
 **location** a relative path with ``/`` (a member of the zip, or a file beside the manifest), or a URL. Inside
 a zip ``sha256`` must be given. Elsewhere it may be null: a URL is then pinned to what it held at its first
@@ -88,7 +90,7 @@ class PartSpec(Record):
 
 @dataclasses.dataclass(frozen=True)
 class ConditionSpec(Record):
-    """A netCDF file of monthly sea surface temperature."""
+    """A netCDF file: of monthly sea surface temperature, or of the climatology."""
 
     location: str = field(schema.location())
     sha256: str | None = field(schema.optional(schema.sha256()), None)
@@ -143,6 +145,7 @@ class Manifest(Record):
     labels: Mapping[str, LabelSpec] = field(schema.mapping(schema.nested(LabelSpec)), schema.empty)
     default_label: str | None = field(schema.optional(schema.text()), None)
     sst: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
+    climatology: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     sampler: SamplerDefaults = field(schema.nested(SamplerDefaults), SamplerDefaults())  # noqa: RUF009
     trained_on: Mapping[str, Any] = field(schema.free(), schema.empty)
 
@@ -193,19 +196,24 @@ class Manifest(Record):
 
     @property
     def files(self) -> tuple[PartSpec | ConditionSpec, ...]:
-        """Every file the manifest names: the parts, then the SST if there is one."""
-        return self.parts + (() if self.sst is None else (self.sst,))
+        """Every file the manifest names: the parts, then the SST and the climatology if there are."""
+        return self.parts + tuple(spec for spec in (self.sst, self.climatology) if spec is not None)
 
     def to_json(self) -> str:
         """Text of ``bottle.json``, in the order of the schema, indented."""
         values: dict[str, Any] = {"format": FORMAT, "version": VERSION}
-        values |= {key: self.plain()[key] for key in _ORDER}
+        plain = self._given()
+        values |= {key: plain[key] for key in _ORDER if key in plain}
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def canonical(self) -> str:
         """The shortest JSON text with sorted keys: what the digest is made of."""
-        values = {"format": FORMAT, "version": VERSION, **self.plain()}
+        values = {"format": FORMAT, "version": VERSION, **self._given()}
         return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    def _given(self) -> dict[str, Any]:
+        """Plain values, without those keys of later releases that are null: older bottles keep their digests."""
+        return {key: value for key, value in self.plain().items() if value is not None or key not in _LATER}
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
@@ -242,9 +250,10 @@ class Manifest(Record):
         return cls.from_plain(values)
 
 
+_LATER = ("climatology",)
 _ORDER = (
     "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
-    "default_label", "parts", "sst", "time", "sampler", "trained_on",
+    "default_label", "parts", "sst", "climatology", "time", "sampler", "trained_on",
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ def pack(
     manifest: Manifest,
     part_files: Sequence[str | os.PathLike[str]],
     sst_file: str | os.PathLike[str] | None = None,
+    climatology_file: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write a bottle as one file; equal inputs give equal bytes.
 
@@ -44,6 +45,8 @@ def pack(
         One cBottle v1 checkpoint for each of ``manifest.parts``, in that order.
     sst_file
         The netCDF file of ``manifest.sst``; None if that is None.
+    climatology_file
+        The netCDF file of ``manifest.climatology``; None if that is None.
 
     Raises
     ------
@@ -58,6 +61,8 @@ def pack(
         )
     if (sst_file is None) != (manifest.sst is None):
         raise ValueError("sst_file must be given if and only if the manifest has sst.")
+    if (climatology_file is None) != (manifest.climatology is None):
+        raise ValueError("climatology_file must be given if and only if the manifest has climatology.")
     members: dict[str, str | os.PathLike[str]] = {}
 
     def packed(spec: Spec, file: str | os.PathLike[str]) -> Spec:
@@ -73,7 +78,10 @@ def pack(
         check_part(manifest, *read_part_specs(file), os.fspath(file))
     parts = tuple(packed(spec, file) for spec, file in zip(manifest.parts, part_files, strict=True))
     sst = packed(manifest.sst, sst_file) if manifest.sst is not None and sst_file is not None else None
-    manifest = dataclasses.replace(manifest, parts=parts, sst=sst)
+    climatology = None
+    if manifest.climatology is not None and climatology_file is not None:
+        climatology = packed(manifest.climatology, climatology_file)
+    manifest = dataclasses.replace(manifest, parts=parts, sst=sst, climatology=climatology)
     with archive.replacing(out) as temporary, zipfile.ZipFile(temporary, "w") as target:
         archive.add_member(target, MANIFEST, manifest.to_json().encode())
         for name, file in members.items():
@@ -97,6 +105,13 @@ def check_part(manifest: Manifest, config: ModelConfig, info: BatchInfo, what: s
         raise BottleError(
             f"{what}: this part makes other channels than the manifest says ({', '.join(info.channels)}); "
             "they must agree."
+        )
+    wanted = 1 if manifest.climatology is None else 2
+    if config.condition_channels != wanted:
+        why = "is told the SST alone" if wanted == 1 else "with a climatology is told the SST and its anomaly"
+        raise BottleError(
+            f"{what}: this part takes {config.condition_channels} conditions, but a bottle that {why}: it must take "
+            f"{wanted}."
         )
     most = max((label.index for label in manifest.labels.values()), default=-1)
     if most >= config.label_dim:

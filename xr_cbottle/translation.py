@@ -75,8 +75,8 @@ def _batch(
     normals = [
         noise.normals((2, *values.shape[1:]), seed=seed, stage="translate", member=member, time=time) for time in times
     ]
-    normalised = (values - model.center[:, None]) / model.scales[:, None]
-    sst = conditions.encode_sst(emulator.sst.at(times[pad]))[:, order]
+    normalised = emulator.normalised(values, labels[0], times)
+    condition = emulator.condition(times[pad])
     with model.lock, torch.inference_mode(), arithmetic(emulator.precision):
         dtype = model.experts[0][1].network.model.map_layer0.weight.dtype
 
@@ -84,7 +84,7 @@ def _batch(
             return torch.from_numpy(np.ascontiguousarray(array)).to(model.device)
 
         inputs = dict(
-            condition=put(sst[:, None, None]).to(dtype),
+            condition=put(condition).to(dtype),
             second_of_day=put(conditions.second_of_day(times[pad])),
             day_of_year=put(conditions.day_of_year(times[pad])),
         )
@@ -96,4 +96,4 @@ def _batch(
         noises = (fresh[:, 0], fresh[:, 1])
         ended = diffusion.translate(encode, decode, state, ~torch.isnan(state), sigmas, noises)
     drawn = ended[:count, :, 0].cpu().numpy()[..., healpix.padxy_to_nest(emulator.zoom)]
-    return drawn * model.scales[:, None] + model.center[:, None]
+    return emulator.physical(drawn, labels[1], times)

@@ -2,13 +2,14 @@
 
     apt-get install gfortran gcc make
     pip install exoplasim==3.4.2 jcm==3.0.0 healpy netcdf4 scipy
-    python simulate_plasim.py OUT_DIR FIRST_YEAR N_YEARS [--zoom 4] [--per-day 12] [--stride-hours 6]
+    python simulate_plasim.py OUT_DIR FIRST_YEAR N_YEARS [--zoom 4] [--per-day 24] [--stride-hours 5]
 
-Builds PlaSim from the sources in the exoplasim package into OUT_DIR/build (once). About 10 minutes a simulated
+Builds PlaSim from the sources in the exoplasim package into OUT_DIR/build (once). About 8 minutes a simulated
 year on one core. Writes OUT_DIR/plasim_YYYY.nc (same form as simulate_jcm.py) and OUT_DIR/plasim_static.nc.
 PlaSim averages tas, radiation, precipitation and clouds over the output interval that ends at the stamp (winds,
-pressure and pressure-level fields are instantaneous): write often (--per-day) and keep some (--stride-hours; 10
-visits every even hour of the day). uas, vas are the lowest model level (sigma 0.97), not 10 m. Years have 365 days.
+pressure and pressure-level fields are instantaneous). So it writes often (--per-day), some stamps are kept
+(--stride-hours; 5 visits every hour of the day), and what is averaged becomes the mean of the intervals before and
+after the stamp: the sun stands where it belongs. uas, vas are the lowest model level (sigma 0.97), not 10 m. Years have 365 days.
 jcm is used only for its packaged observed SST anomalies (same Gaussian grid).
 """
 
@@ -22,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,10 @@ CODES = [
     "129", "130", "131", "132", "133", "134", "139", "142", "143", "146", "151", "156", "164", "167", "172", "176",
     "178", "179", "203", "204", "210",
 ]  # fmt: skip
+AVERAGED = ("tas", "pr", "rlut", "rsut", "rsds", "clt")
+UNUSED = (161, 162, 265)  # fields of every level on the grid, of which nothing is kept
 MAKE = """MOST_F90=gfortran
-MOST_F90_OPTS=-O3 -march=native -cpp -ffixed-line-length-132 -finit-real=zero -fallow-argument-mismatch
+MOST_F90_OPTS=-Ofast -march=native -cpp -ffixed-line-length-132 -finit-real=zero -fallow-argument-mismatch
 MPIMOD=mpimod_stub
 UTILMOD=utilities_stub
 MOST_CC=gcc
@@ -159,10 +163,11 @@ class Plasim:
             sys.exit(result.stdout[-3000:] + result.stderr[-2000:])
         shutil.move(status, self.folder / "plasim_restart")
 
-    def output(self) -> xr.Dataset:
-        """What the last `run` has written, on the Gaussian grid."""
+    def output(self, steps: Collection[int]) -> xr.Dataset:
+        """Some of the steps that the last `run` has written, on the Gaussian grid."""
         from exoplasim import pyburn
 
+        pyburn.readallvariables = lambda buffer: read_output(buffer, steps)
         raw = self.folder / "raw.nc"
         with open(os.devnull, "w") as silence, contextlib.redirect_stdout(silence):
             pyburn.postprocess(
@@ -172,6 +177,32 @@ class Plasim:
         raw.unlink()
         (self.folder / "plasim_output").unlink()
         return dataset
+
+
+def read_output(buffer: bytes, steps: Collection[int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As `pyburn.readallvariables`, of some steps, without copying all that came before at each record (17 min a month)."""
+
+    def record(at: int, kind: str) -> tuple[np.ndarray, int]:
+        size = int(np.frombuffer(buffer, "<i4", 1, at)[0])
+        return np.frombuffer(buffer, kind, size // 4, at + 4), at + size + 8
+
+    main, at = record(0, "<i4")
+    levels, at = record(at, "<f4")
+    headers: dict[str, Any] = {"main": main}
+    parts: dict[str, list[np.ndarray]] = {}
+    step, moment, moments = -1, None, []
+    while at < len(buffer):
+        header, at = record(at, "<i4")
+        values, at = record(at, "<f4")
+        if header[6] != moment:
+            step, moment = step + 1, header[6]
+            if step in steps:
+                moments.append(int(moment))
+        if step in steps and header[0] not in UNUSED:
+            headers.setdefault(str(header[0]), header)
+            parts.setdefault(str(header[0]), []).append(values)
+    fields = {code: np.concatenate(values).astype(np.float64) for code, values in parts.items()}
+    return headers, {"main": levels, "sigmah": levels[: main[6]], "time": moments, **fields}
 
 
 def variables(output: xr.Dataset) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -220,8 +251,8 @@ def main() -> None:
     parser.add_argument("n_years", type=int)
     parser.add_argument("--zoom", type=int, default=4)
     parser.add_argument("--spinup-months", type=int, default=4)
-    parser.add_argument("--per-day", type=int, default=12)
-    parser.add_argument("--stride-hours", type=int, default=6)
+    parser.add_argument("--per-day", type=int, default=24)
+    parser.add_argument("--stride-hours", type=int, default=5)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     model = Plasim(
@@ -238,15 +269,24 @@ def main() -> None:
         parts = []
         for month in range(1, 13):
             model.run(1, output=True)
-            output = model.output()
+            start = np.datetime64(f"{year}-{month:02d}-01", "ns")
+            days = int(np.diff(np.array([f"1999-{month:02d}", "2000-01" if month == 12 else f"1999-{month + 1:02d}"],
+                                        "datetime64[M]").astype("datetime64[D]").astype(int))[0])  # fmt: skip
+            # Of the month's last stamp the interval after it is not there: it is left out.
+            ends = start + np.arange(1, days * options.per_day) * step
+            chosen = np.flatnonzero((ends.astype("datetime64[m]").astype(int) // 60) % options.stride_hours == 0)
+            output = model.output({int(k) for k in chosen} | {int(k) + 1 for k in chosen})
             fields, orography = variables(output)
             if to_cells is None:
                 to_cells = Regridder(output.lat.values, output.lon.values, options.zoom)
                 static = {"sftlf": ("cell", to_cells(output.lsm.values[0])), "orog": ("cell", to_cells(orography))}
                 xr.Dataset(static).to_netcdf(options.out / "plasim_static.nc")
-            times = np.datetime64(f"{year}-{month:02d}-01", "ns") + (np.arange(output.sizes["time"]) + 1) * step
-            keep = (times.astype("datetime64[m]").astype(int) // 60) % options.stride_hours == 0
-            parts.append(to_dataset({name: x[keep] for name, x in fields.items()}, times[keep], to_cells))
+            kept = np.union1d(chosen, chosen + 1)
+            first = np.searchsorted(kept, chosen)
+            centred = {
+                name: (x[first] + x[first + 1]) / 2 if name in AVERAGED else x[first] for name, x in fields.items()
+            }
+            parts.append(to_dataset(centred, ends[chosen], to_cells))
         write(xr.concat(parts, "time"), options.out / f"plasim_{year}.nc", SOURCE, options.zoom)
         print(f"{year} {time.time() - began:.0f} s", flush=True)
 

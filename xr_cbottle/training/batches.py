@@ -34,7 +34,8 @@ class Batch:
     clean, noise : (b, channel, 1, cell PAD_XY) float32
         Normalised values, NaN where a label lacks a channel, and standard normals.
     sigma : (b,) float32
-    condition : (b, 1, 1, cell PAD_XY) float32
+    condition : (b, 1 or 2, 1, cell PAD_XY) float32
+        SST, and its anomaly if the data are anomalies from a climatology.
     labels : (b, label_dim) float32
     second_of_day, day_of_year : (b, 1) float32
     """
@@ -122,12 +123,12 @@ class Batches:
         onehot = np.zeros((len(chosen), self.label_dim), np.float32)
         onehot[np.arange(len(chosen)), [label for label, _ in chosen]] = 1
         onehot[dropped] = 0
-        sst = conditions.encode_sst(self._sst(times))[:, self._to_padxy]
+        condition = conditions.encode(self._sst(times), times, self.data.climatology)[..., self._to_padxy]
         return Batch(
             clean=torch.from_numpy(clean.astype(np.float32))[:, :, None],
             noise=torch.from_numpy(noise)[:, :, None],
             sigma=torch.from_numpy(sigma.astype(np.float32)),
-            condition=torch.from_numpy(sst)[:, None, None],
+            condition=torch.from_numpy(condition)[:, :, None],
             labels=torch.from_numpy(onehot),
             second_of_day=torch.from_numpy(conditions.second_of_day(told)),
             day_of_year=torch.from_numpy(conditions.day_of_year(told)),

@@ -60,6 +60,8 @@ class SourceConfig:
         Channels this data set does not have: NaN, masked in the loss.
     time_jitter_hours : float
         The network is told a time that differs by up to this (uniform), for data that know no time of day.
+    diurnal_harmonics : int
+        Of the climatology (``scale: climatology``): 0 for data that know no time of day.
     """
 
     label: str
@@ -69,8 +71,11 @@ class SourceConfig:
     validation_start: str | None = None
     missing: tuple[str, ...] = ()
     time_jitter_hours: float = 0.0
+    diurnal_harmonics: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.diurnal_harmonics <= 8:
+            raise ValueError(f"source {self.label!r}: diurnal_harmonics is {self.diurnal_harmonics}, must be 0 to 8")
         for name in ("start", "end", "validation_start"):
             if (value := getattr(self, name)) is not None:
                 _time(value, f"source {self.label!r}: {name}")
@@ -94,11 +99,15 @@ class DataConfig:
     sst : SstConfig
     cache : str, optional
         Folder for the prepared arrays; default: ``data`` in the run folder.
-    scale : {"std", "anomaly"}
+    scale : {"std", "anomaly", "climatology"}
         What a channel is divided by. ``std``: its standard deviation over cells and time, as cBottle does.
         ``anomaly``: twice its standard deviation in time (mean over cells), if that is between a half of the
         former and all of it, so that weather is not much fainter than ``sigma_data`` = 0.5 in channels that vary
         far more from place to place (geopotential, temperature).
+        ``climatology``: mean and deviation of each label, cell and time of year and of day, so that the network draws
+        standardised anomalies (see `xr_cbottle.climatology`), and is told the anomaly of the SST too.
+    annual_harmonics : int
+        Of the climatology.
     """
 
     zoom: int
@@ -107,6 +116,7 @@ class DataConfig:
     sst: SstConfig
     cache: str | None = None
     scale: str = "std"
+    annual_harmonics: int = 2
 
     def __post_init__(self) -> None:
         if not 1 <= self.zoom <= 10:
@@ -119,8 +129,10 @@ class DataConfig:
         for source in self.sources:
             if unknown := sorted(set(source.missing) - set(self.channels)):
                 raise ValueError(f"source {source.label!r}: missing lists {unknown}, which are not among the channels")
-        if self.scale not in ("std", "anomaly"):
-            raise ValueError(f"data: scale is {self.scale!r}, must be 'std' or 'anomaly'")
+        if self.scale not in ("std", "anomaly", "climatology"):
+            raise ValueError(f"data: scale is {self.scale!r}, must be 'std', 'anomaly' or 'climatology'")
+        if not 0 <= self.annual_harmonics <= 6:
+            raise ValueError(f"data: annual_harmonics is {self.annual_harmonics}, must be 0 to 6")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,16 @@ import xarray as xr
 
 from .. import channels as channel_names
 from .. import healpix
+from ..climatology import SMALLEST_SPREAD, Climatology, Fit, basis
 from ..conditions import SeaSurfaceTemperature
 from .config import DataConfig, SourceConfig, SstConfig, as_dict
 
 Array = npt.NDArray[Any]
 BLOCK = 128  # instants read at a time
-FORMAT = 1  # counted up when the prepared arrays change form
+FORMAT = 2  # counted up when the prepared arrays change form
 DAYS = 365.25
+SIGNIFICANCE = 2.5  # standard errors, below which a diurnal harmonic is left out
+SIGMA_DATA = 0.5  # as in diffusion.py, which would import torch: the deviation of what the network sees
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class TrainingData:
     statistics: Statistics
     sst: SeaSurfaceTemperature
     sst_path: Path
+    climatology: Climatology | None = None
+    climatology_path: Path | None = None
 
 
 def prepare(config: DataConfig, folder: str | os.PathLike[str], *, progress: bool = True) -> TrainingData:
@@ -110,8 +115,17 @@ def prepare(config: DataConfig, folder: str | os.PathLike[str], *, progress: boo
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
+        for source in config.sources:
+            _gather(config, source, files[source.label], partial, progress)
         write_sst(config.sst, config.zoom, partial / "sst.nc")
-        statistics = _measure(config, files, progress)
+        climatology = None
+        if config.scale == "climatology":
+            climatology = _measure_climatology(config, partial, _open_sst(partial / "sst.nc", config.zoom), progress)
+            climatology.write(partial / "climatology.nc")
+            climatology = _open_climatology(partial / "climatology.nc")  # rounded, as the bottle will have it
+            statistics = _about(climatology)
+        else:
+            statistics = _measure(config, partial, progress)
         np.savez(
             partial / "statistics.npz",
             center=statistics.center,
@@ -119,16 +133,28 @@ def prepare(config: DataConfig, folder: str | os.PathLike[str], *, progress: boo
             climatology=statistics.climatology,
         )
         for source in config.sources:
-            _write_values(config, source, files[source.label], statistics, partial, progress)
+            _write_values(config, source, climatology or statistics, partial, progress)
+            _raw(partial, source).unlink()
         (partial / "done").touch()
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     with np.load(folder / "statistics.npz") as stored:
         statistics = Statistics(stored["center"], stored["scale"], stored["climatology"])
-    with xr.open_dataset(sst_path) as dataset:
-        sst = SeaSurfaceTemperature.from_dataset(dataset.load(), config.zoom, "sst")
     labels = tuple(_open_label(source, folder) for source in config.sources)
-    return TrainingData(config.channels, config.zoom, labels, statistics, sst, sst_path)
+    sst = _open_sst(sst_path, config.zoom)
+    path = folder / "climatology.nc"
+    known = (_open_climatology(path), path) if path.exists() else (None, None)
+    return TrainingData(config.channels, config.zoom, labels, statistics, sst, sst_path, *known)
+
+
+def _open_sst(path: Path, zoom: int) -> SeaSurfaceTemperature:
+    with xr.open_dataset(path) as dataset:
+        return SeaSurfaceTemperature.from_dataset(dataset.load(), zoom, "sst")
+
+
+def _open_climatology(path: Path) -> Climatology:
+    with xr.open_dataset(path) as dataset:
+        return Climatology.from_dataset(dataset.load(), str(path))
 
 
 def write_sst(config: SstConfig, zoom: int, path: Path) -> None:
@@ -193,6 +219,36 @@ def _blocks(
                 )
 
 
+def _gather(config: DataConfig, source: SourceConfig, paths: tuple[str, ...], folder: Path, progress: bool) -> None:
+    """Read a source once, into a file of float32 instants that measuring and normalising go through several times."""
+    stamps = []
+    with open(_raw(folder, source), "wb") as out:
+        for times, values in _blocks(config, source, paths, progress, "read"):
+            values.tofile(out)
+            stamps.append(times)
+    if not stamps:
+        raise ValueError(f"source {source.label!r}: its files have no instant from {source.start} to {source.end}")
+    np.save(folder / f"{source.label}_times.npy", np.concatenate(stamps))
+
+
+def _raw(folder: Path, source: SourceConfig) -> Path:
+    return folder / f"{source.label}.raw"
+
+
+def _again(
+    config: DataConfig, source: SourceConfig, folder: Path, progress: bool, what: str
+) -> Iterator[tuple[Array, Array]]:
+    """The blocks that `_gather` has written."""
+    from tqdm import tqdm
+
+    times = np.load(folder / f"{source.label}_times.npy")
+    shape = (len(times), len(config.channels), healpix.n_cells(config.zoom))
+    values = np.memmap(_raw(folder, source), np.float32, "r", shape=shape)
+    firsts = range(0, len(times), BLOCK)
+    for first in tqdm(firsts, desc=f"{what} {source.label}", unit="block", disable=not progress):
+        yield times[first : first + BLOCK], np.asarray(values[first : first + BLOCK])
+
+
 def _read(dataset: xr.Dataset, config: DataConfig, source: SourceConfig, path: str) -> Array:
     out = np.full((dataset.sizes["time"], len(config.channels), healpix.n_cells(config.zoom)), np.nan, np.float32)
     loaded: dict[str, xr.DataArray] = {}
@@ -225,14 +281,14 @@ def _to_zoom(values: Array, zoom: int, path: str) -> Array:
     return healpix.coarsen(values, steps) if steps else values
 
 
-def _measure(config: DataConfig, files: dict[str, tuple[str, ...]], progress: bool) -> Statistics:
+def _measure(config: DataConfig, folder: Path, progress: bool) -> Statistics:
     """Moments on every cell, over the training instants of all labels (cells of HEALPix have equal areas)."""
     shape = (len(config.channels), healpix.n_cells(config.zoom))
     count = np.zeros((shape[0], 1))
     square, annual = np.zeros(shape), np.zeros((3, *shape))
     shift = np.full((shape[0], 1), np.nan)  # about the first instant's mean, lest x^2 - mean^2 cancel
     for source in config.sources:
-        for times, values in _blocks(config, source, files[source.label], progress, "measure"):
+        for times, values in _again(config, source, folder, progress, "measure"):
             values = values[~_validation(source, times)].astype(np.float64)
             times = times[~_validation(source, times)]
             if not len(times):
@@ -258,30 +314,89 @@ def _measure(config: DataConfig, files: dict[str, tuple[str, ...]], progress: bo
     return Statistics(center + np.nan_to_num(shift[:, 0]), scale, climatology[..., order].astype(np.float32))
 
 
+def _measure_climatology(config: DataConfig, folder: Path, sst: SeaSurfaceTemperature, progress: bool) -> Climatology:
+    """Harmonics of mean and variance of every label, over its training instants.
+
+    A channel that a label lacks has those of the first label that has it, under which it will be drawn.
+    """
+    shape = (len(config.channels), healpix.n_cells(config.zoom))
+
+    def fit(source: SourceConfig, what: str, quantity: Callable[[Array, Array], Array]) -> Array:
+        found = Fit(config.annual_harmonics, source.diurnal_harmonics, shape)
+        for times, values in _again(config, source, folder, progress, what):
+            training = ~_validation(source, times)
+            if training.any():
+                found.add(times[training], quantity(times[training], values[training]))
+        return found.solve(SIGNIFICANCE)
+
+    means = [fit(source, "mean of", lambda _, values: values) for source in config.sources]
+    variances = []
+    for source, mean in zip(config.sources, means, strict=True):
+
+        def squared(times: Array, values: Array, mean: Array = mean, source: SourceConfig = source) -> Array:
+            rows = basis(times, config.annual_harmonics, source.diurnal_harmonics).reshape(len(times), -1)
+            return (values - (rows @ mean.reshape(rows.shape[1], -1)).reshape(values.shape)) ** 2
+
+        variances.append(fit(source, "variance of", squared))
+    deepest = max(source.diurnal_harmonics for source in config.sources)
+    for part in (means, variances):
+        for i, source in enumerate(config.sources):
+            part[i] = np.pad(part[i], [(0, 0), (0, 2 * (deepest - source.diurnal_harmonics)), (0, 0), (0, 0)])
+        for i, source in enumerate(config.sources):
+            for name in source.missing:
+                donors = [j for j, other in enumerate(config.sources) if name not in other.missing]
+                if not donors:
+                    raise ValueError(f"no source has a training instant of channel(s) [{name!r}]")
+                part[i][:, :, config.channels.index(name)] = part[donors[0]][:, :, config.channels.index(name)]
+    mean, variance = (np.stack(part).transpose(0, 3, 1, 2, 4) for part in (means, variances))
+    constant = np.maximum(variance[:, :, 0, 0], 0)
+    center = mean[:, :, 0, 0].mean((0, 2))
+    scale = np.sqrt(constant.mean((0, 2))) / SIGMA_DATA
+    if not (scale > 0).all():
+        still = [name for name, s in zip(config.channels, scale, strict=True) if not s]
+        raise ValueError(f"channel(s) {still} never vary: take them out")
+    mean[:, :, 0, 0] -= center[:, None]
+    spread = np.sqrt(constant) / SIGMA_DATA / scale[:, None]
+    cycle = np.where(
+        spread[:, :, None, None] < SMALLEST_SPREAD, 0, variance / np.maximum(constant, 1e-300)[:, :, None, None]
+    )
+    cycle[:, :, 0, 0] = 1
+    months = Fit(config.annual_harmonics, 0, shape[1:])
+    months.add(sst.times, sst.values)
+    return Climatology(
+        tuple(source.label for source in config.sources), config.channels, center, scale,
+        (mean / scale[:, None, None, None]).astype(np.float32), spread.astype(np.float32),
+        np.clip(cycle, -30, 30).astype(np.float32), months.solve()[:, 0].astype(np.float32),
+    )  # fmt: skip
+
+
+def _about(climatology: Climatology) -> Statistics:
+    """What normalises anomalies, and the mean year of all labels together."""
+    maps = climatology.mean[:, :, :3, 0].mean(0).transpose(1, 0, 2)
+    order = healpix.nest_to_padxy(_zoom_of(maps.shape[-1]))
+    return Statistics(np.zeros(len(climatology.scale)), climatology.scale, maps[..., order].astype(np.float32))
+
+
+def _zoom_of(cells: int) -> int:
+    return round(np.log2(cells / healpix.FACES) / 2)
+
+
 def _write_values(
-    config: DataConfig,
-    source: SourceConfig,
-    paths: tuple[str, ...],
-    statistics: Statistics,
-    folder: Path,
-    progress: bool,
+    config: DataConfig, source: SourceConfig, about: Statistics | Climatology, folder: Path, progress: bool
 ) -> None:
-    start, end = np.datetime64(source.start, "ns"), np.datetime64(source.end, "ns")
-    n = 0
-    for path in paths:
-        with _open(path) as dataset:
-            times = dataset["time"].values.astype("datetime64[ns]")
-            n += int(((times >= start) & (times < end)).sum())
-    shape = (n, len(config.channels), healpix.n_cells(config.zoom))
+    times = np.load(folder / f"{source.label}_times.npy")
+    shape = (len(times), len(config.channels), healpix.n_cells(config.zoom))
     out = np.lib.format.open_memmap(folder / f"{source.label}.npy", "w+", np.float16, shape)
-    order, done, stamps = healpix.nest_to_padxy(config.zoom), 0, []
-    center, scale = (x.astype(np.float32)[:, None] for x in (statistics.center, statistics.scale))
-    for times, values in _blocks(config, source, paths, progress, "write"):
-        out[done : done + len(times)] = ((values - center) / scale)[..., order]
-        done += len(times)
-        stamps.append(times)
+    order, done = healpix.nest_to_padxy(config.zoom), 0
+    center, scale = (x.astype(np.float32)[:, None] for x in (about.center, about.scale))
+    for part, values in _again(config, source, folder, progress, "write"):
+        if isinstance(about, Climatology):
+            standardised = about.standardised(values, source.label, part)
+        else:
+            standardised = (values - center) / scale
+        out[done : done + len(part)] = standardised[..., order]
+        done += len(part)
     out.flush()
-    np.save(folder / f"{source.label}_times.npy", np.concatenate(stamps))
 
 
 def _open_label(source: SourceConfig, folder: Path) -> LabelData:

@@ -47,7 +47,7 @@ def model_config(config: Config) -> ModelConfig:
         label_dim=size.label_dim,
         label_dropout=size.label_dropout,
         out_channels=len(config.data.channels),
-        condition_channels=1,
+        condition_channels=2 if config.data.scale == "climatology" else 1,
         level=config.data.zoom,
         calendar_include_legacy_bug=False,
         channel_mult=size.channel_mult,

@@ -71,6 +71,7 @@ def pack_run(
         default_label=about.default_label or data.labels[0].label,
         parts=tuple(PartSpec("coarse", sigma, name) for (sigma, _), name in zip(runs, names, strict=True)),
         sst=ConditionSpec("sst.nc", variable="sst"),
+        climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
         time=TimeSpec(about.start, about.end, about.step),
         sampler=SamplerDefaults(about.num_steps, about.sigma_min, about.sigma_max, about.rho),
         trained_on={**facts, **about.trained_on, **(figures or {})},
@@ -80,7 +81,7 @@ def pack_run(
         for (_, expert), part in zip(runs, parts, strict=True):
             state = _packed(expert).state_dict()
             checkpoint.write_part(part, expert.model_config, _info(expert), state, dtype=about.dtype)
-        return pack(out, manifest, parts, data.sst_path)
+        return pack(out, manifest, parts, data.sst_path, data.climatology_path)
 
 
 def _packed(run: Run) -> Network:
