@@ -15,6 +15,7 @@ import xarray as xr
 from xr_cbottle import bottle, checkpoint
 from xr_cbottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+from xr_cbottle.climatology import Climatology
 
 CHANNELS = ("T850", "T500", "U850", "Z500", "tas", "pr", "rlut", "sst")
 #: (centre, scale) of the channels that tests use; others have (0, 1).
@@ -31,11 +32,14 @@ def batch_info(channels: Sequence[str]) -> BatchInfo:
     return BatchInfo(tuple(channels), tuple(s for _, s in pairs), tuple(c for c, _ in pairs))
 
 
-def small_config(zoom: int = 2, channels: int = len(CHANNELS), labels: int = 2, width: int = 16) -> ModelConfig:
+def small_config(
+    zoom: int = 2, channels: int = len(CHANNELS), labels: int = 2, width: int = 16, conditions: int = 1
+) -> ModelConfig:
     """The smallest `unet_healpix` that has every kind of layer."""
     return ModelConfig(
         architecture="unet_healpix", model_channels=width, label_dim=labels, out_channels=channels,
         level=zoom, channel_mult=(1, 2), attn_resolutions=(2 ** (zoom - 1),), num_blocks=1,
+        condition_channels=conditions,
     )  # fmt: skip
 
 
@@ -94,6 +98,8 @@ def synthetic_bottle(
     labels: Mapping[str, LabelSpec] | None = None,
     seed: int = 0,
     sigma_mins: Sequence[float] = (0.0,),
+    climatology: Climatology | None = None,
+    conditions: int | None = None,
     **fields,
 ) -> Path:
     """Pack a whole ``.cbottle`` of a small network with random weights.
@@ -110,13 +116,20 @@ def synthetic_bottle(
         Of the weights.
     sigma_mins
         One expert for each, descending to 0.
+    climatology
+        To draw anomalies from.
+    conditions
+        Fields that the network is told, if not those of the bottle.
     **fields
         Others of the manifest, such as ``name``, ``time`` or ``sampler``.
     """
     if labels is None:
         masked = tuple(name for name in channels if name == "rlut")
         labels = {"a": LabelSpec(0), "b": LabelSpec(1, masked, "a" if masked else None)}
-    config = small_config(zoom, len(channels), max((spec.index for spec in labels.values()), default=-1) + 1)
+    config = small_config(
+        zoom, len(channels), max((spec.index for spec in labels.values()), default=-1) + 1,
+        conditions=conditions or (1 if climatology is None else 2),
+    )  # fmt: skip
     defaults = dict(
         name=Path(path).stem, title="a synthetic bottle", licence="CC0-1.0", summary="random weights",
         time=TimeSpec("1980-01-01", "1981-12-31T18:00:00", "PT6H"),
@@ -126,11 +139,15 @@ def synthetic_bottle(
         files = [write_random_part(Path(folder, f"{i}"), config, channels, seed + i) for i in range(len(sigma_mins))]
         sst_cells(zoom).to_netcdf(Path(folder, "sst.nc"), engine="h5netcdf")
         parts = tuple(PartSpec("coarse", low, f"coarse_{i}.checkpoint") for i, low in enumerate(sigma_mins))
+        about = None
+        if climatology is not None:
+            about = Path(folder, "climatology.nc")
+            climatology.write(about)
         manifest = Manifest(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
-            **{**defaults, **fields},
+            climatology=about and ConditionSpec("climatology.nc"), **{**defaults, **fields},
         )  # fmt: skip
-        return bottle.pack(path, manifest, files, Path(folder, "sst.nc"))
+        return bottle.pack(path, manifest, files, Path(folder, "sst.nc"), about)
 
 
 def icon_manifest(base_url: str, name: str = "icon") -> Manifest:

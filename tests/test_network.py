@@ -151,3 +151,22 @@ def test_patch_network_at_its_smallest() -> None:
     )  # fmt: skip
     y = randomized(config)(torch.randn(2, 2 + 4 + 20, 16, 16), torch.zeros(2))
     assert y.shape == (2, 2, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.02)]
+)
+def test_group_norm_of_training_has_the_gradient_of_torch(dtype, tolerance):
+    generator = torch.Generator().manual_seed(0)
+    x = (2 * torch.randn(3, 8, 24, 4, generator=generator) + 1).to(dtype).contiguous(memory_format=torch.channels_last)
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    weight, bias = torch.randn(2, 8, generator=generator).to(exact)
+    above = torch.randn(x.shape, generator=generator).to(dtype)
+    found = []
+    for norm in (layers._GroupNorm.apply, layers._group_norm):
+        leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
+        y = norm(leaves[0], 2, leaves[1], leaves[2], 1e-6)
+        y.backward(above)
+        found.append([y.detach(), *(leaf.grad for leaf in leaves)])
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()

