@@ -1,0 +1,115 @@
+"""Which settings of the sampler are enough: draw the same instants with several, and hold them against the dearest.
+
+    python choose_sampler.py BOTTLE LABEL=SIMULATION.nc [LABEL=MORE.nc ...] [--instants 32] [-o sampler.json]
+
+The noise is the same for all settings, so that what differs is the sampler's doing. Each figure is judged by its noise
+floor: what it is between as many instants of the simulation's odd and even days. The cheapest setting whose figures
+all lie within their floors is enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import healpy
+import numpy as np
+import xarray as xr
+
+from xr_cbottle import channels
+from xr_cbottle.emulator import Emulator, Sampler
+
+#: (steps, largest noise level); the first is what the others are held against.
+SETTINGS = (
+    (36, 200.0), (18, 200.0), (18, 80.0), (14, 200.0), (12, 200.0), (12, 80.0), (10, 200.0), (8, 200.0), (6, 80.0),
+)  # fmt: skip
+    (36, 200.0),
+    (18, 200.0),
+    (18, 80.0),
+    (14, 200.0),
+    (12, 200.0),
+    (12, 80.0),
+    (10, 200.0),
+    (8, 200.0),
+    (6, 80.0),
+)
+DEGREES = slice(1, 22)  # two thirds of what zoom 4 resolves
+
+
+def simulated(path: str, names: tuple[str, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times and (time, channel, cell) of ``2 count`` evenly spread instants, in the channels' units."""
+    with xr.open_dataset(path) as dataset:
+        chosen = dataset.isel(time=np.linspace(0, dataset.sizes["time"] - 1, 2 * count).astype(int)).load()
+    fields = []
+    for name in names:
+        channel = channels.parse(name)
+        field = chosen[channel.variable.name]
+        fields.append((field if channel.level is None else field.sel(pressure=channel.level)).values / channel.factor)
+    return chosen["time"].values, np.stack(fields, 1).astype(np.float32)
+
+
+def spectra(fields: np.ndarray) -> np.ndarray:
+    """(time, channel, cell NEST) -> (channel, degree): mean power of the instants."""
+    ring = healpy.ring2nest(healpy.npix2nside(fields.shape[-1]), np.arange(fields.shape[-1]))
+    lmax = DEGREES.stop - 1
+    return np.stack(
+        [np.mean([healpy.anafast(one[ring], lmax=lmax) for one in fields[:, i]], 0) for i in range(fields.shape[1])]
+    )[:, DEGREES]
+
+
+def figures(fields: np.ndarray, reference: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
+    """(channel,) differences of two sets of instants: of means, of the mean map, of spread and of spectra."""
+    mean = fields.mean(0) - reference.mean(0)
+    return {
+        "global mean / std": np.abs(mean.mean(-1)) / scale,
+        "RMSE of the mean / std": np.sqrt((mean**2).mean(-1)) / scale,
+        "spread ratio - 1": np.abs(fields.std(0).mean(-1) / reference.std(0).mean(-1) - 1),
+        "largest spectrum ratio - 1": np.abs(spectra(fields) / spectra(reference) - 1).max(-1),
+        "0.1 and 99.9 % quantiles / std": np.abs(
+            np.quantile(fields, [0.001, 0.999], (0, 2)) - np.quantile(reference, [0.001, 0.999], (0, 2))
+        ).max(0) / scale,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Draw, compare, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bottle")
+    parser.add_argument("simulation", nargs="+", metavar="LABEL=FILE")
+    parser.add_argument("--instants", type=int, default=32)
+    parser.add_argument("-o", "--out", type=Path)
+    options = parser.parse_args()
+    emulator = Emulator(options.bottle)
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for pair in options.simulation:
+        label, _, path = pair.partition("=")
+        times, truth = simulated(path, emulator.channels, options.instants)
+        scale = truth.std((0, 2))
+        floor = figures(truth[::2], truth[1::2], scale)
+        rows: dict[str, dict[str, float]] = {}
+        for steps, sigma_max in SETTINGS:
+            emulator.sampler = Sampler(steps, emulator.sampler.sigma_min, sigma_max, emulator.sampler.rho)
+            began = time.perf_counter()
+            drawn = emulator.draw(times[::2], label=label).values
+            seconds = (time.perf_counter() - began) / options.instants
+            if (steps, sigma_max) == SETTINGS[0]:
+                dearest = drawn
+            found = figures(drawn, dearest, scale)
+            # Of each figure its worst channel, over that channel's floor: 1 is as much as the simulation differs.
+            rows[f"{steps} steps from {sigma_max:g}"] = {
+                "seconds": round(seconds, 2),
+                **{name: round(float((found[name] / floor[name]).max()), 3) for name in found},
+                "worst channel of the spectrum": emulator.channels[
+                    int((found["largest spectrum ratio - 1"] / floor["largest spectrum ratio - 1"]).argmax())
+                ],
+            }
+            print(label, f"{steps} steps from {sigma_max:g}", rows[f"{steps} steps from {sigma_max:g}"], flush=True)
+        table[label] = rows
+    if options.out:
+        options.out.write_text(json.dumps({"bottle": emulator.bottle.digest, "over_noise_floor": table}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
