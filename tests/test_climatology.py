@@ -166,6 +166,25 @@ def test_a_bottle_draws_anomalies_from_its_climatology(tmp_path: Path):
     assert np.abs(stored.standardised(translated, "b", times)[..., 1:]).mean() < 50
 
 
+def test_nonnegative_channels_have_nothing_below_zero_and_say_so(tmp_path: Path):
+    pytest.importorskip("torch")
+    from xr_cbottle.emulator import Emulator
+
+    channels = ("tas", "pr")
+    paths = [
+        synthetic_bottle(tmp_path / f"{name}.cbottle", channels=channels, climatology=made(cells=192), **more)
+        for name, more in (("free", {}), ("bound", {"nonnegative": ("pr",)}))
+    ]
+    free, bound = (Emulator(path, device="cpu", batch_size=2).draw(YEAR[:2]).values for path in paths)
+    assert (free[:, 1] < 0).any()
+    np.testing.assert_array_equal(bound, np.stack([free[:, 0], np.maximum(free[:, 1], 0)], 1))
+    ds = xr.open_dataset(paths[1], engine="cbottle")
+    assert ds.pr.attrs["comment"] == "Values below 0 are set to 0."
+    assert "comment" not in ds.tas.attrs
+    with pytest.raises(BottleError, match=r"nonnegative\[0\].*one of channels"):
+        synthetic_bottle(tmp_path / "x.cbottle", channels=channels, nonnegative=("tos",))
+
+
 def test_a_climatology_that_does_not_fit_the_manifest_is_refused(tmp_path: Path):
     pytest.importorskip("torch")
     wrong = made(labels=("a", "c"), channels=("tas", "pr"), cells=192)

@@ -201,13 +201,18 @@ class Emulator:
     ) -> npt.NDArray[np.float64]:
         """(n, channel, cell NEST) as the network has it -> in the channels' units."""
         if self.climatology is not None:
-            return self.climatology.physical(x, label, times)
-        return x * self.model.scales[:, None] + self.model.center[:, None]
+            values = self.climatology.physical(x, label, times)
+        else:
+            values = x * self.model.scales[:, None] + self.model.center[:, None]
+        for name in self.bottle.manifest.nonnegative:
+            i = self.channels.index(name)
+            np.maximum(values[:, i], 0, out=values[:, i])
+        return values
 
     def normalised(
         self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.float64]:
-        """The inverse of `physical`."""
+        """The inverse of `physical`, but for what was below 0."""
         if self.climatology is not None:
             return self.climatology.standardised(values, label, times)
         return (values - self.model.center[:, None]) / self.model.scales[:, None]

@@ -105,6 +105,8 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
     lent = [manifest.channels[i] for i in layout.channels if label and manifest.channels[i] in label.masked]
     if lent and label is not None:
         comments.append(f"The data of label {spec.label} had no {', '.join(lent)}: drawn under label {label.donor}.")
+    if all(manifest.channels[i] in manifest.nonnegative for i in layout.channels):
+        comments.append("Values below 0 are set to 0.")
     if layout.variable.ocean_only and (spec.sst or manifest.sst):
         comments.append("Missing where the sea surface temperature that drives the model is missing.")
     if comments:

@@ -22,6 +22,7 @@ key                type                      meaning
 ``parts``          list of part              the networks by descending ``sigma_min``; the last has 0
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
+``nonnegative``    list of text              channels whose values below 0 are set to 0
 ``time``           time                      the time axis the bottle stands for
 ``sampler``        sampler                   the sampler's default settings
 ``trained_on``     object                    free: what is known of the training
@@ -146,6 +147,7 @@ class Manifest(Record):
     default_label: str | None = field(schema.optional(schema.text()), None)
     sst: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     climatology: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
+    nonnegative: tuple[str, ...] = field(schema.each(schema.text()), ())
     sampler: SamplerDefaults = field(schema.nested(SamplerDefaults), SamplerDefaults())  # noqa: RUF009
     trained_on: Mapping[str, Any] = field(schema.free(), schema.empty)
 
@@ -159,6 +161,9 @@ class Manifest(Record):
             raise SchemaError(
                 "default_label", f"one of the labels ({', '.join(self.labels) or 'none'})", self.default_label
             )
+        for i, name in enumerate(self.nonnegative):
+            if name not in self.channels:
+                raise SchemaError(f"nonnegative[{i}]", "one of channels", name)
         self._check_labels()
         levels = [part.sigma_min for part in self.parts]
         for i, level in enumerate(levels):
@@ -212,8 +217,8 @@ class Manifest(Record):
         return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
     def _given(self) -> dict[str, Any]:
-        """Plain values, without those keys of later releases that are null: older bottles keep their digests."""
-        return {key: value for key, value in self.plain().items() if value is not None or key not in _LATER}
+        """Plain values, without keys of later releases that say nothing: older bottles keep their digests."""
+        return {key: value for key, value in self.plain().items() if value or key not in _LATER}
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
@@ -250,10 +255,10 @@ class Manifest(Record):
         return cls.from_plain(values)
 
 
-_LATER = ("climatology",)
+_LATER = ("climatology", "nonnegative")
 _ORDER = (
     "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
-    "default_label", "parts", "sst", "climatology", "time", "sampler", "trained_on",
+    "default_label", "parts", "sst", "climatology", "nonnegative", "time", "sampler", "trained_on",
 )  # fmt: skip
 
 

@@ -273,6 +273,7 @@ class BottleConfig:
     step: str = "PT1H"
     references: tuple[str, ...] = ()
     default_label: str | None = None
+    nonnegative: tuple[str, ...] = ()
     num_steps: int = 18
     sigma_min: float = 0.02
     sigma_max: float = 200.0
@@ -301,6 +302,8 @@ class Config:
     bottle: BottleConfig
 
     def __post_init__(self) -> None:
+        if unknown := sorted(set(self.bottle.nonnegative) - set(self.data.channels)):
+            raise ValueError(f"bottle: nonnegative lists {unknown}, which are not among the channels")
         if len(self.data.sources) > self.network.label_dim:
             raise ValueError(
                 f"network: label_dim is {self.network.label_dim}, but there are {len(self.data.sources)} sources; "

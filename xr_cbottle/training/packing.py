@@ -72,6 +72,7 @@ def pack_run(
         parts=tuple(PartSpec("coarse", sigma, name) for (sigma, _), name in zip(runs, names, strict=True)),
         sst=ConditionSpec("sst.nc", variable="sst"),
         climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
+        nonnegative=about.nonnegative,
         time=TimeSpec(about.start, about.end, about.step),
         sampler=SamplerDefaults(about.num_steps, about.sigma_min, about.sigma_max, about.rho),
         trained_on={**facts, **about.trained_on, **(figures or {})},
