@@ -208,7 +208,7 @@ def test_packed_bottle_draws(config, folder, tmp_path):
         (lambda v: v["data"]["sources"][0].update(start="yesterday"), "not an ISO-8601 time"),
         (lambda v: v["data"]["sources"][1].update(label="a"), "different labels"),
         (lambda v: v["network"].update(label_dim=1), "label_dim is 1, but there are 2 sources"),
-        (lambda v: v["bottle"].update(nonnegative=["pr"]), "nonnegative lists ['pr']"),
+        (lambda v: v["bottle"].update(nonnegative=["pr"]), r"nonnegative lists \['pr'\]"),
         (lambda v: v["data"].update(annual_harmonics=9), "annual_harmonics is 9, must be 0 to 6"),
     ],
 )
