@@ -7,7 +7,6 @@ units, mean and spread are measured, and each label's instants are written as on
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -21,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from .. import channels as channel_names
 from .. import healpix
 from ..conditions import SeaSurfaceTemperature
-from .config import DataConfig, SourceConfig, SstConfig, as_dict
+from . import sources
+from .config import DataConfig, as_dict
+from .sst import write_sst
+from .store import SourceConfig
 
 Array = npt.NDArray[Any]
-BLOCK = 128  # instants read at a time
 FORMAT = 1  # counted up when the prepared arrays change form
 DAYS = 365.25
 
@@ -99,18 +99,18 @@ def prepare(config: DataConfig, folder: str | os.PathLike[str], *, progress: boo
     Raises
     ------
     ValueError
-        If a file lacks a variable, level or cells that the configuration asks for.
+        If a source lacks a variable, level or cells that the configuration asks for.
     FileNotFoundError
         If a pattern matches no file.
     """
-    files = {source.label: _expand(source) for source in config.sources}
-    folder = Path(os.path.expanduser(os.path.expandvars(config.cache or folder))) / _key(config, files)
+    files = {source.label: sources.addresses(source) for source in config.sources}
+    folder = prepared_folder(config, folder)
     sst_path = folder / "sst.nc"
     if not (folder / "done").exists():
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        write_sst(config.sst, config.zoom, partial / "sst.nc")
+        write_sst(config, partial / "sst.nc", progress=progress)
         statistics = _measure(config, files, progress)
         np.savez(
             partial / "statistics.npz",
@@ -131,47 +131,16 @@ def prepare(config: DataConfig, folder: str | os.PathLike[str], *, progress: boo
     return TrainingData(config.channels, config.zoom, labels, statistics, sst, sst_path)
 
 
-def write_sst(config: SstConfig, zoom: int, path: Path) -> None:
-    """Write the monthly SST (K, NaN over land) as packed netCDF, the form in which a bottle carries it."""
-    with _open(config.path) as dataset:
-        if config.variable not in dataset:
-            raise ValueError(
-                f"{config.path} has no variable {config.variable!r}; it has {sorted(map(str, dataset.data_vars))}"
-            )
-        sst = dataset[[config.variable]].load()
-    if config.land_path is not None:
-        with _open(config.land_path) as land:
-            sst = sst.where(land[config.land_variable].load() < config.land_threshold)
-    source = SeaSurfaceTemperature.from_dataset(sst, zoom, config.variable)
-    packed = xr.Dataset(
-        {"sst": (("time", "cell"), source.values, dict(units="K", standard_name="sea_surface_temperature"))},
-        coords={"time": source.times.astype("datetime64[ns]")},
-        attrs={"healpix_nside": healpix.nside(zoom), "healpix_order": "nest"},
-    )
-    encoding = dict(dtype="int16", scale_factor=0.002, add_offset=300.0, _FillValue=-32768, zlib=True, complevel=9,
-                    shuffle=True)  # fmt: skip
-    packed.to_netcdf(path, encoding={"sst": encoding})
+def prepared_folder(config: DataConfig, folder: str | os.PathLike[str]) -> Path:
+    """Where `prepare` puts its arrays; there is a file ``done`` in it when they are whole.
 
-
-def _expand(source: SourceConfig) -> tuple[str, ...]:
-    found: list[str] = []
-    for pattern in source.files:
-        matches = sorted(glob.glob(os.path.expanduser(os.path.expandvars(pattern))))
-        if not matches:
-            raise FileNotFoundError(f"source {source.label!r}: no file matches {pattern!r}")
-        found += matches
-    return tuple(found)
-
-
-def _key(config: DataConfig, files: dict[str, tuple[str, ...]]) -> str:
-    stats = {path: (os.stat(path).st_size, os.stat(path).st_mtime_ns) for paths in files.values() for path in paths}
-    text = json.dumps([FORMAT, {**as_dict(config), "cache": None}, files, stats], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _open(path: str) -> xr.Dataset:
-    path = os.path.expanduser(os.path.expandvars(path))
-    return xr.open_zarr(path) if os.path.isdir(path) else xr.open_dataset(path)
+    What is behind URLs and in catalogs is taken to be what it was: remove the folder when it changes.
+    """
+    stores = [store for source in config.sources for store in (source, *source.also)]
+    paths = [path for store in stores if store.catalog is None for path in sources.addresses(store)]
+    paths += [path for path in (config.sst.path, config.sst.land_path) if path is not None]
+    text = json.dumps([FORMAT, {**as_dict(config), "cache": None}, sources.fingerprint(paths)], sort_keys=True)
+    return Path(sources.expanded(config.cache or str(folder))) / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _blocks(
@@ -180,49 +149,13 @@ def _blocks(
     """(times, (n, channel, cell) float32 in channel units, NEST order) of the instants that are asked for."""
     from tqdm import tqdm
 
-    start, end = np.datetime64(source.start, "ns"), np.datetime64(source.end, "ns")
     for path in tqdm(paths, desc=f"{what} {source.label}", unit="file", disable=not progress):
-        with _open(path) as dataset:
-            times = dataset["time"].values.astype("datetime64[ns]")
-            wanted = np.flatnonzero((times >= start) & (times < end))
-            for first in range(0, len(wanted), BLOCK):
-                part = wanted[first : first + BLOCK]
+        with sources.opened(source, path) as instants:
+            for part in instants.blocks():
                 yield (
-                    times[part].astype("datetime64[s]"),
-                    _read(dataset.isel(time=slice(part[0], part[-1] + 1)), config, source, path),
+                    instants.times[part].astype("datetime64[s]"),
+                    instants.read(part, config.channels, config.zoom),
                 )
-
-
-def _read(dataset: xr.Dataset, config: DataConfig, source: SourceConfig, path: str) -> Array:
-    out = np.full((dataset.sizes["time"], len(config.channels), healpix.n_cells(config.zoom)), np.nan, np.float32)
-    loaded: dict[str, xr.DataArray] = {}
-    for index, name in enumerate(config.channels):
-        if name in source.missing:
-            continue
-        channel = channel_names.parse(name)
-        variable = channel.variable.name
-        if variable not in dataset:
-            raise ValueError(
-                f"{path} has no variable {variable!r} for channel {name!r}; "
-                f"list the channel under 'missing' of source {source.label!r}, or take it out"
-            )
-        if variable not in loaded:  # all levels of a variable lie in one stored chunk
-            loaded[variable] = dataset[variable].astype(np.float32).load()
-        field = loaded[variable]
-        if channel.level is not None:
-            if channel.level not in field["pressure"].values:
-                raise ValueError(f"{path}: {variable} has no level {channel.level} Pa for channel {name!r}")
-            field = field.sel(pressure=channel.level)
-        values = field.transpose("time", "cell").values / np.float32(channel.factor)
-        out[:, index] = _to_zoom(values, config.zoom, path)
-    return out
-
-
-def _to_zoom(values: Array, zoom: int, path: str) -> Array:
-    steps = round(np.log2(values.shape[-1] / healpix.n_cells(zoom)) / 2)
-    if steps < 0 or values.shape[-1] != healpix.n_cells(zoom + max(steps, 0)):
-        raise ValueError(f"{path} has {values.shape[-1]} cells: not a HEALPix grid of zoom {zoom} or finer")
-    return healpix.coarsen(values, steps) if steps else values
 
 
 def _measure(config: DataConfig, files: dict[str, tuple[str, ...]], progress: bool) -> Statistics:
@@ -266,13 +199,7 @@ def _write_values(
     folder: Path,
     progress: bool,
 ) -> None:
-    start, end = np.datetime64(source.start, "ns"), np.datetime64(source.end, "ns")
-    n = 0
-    for path in paths:
-        with _open(path) as dataset:
-            times = dataset["time"].values.astype("datetime64[ns]")
-            n += int(((times >= start) & (times < end)).sum())
-    shape = (n, len(config.channels), healpix.n_cells(config.zoom))
+    shape = (sources.count(source), len(config.channels), healpix.n_cells(config.zoom))
     out = np.lib.format.open_memmap(folder / f"{source.label}.npy", "w+", np.float16, shape)
     order, done, stamps = healpix.nest_to_padxy(config.zoom), 0, []
     center, scale = (x.astype(np.float32)[:, None] for x in (statistics.center, statistics.scale))
