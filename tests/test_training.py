@@ -7,10 +7,11 @@ import json
 
 import numpy as np
 import pytest
-import xarray as xr
 
 torch = pytest.importorskip("torch")
 
+from tests import trainings  # noqa: E402
+from tests.trainings import CELLS, ZOOM, N, simulation  # noqa: E402
 from xr_cbottle import channels, healpix  # noqa: E402
 from xr_cbottle.diffusion import Denoiser  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
@@ -19,67 +20,15 @@ from xr_cbottle.training import loop  # noqa: E402
 from xr_cbottle.training.batches import Batches  # noqa: E402
 from xr_cbottle.training.loss import edm_loss  # noqa: E402
 
-ZOOM = 2
-CELLS = healpix.n_cells(ZOOM)
-N = 40
-
-
-def simulation(seed: int, zoom: int = ZOOM) -> xr.Dataset:
-    """Fields with a mean pattern, an annual cycle and noise, 6-hourly."""
-    rng = np.random.default_rng(seed)
-    _, lat = healpix.lonlat(zoom)
-    times = np.datetime64("2000-01-01", "ns") + np.arange(N) * np.timedelta64(6, "h")
-    tas = 288 - 40 * np.sin(np.deg2rad(lat)) ** 2 + rng.standard_normal((N, 1)) + rng.standard_normal((N, lat.size))
-    zg = 5000 + 100 * rng.standard_normal((N, 2, lat.size))
-    return xr.Dataset(
-        {"tas": (("time", "cell"), tas), "zg": (("time", "pressure", "cell"), zg)},
-        {"time": times, "pressure": [50000, 85000]},
-    )
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("training")
-    simulation(0).to_netcdf(folder / "a.nc")
-    simulation(1, ZOOM + 1)[["tas"]].to_netcdf(folder / "b.nc")
-    times = np.array(["1999-12-15", "2000-01-15", "2000-02-15"], "datetime64[ns]")
-    sst = xr.DataArray(
-        np.linspace(272, 303, 3 * CELLS).reshape(3, CELLS), {"time": times}, ("time", "cell"), name="sst"
-    )
-    sst.to_netcdf(folder / "sst.nc")
-    xr.DataArray(np.arange(CELLS) % 3 / 2, dims="cell", name="sftlf").to_netcdf(folder / "land.nc")
-    return folder
+    return trainings.write(tmp_path_factory.mktemp("training"))
 
 
 @pytest.fixture
 def values(folder):
-    return {
-        "data": {
-            "zoom": ZOOM,
-            "channels": ["tas", "Z500", "Z850"],
-            "cache": str(folder / "cache"),
-            "sst": {"path": str(folder / "sst.nc"), "land_path": str(folder / "land.nc")},
-            "sources": [
-                {
-                    "label": "a", "files": [str(folder / "a.n?")], "start": "2000-01-01", "end": "2000-02-01",
-                    "validation_start": "2000-01-10", "time_jitter_hours": 3,
-                },
-                {
-                    "label": "b", "files": str(folder / "b.nc"), "start": "2000-01-02", "end": "2000-01-03",
-                    "missing": ["Z500", "Z850"],
-                },
-            ],
-        },
-        "network": {"model_channels": 8, "channel_mult": [1, 1], "num_blocks": 1, "attn_resolutions": [2]},
-        "training": {
-            "total_images": 96, "batch_size": 4, "lr": "3e-3", "warmup_images": 8, "log_images": 16,
-            "validate_images": 32, "coarse_weight": 0.25, "ema_images": 16,
-        },
-        "bottle": {
-            "name": "made", "title": "made", "summary": "made", "licence": "CC0-1.0", "source": "made",
-            "start": "2000-01-01", "end": "2000-01-31T23:00",
-        },
-    }  # fmt: skip
+    return trainings.values(folder)
 
 
 @pytest.fixture
@@ -232,6 +181,6 @@ def test_shipped_configuration_is_valid():
     from pathlib import Path
 
     folder = Path(__file__).parents[1] / "examples/training"
-    assert configs.load(folder / "jcm_low.yaml").training.sigma_max == 2
-    config = configs.load(folder / "jcm_high.yaml")
+    assert configs.load(folder / "gcm_low.yaml").training.sigma_max == 2
+    config = configs.load(folder / "gcm_high.yaml")
     assert len(config.data.channels) == 26

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 _FAILED = 2
 _INTERRUPTED = 130
 _EXTRAS = {
-    "matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train", "starlette": "serve",
-    "uvicorn": "serve", "anyio": "serve",
+    "matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train", "pint": "train",
+    "cf_xarray": "train", "intake": "catalog", "intake_xarray": "catalog", "starlette": "serve", "uvicorn": "serve",
+    "anyio": "serve",
 }  # fmt: skip
 _CUBE_KEYWORDS = (
     "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",

@@ -1,9 +1,9 @@
-"""``python -m xr_cbottle.training CONFIG.yaml --run FOLDER [--pack OUT.cbottle]``."""
+"""``python -m xr_cbottle.training CONFIG.yaml --run FOLDER [--pack OUT.cbottle]``: for ``torchrun -m``."""
 
 from __future__ import annotations
 
 import sys
 
-from .cli import main
+from ..cli import main
 
-sys.exit(main())
+sys.exit(main(["train", *sys.argv[1:]]))

@@ -50,7 +50,11 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same on a device."""
-        return Batch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+        return Batch(**{name: getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__})
+
+    def pinned(self) -> Batch:
+        """The same in memory that a GPU can copy from while it computes."""
+        return Batch(**{name: getattr(self, name).pin_memory() for name in self.__dataclass_fields__})
 
 
 class Batches:
@@ -115,8 +119,11 @@ class Batches:
         dropped: Array,
     ) -> Batch:
         labels = [self.data.labels[label] for label, _ in chosen]
-        clean = np.stack([label.values[index] for label, (_, index) in zip(labels, chosen, strict=True)])
-        noise = np.stack([stream.standard_normal(clean.shape[1:], np.float32) for stream in streams])
+        shape = (len(chosen), *labels[0].values.shape[1:])
+        clean, noise = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for i, (label, (_, index), stream) in enumerate(zip(labels, chosen, streams, strict=True)):
+            clean[i] = label.values[index]
+            stream.standard_normal(out=noise[i], dtype=np.float32)
         times = np.array([label.times[index] for label, (_, index) in zip(labels, chosen, strict=True)])
         shift = np.array([label.jitter_hours for label in labels]) * jitter * 3600
         told = times + shift.round().astype("timedelta64[s]")
@@ -125,7 +132,7 @@ class Batches:
         onehot[dropped] = 0
         condition = conditions.encode(self._sst(times), times, self.data.climatology)[..., self._to_padxy]
         return Batch(
-            clean=torch.from_numpy(clean.astype(np.float32))[:, :, None],
+            clean=torch.from_numpy(clean)[:, :, None],
             noise=torch.from_numpy(noise)[:, :, None],
             sigma=torch.from_numpy(sigma.astype(np.float32)),
             condition=torch.from_numpy(condition)[:, :, None],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from . import config as configs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train by a configuration; with ``--pack`` write the weights as a bottle."""
+    """Train by a configuration, or say what that will take; with ``--pack`` write the weights as a bottle."""
     parser = argparse.ArgumentParser(prog="xr-cbottle train", description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML file, see examples/training/jcm.yaml")
+    parser.add_argument("config", type=Path, nargs="?", help="YAML file, see examples/training/jcm.yaml")
     # torchrun takes a --run for an abbreviation of its own options: hence the second name.
     parser.add_argument(
         "--run", "--folder", type=Path, help="folder of the run, resumed if it is there [name of the config]"
@@ -27,7 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--figures", type=Path, metavar="FILE.json", help="results of an evaluation, to keep in the bottle's manifest"
     )
     parser.add_argument("--only-pack", action="store_true", help="train no further")
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="say what memory, disk and time it will take, from a few steps on this device; nothing is written",
+    )  # fmt: skip
+    parser.add_argument("--explain", action="store_true", help="say what the keys of a configuration mean")
     options = parser.parse_args(arguments)
+    if options.explain:
+        from . import explain
+
+        print(explain.text(), end="")
+        return 0
+    if options.config is None:
+        parser.error("CONFIG.yaml is missing; --explain says what is in it")
+    if options.dry_run and (options.only_pack or options.pack is not None):
+        parser.error("--dry-run writes nothing: leave --pack out")
     if options.only_pack and options.pack is None:
         parser.error("--only-pack needs --pack OUT.cbottle")
     try:
@@ -35,6 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     run = options.run or Path(options.config.stem)
+
+    if options.dry_run:
+        from . import estimate
+
+        leads = os.environ.get("RANK", "0") == "0"
+        found = estimate.estimate(config, run, progress=leads)
+        if leads:
+            print(found.text() + "\n(nothing was written)")
+        return 0
 
     from . import loop  # imports torch
 

@@ -1,7 +1,8 @@
 """What a training run is made of, as frozen data classes read from one YAML file.
 
-Every key has a type and a meaning, unknown keys are refused with the list of the known ones, and paths may
-hold ``~``, environment variables and (for data files) globs. ``examples/training/jcm.yaml`` is a complete file.
+Every key has a type and a meaning (``xr-cbottle train --explain`` prints these), unknown keys are refused with the
+list of the known ones, and paths may hold ``~``, environment variables and (for data files) globs.
+``examples/training/jcm.yaml`` is a complete file.
 """
 
 from __future__ import annotations
@@ -12,77 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..channels import VARIABLES
 from ..checkpoint import DISK_TYPES
 from ..manifest import SamplerDefaults, TimeSpec
 from .parsing import build, read
-
-
-@dataclass(frozen=True)
-class SstConfig:
-    """The monthly sea surface temperature that conditions the network, and that is packed into the bottle.
-
-    Attributes
-    ----------
-    path : str
-        A netCDF or zarr data set, ``(time, cell)`` or ``(time, lat, lon)``.
-    variable : str
-        Its variable.
-    land_path, land_variable : str, optional
-        Where the land fraction (0 to 1, ``(cell)``) is, if the SST is not NaN over land already.
-    land_threshold : float
-        Cells with at least this land fraction are land.
-    """
-
-    path: str
-    variable: str = "sst"
-    land_path: str | None = None
-    land_variable: str = "sftlf"
-    land_threshold: float = 0.5
-
-
-@dataclass(frozen=True)
-class SourceConfig:
-    """One data set to imitate, on HEALPix cells in NEST order.
-
-    Attributes
-    ----------
-    label : str
-        Its name: what users of the bottle pass as ``label=``.
-    files : tuple of str
-        netCDF files or zarr folders; globs are expanded and sorted.
-    start, end : str
-        ISO-8601 times; instants with start <= time < end are used.
-    validation_start : str, optional
-        Instants from here to ``end`` are kept out of training and measure the validation loss.
-    missing : tuple of str
-        Channels this data set does not have: NaN, masked in the loss.
-    time_jitter_hours : float
-        The network is told a time that differs by up to this (uniform), for data that know no time of day.
-    diurnal_harmonics : int
-        Of the climatology (``scale: climatology``): 0 for data that know no time of day.
-    """
-
-    label: str
-    files: tuple[str, ...]
-    start: str
-    end: str
-    validation_start: str | None = None
-    missing: tuple[str, ...] = ()
-    time_jitter_hours: float = 0.0
-    diurnal_harmonics: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.diurnal_harmonics <= 8:
-            raise ValueError(f"source {self.label!r}: diurnal_harmonics is {self.diurnal_harmonics}, must be 0 to 8")
-        for name in ("start", "end", "validation_start"):
-            if (value := getattr(self, name)) is not None:
-                _time(value, f"source {self.label!r}: {name}")
-        if _time(self.start, "start") >= _time(self.end, "end"):
-            raise ValueError(f"source {self.label!r}: start {self.start} is not before end {self.end}")
-        if not 0 <= self.time_jitter_hours <= 12:
-            raise ValueError(f"source {self.label!r}: time_jitter_hours is {self.time_jitter_hours}, must be 0 to 12")
+from .store import SourceConfig, SstConfig
 
 
 @dataclass(frozen=True)
@@ -96,7 +31,9 @@ class DataConfig:
     channels : tuple of str
         Channels in the network's order, e.g. ``tas``, ``T850`` (see `xr_cbottle.channels`).
     sources : tuple of SourceConfig
+        The data sets to imitate, each under a label of its own.
     sst : SstConfig
+        The condition.
     cache : str, optional
         Folder for the prepared arrays; default: ``data`` in the run folder.
     scale : {"std", "anomaly", "climatology"}
@@ -129,6 +66,14 @@ class DataConfig:
         for source in self.sources:
             if unknown := sorted(set(source.missing) - set(self.channels)):
                 raise ValueError(f"source {source.label!r}: missing lists {unknown}, which are not among the channels")
+            for store in (source, *source.also):
+                if strange := sorted(set(store.variables) - set(VARIABLES) - set(self.channels)):
+                    raise ValueError(
+                        f"source {source.label!r}: variables maps {strange}: neither channels of this run nor "
+                        f"variables that xr_cbottle knows ({', '.join(VARIABLES)})"
+                    )
+        if self.sst.source is not None and self.sst.source not in labels:
+            raise ValueError(f"sst: source is {self.sst.source!r}, but the sources are {', '.join(labels)}")
         if self.scale not in ("std", "anomaly", "climatology"):
             raise ValueError(f"data: scale is {self.scale!r}, must be 'std', 'anomaly' or 'climatology'")
         if not 0 <= self.annual_harmonics <= 6:
@@ -141,8 +86,16 @@ class NetworkConfig:
 
     Attributes
     ----------
-    model_channels, channel_mult, num_blocks, attn_resolutions, label_dim
-        As in `xr_cbottle.architecture.ModelConfig`.
+    model_channels : int
+        Width of the finest level.
+    channel_mult : tuple of int
+        Width of each level over ``model_channels``, the finest first; each level halves the edge of a face.
+    num_blocks : int
+        Blocks in a level of the encoder; the decoder has one more.
+    attn_resolutions : tuple of int
+        Edges of a face, in cells, at which blocks attend over the sphere.
+    label_dim : int
+        Labels that the network can tell apart, at least as many as there are sources.
     label_dropout : float
         Probability that an image's label is hidden.
     start : {"informed", "random"}
@@ -170,7 +123,12 @@ class OptimConfig:
 
     Attributes
     ----------
-    total_images, batch_size : int
+    total_images : int
+        Where training ends, and with it the schedule.
+    batch_size : int
+        Images in a step, shared evenly among the processes.
+    loaders : int
+        Threads that make batches ahead, in each process; up to one batch more than these is kept in memory.
     lr : float
         Peak learning rate of Adam.
     matrix_lr : float
@@ -179,7 +137,11 @@ class OptimConfig:
         The rate rises linearly over the first, stays, and falls as a cosine to 0 over the last ``decay_images``
         (None: all that follows the warm-up).
     betas : (float, float)
-    weight_decay, grad_clip : float
+        Memory of Adam's first and second moments.
+    weight_decay : float
+        Of both optimizers.
+    grad_clip : float
+        The gradient's norm is cut to this.
     ema_images : int
         Half-life of the moving average of the weights, which are what is packed.
     ema_ramp : float
@@ -201,8 +163,15 @@ class OptimConfig:
     max_hours : float, optional
         Stop (saving) after so many hours of training, resumed ones included.
     save_seconds : float
+        The state is saved when so many seconds have gone by since the last time,
+    save_images : int, optional
+        and at every multiple of so many images.
     log_images, validate_images : int
+        Images between two lines in ``log.jsonl`` of training's loss, and of the loss of held-out instants.
+    tensorboard : bool
+        Write these figures for TensorBoard too, into the folder ``tensorboard`` beside it.
     seed : int
+        Of the initial weights, the order of images, their noise and all else that is left to chance.
     initial : str, optional
         Folder of a run of the same network to go on from: weights, optimizer and images seen are those of its state.
         An expert for some noise levels starts from the network for all of them.
@@ -210,6 +179,7 @@ class OptimConfig:
 
     total_images: int
     batch_size: int = 16
+    loaders: int = 4
     lr: float = 1e-3
     matrix_lr: float = 0.02
     warmup_images: int = 2000
@@ -228,15 +198,21 @@ class OptimConfig:
     compile: bool = False
     max_hours: float | None = None
     save_seconds: float = 120.0
+    save_images: int | None = None
     log_images: int = 1000
     validate_images: int = 10_000
+    tensorboard: bool = False
     seed: int = 0
     initial: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("total_images", "batch_size", "ema_images", "log_images", "validate_images"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"training: {name} is {getattr(self, name)}, must be at least 1")
+        for name in (
+            "total_images", "batch_size", "loaders", "ema_images", "save_images", "log_images", "validate_images",
+        ):  # fmt: skip
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"training: {name} is {value}, must be at least 1")
+        if not self.grad_clip > 0:
+            raise ValueError(f"training: grad_clip is {self.grad_clip}, must be positive (.inf cuts nothing)")
         if not 0 < self.sigma_min < self.sigma_max:
             raise ValueError(f"training: need 0 < sigma_min < sigma_max, got {self.sigma_min} and {self.sigma_max}")
         if not 0 <= self.sigma_focus < 1:
@@ -253,14 +229,34 @@ class OptimConfig:
 class BottleConfig:
     """What the packed bottle says of itself and what it stands for.
 
-    The keys are those of the manifest (see `xr_cbottle.manifest`), those of its time and sampler side by side, and:
+    The keys are those of the manifest (see `xr_cbottle.manifest`), those of its time and sampler side by side.
 
     Attributes
     ----------
+    name : str
+        Short name, as in ``open_dataset("icon", engine="cbottle")``: letters, digits and ``._-``.
+    title, summary : str
+        What it is, in a line; and what it imitates, and how well.
+    licence : str
+        Terms of the weights; in the attributes of every data set.
+    source : str
+        What made the data.
+    start, end, step : str
+        The time axis that the bottle stands for: ISO-8601 times, the end included, and a duration such as ``PT1H``.
+    references : tuple of str
+        Papers, model cards.
+    default_label : str, optional
+        The label when none is asked for; default: that of the first source.
+    num_steps : int
+        Of the sampler, by default,
+    sigma_min, sigma_max, rho : float
+        from the highest to the lowest of these noise levels, spaced by ``rho``.
     dtype : {"float32", "float16", "bfloat16"}
         Precision of the weights in the file.
     weights : {"average", "last"}
         The moving average, or, better after a short run whose learning rate fell to 0, the weights themselves.
+    trained_on : mapping
+        What else is to be known of the training; kept in the manifest.
     """
 
     name: str
@@ -294,7 +290,19 @@ class BottleConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run: ``data``, ``network``, ``training`` and ``bottle`` sections of the YAML file."""
+    """A whole run: the sections of the YAML file. A key ``base`` names a file whose values hold where it gives none.
+
+    Attributes
+    ----------
+    data : DataConfig
+        What is learnt from.
+    network : NetworkConfig
+        What learns.
+    training : OptimConfig
+        How.
+    bottle : BottleConfig
+        What it is packed as.
+    """
 
     data: DataConfig
     network: NetworkConfig
@@ -339,10 +347,3 @@ def parse(values: dict[str, Any], where: str = "config") -> Config:
 def as_dict(config: Any) -> dict[str, Any]:
     """Any of the configs as plain JSON-ready values."""
     return dataclasses.asdict(config)
-
-
-def _time(value: str, where: str) -> np.datetime64:
-    try:
-        return np.datetime64(value, "s")
-    except ValueError as error:
-        raise ValueError(f"{where}: {value!r} is not an ISO-8601 time like 1980-01-01") from error

@@ -2,8 +2,8 @@
 
 Started by ``torchrun``, several processes share each batch and average their gradients: on a CPU, two processes
 of one thread train faster than one of two. A run lives in a folder: ``config.json``, ``state.pt`` (weights,
-average, optimizer, counters), ``log.jsonl`` and the prepared data. Starting it again goes on where the last state
-was saved and ends with the same weights as a run that was never interrupted.
+average, optimizer, counters), ``log.jsonl``, the prepared data, and ``tensorboard`` if that is asked for. Starting it
+again goes on where the last state was saved and ends with the same weights as a run that was never interrupted.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from .. import network
 from ..architecture import ModelConfig
 from ..diffusion import Denoiser
 from .batches import Batch, Batches
+from .board import Board
 from .config import Config, OptimConfig, as_dict
 from .data import TrainingData, prepare
+from .loader import Loader
 from .loss import edm_loss
-from .optimizer import Optimizers
 from .record import Window, by_sigma
-from .schedule import ema_factor, learning_rate
+from .schedule import learning_rate
 from .start import start
+from .step import optimizers, take_step
 from .team import Team
 
 VALIDATION_IMAGES = 64
@@ -56,6 +56,11 @@ def model_config(config: Config) -> ModelConfig:
     )
 
 
+def choose_device(local_rank: int) -> torch.device:
+    """The GPU of a process, or the CPU if there is none."""
+    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
 class Run:
     """The state of a run, and the folder it is kept in.
 
@@ -73,11 +78,13 @@ class Run:
     ) -> None:
         self.config, self.folder, self.progress = config, Path(folder), progress
         self.team = team = team or Team()
+        if config.training.tensorboard and team.leads:
+            Board.check()
         self.folder.mkdir(parents=True, exist_ok=True)
         with team.first():
             self.data: TrainingData = prepare(config.data, self.folder / "data", progress=progress)
         self.batches = Batches(config, self.data)
-        self.device = torch.device("cuda", team.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+        self.device = choose_device(team.local_rank)
         torch.manual_seed(config.training.seed)
         self.model_config = model_config(config)
         net = network.build(self.model_config)
@@ -86,19 +93,16 @@ class Run:
         self.net = net.to(self.device)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         optim = config.training
-        self.optimizer = Optimizers(
-            self.net,
-            lr=optim.lr,
-            matrix_lr=optim.matrix_lr,
-            betas=(optim.betas[0], optim.betas[1]),
-            weight_decay=optim.weight_decay,
-        )
+        self.optimizer = optimizers(self.net, optim)
         self.images, self.seconds = 0, 0.0
         if (self.folder / "state.pt").exists():
             self._resume(self.folder)
         elif optim.initial is not None:
             self._resume(Path(os.path.expandvars(optim.initial)).expanduser())
+        self._board: Board | None = None
+        self._resumed_at = self.images
         if team.leads:
+            self._shorten_log()
             _write_text(self.folder / "config.json", json.dumps(as_dict(config), indent=1))
 
     def save(self) -> None:
@@ -123,6 +127,16 @@ class Run:
             return
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"images": self.images, **values}) + "\n")
+        if self.config.training.tensorboard:
+            if self._board is None:
+                self._board = Board(self.folder / "tensorboard", self._resumed_at)
+            self._board.write(self.images, values)
+
+    def close(self) -> None:
+        """Finish the files of TensorBoard."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
 
     def _resume(self, folder: Path) -> None:
         state = torch.load(folder / "state.pt", weights_only=True, map_location=self.device)
@@ -132,9 +146,12 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.images, self.seconds = state["images"], state["seconds"]
+
+    def _shorten_log(self) -> None:
+        """Take out what came after the state, and a line that a kill cut off: they will be written again."""
         log = self.folder / "log.jsonl"
-        if log.exists() and self.team.leads:  # what came after the state will be written again
-            lines = [line for line in log.read_text().splitlines() if json.loads(line)["images"] <= self.images]
+        if log.exists():
+            lines = [line for line in log.read_text().splitlines() if _images(line) <= self.images]
             _write_text(log, "".join(line + "\n" for line in lines))
 
 
@@ -165,26 +182,27 @@ def train(config: Config, run: str | os.PathLike[str], *, progress: bool = True,
     share = optim.batch_size // team.size
     window = Window()
     saved = time.monotonic()
-    with _Terminated() as terminated, _bar(state, end) as bar, ThreadPoolExecutor(1) as ahead:
+    first = state.images + team.rank * share
+    with (
+        _Terminated() as terminated,
+        _bar(state, end) as bar,
+        Loader(
+            state.batches.training, first, optim.batch_size, share, threads=optim.loaders, device=state.device
+        ) as loader,
+    ):
         stop = False
-        coming = ahead.submit(state.batches.training, state.images + team.rank * share, share)
         while state.images < end and not stop:
             began = time.monotonic()
-            batch = coming.result().to(state.device)
-            following = state.images + optim.batch_size
-            coming = ahead.submit(state.batches.training, following + team.rank * share, share)
+            batch = next(loader).to(state.device)
 
-            with _autocast(optim, state.device):
-                objective, plain = edm_loss(denoiser, batch, optim.coarse_weight)
-            objective.mean().backward()
             late = optim.max_hours is not None and state.seconds > 3600 * optim.max_hours
-            stop = team.average_gradients(state.net, stop=terminated() or late)
-            norm = nn.utils.clip_grad_norm_(state.net.parameters(), optim.grad_clip)
-            state.optimizer.step(learning_rate(optim, state.images))
-            before, state.images = state.images, following
-            _average(state.average, state.net, ema_factor(optim, state.images))
+            losses, norm, stop = take_step(
+                state.net, state.average, denoiser, state.optimizer, batch, optim, state.images,
+                team=team, stop=terminated() or late,
+            )  # fmt: skip
+            before, state.images = state.images, state.images + optim.batch_size
 
-            window.add(batch, plain, norm)
+            window.add(batch, losses, norm)
             state.seconds += time.monotonic() - began
             bar.update(optim.batch_size)
             if before // optim.log_images != state.images // optim.log_images:
@@ -194,10 +212,12 @@ def train(config: Config, run: str | os.PathLike[str], *, progress: bool = True,
             due = before // optim.validate_images != state.images // optim.validate_images
             if due and validation is not None and team.leads:
                 state.log(**validate(state.average, validation, optim))
-            if time.monotonic() - saved > optim.save_seconds:
+            passed = optim.save_images is not None and before // optim.save_images != state.images // optim.save_images
+            if passed or time.monotonic() - saved > optim.save_seconds:
                 state.save()
                 saved = time.monotonic()
     state.save()
+    state.close()
     return state
 
 
@@ -214,19 +234,18 @@ def validate(net: network.Network, batch: Batch, optim: OptimConfig) -> dict[str
     return {"validation": round(float(losses.mean()), 5), "validation_by_sigma": by_sigma(batch.sigma, losses)}
 
 
-@torch.no_grad()
-def _average(average: nn.Module, net: nn.Module, keep: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - keep)
-
-
-def _autocast(optim: OptimConfig, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=optim.precision == "bfloat16")
-
-
 def _bar(state: Run, end: int) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=end, initial=state.images, unit="image", disable=not state.progress, smoothing=0.05)
+
+
+def _images(line: str) -> float:
+    """Images seen at a line of the log; of one that is not whole, too many."""
+    try:
+        return float(json.loads(line)["images"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def _write_text(path: Path, text: str) -> None:

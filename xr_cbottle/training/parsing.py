@@ -7,7 +7,7 @@ import datetime
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -43,6 +43,8 @@ def build(cls: type[T], values: Any, where: str) -> T:
     ValueError
         For an unknown or missing key, a value of the wrong type, or one that the class refuses.
     """
+    if isinstance(values, str) and (from_text := getattr(cls, "from_text", None)) is not None:
+        return cast(T, from_text(values))
     if not isinstance(values, dict):
         raise ValueError(f"{where}: must be a mapping with keys of {_names(cls)}")
     hints = typing.get_type_hints(cls)
@@ -92,8 +94,19 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         # YAML reads 1980-01-01 as a date
         return value.isoformat() if isinstance(value, datetime.date) else str(value)
     if origin is dict and isinstance(value, dict):
-        return value
+        if dataclasses.is_dataclass(arguments[1]):
+            return {str(key): _convert(item, arguments[1], f"{where}: {key}") for key, item in value.items()}
+        return cast(dict[str, Any], _plain(value))
     raise ValueError(f"{where}: {value!r} is not of type {getattr(hint, '__name__', hint)}")
+
+
+def _plain(value: Any) -> Any:
+    """The same as JSON can say it: YAML reads 1980-01-01 as a date."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def _number(value: Any) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..network import Conv, GroupNorm, Network, SphereUNet
-from .data import Statistics
+from .statistics import Statistics
 
 
 @torch.no_grad()

@@ -1,0 +1,89 @@
+"""The keys of a configuration in words, from the documentation of its classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import textwrap
+import typing
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .config import Config
+
+WIDTH = 110
+
+
+class Keys(NamedTuple):
+    """Keys that are documented together: their names, the type as the documentation says it, and the text."""
+
+    names: tuple[str, ...]
+    type: str
+    text: str
+
+
+def documented(cls: type) -> list[Keys]:
+    """What the numpydoc sections ``Attributes`` of a class say, after those of the classes it derives from."""
+    return [keys for one in reversed(cls.__mro__) if dataclasses.is_dataclass(one) for keys in _attributes(one)]
+
+
+def text() -> str:
+    """All keys of a YAML file by section: type, default, meaning."""
+    about = "Keys of a configuration, with [defaults]; those without one must be given. See examples/training.\n"
+    return about + "\n".join(_lines(Config, 0, set())) + "\n"
+
+
+def _attributes(cls: type) -> Iterator[Keys]:
+    section = re.search(r"^Attributes\n-+\n(.*)", inspect.cleandoc(cls.__doc__ or ""), re.M | re.S)
+    if section is None:
+        return
+    for head, body in re.findall(r"^(\w[^\n]*)\n((?:(?:[ ]+[^\n]*)?\n)*)", section[1] + "\n", re.M):
+        names, _, kind = head.partition(" : ")
+        yield Keys(tuple(names.split(", ")), kind, " ".join(body.replace("``", "").split()))
+
+
+def _lines(cls: type, depth: int, seen: set[type]) -> Iterator[str]:
+    seen.add(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    indent = "  " * depth
+    for keys in documented(cls):
+        defaults = {name: value for name in keys.names if (value := _default(fields[name])) is not None}
+        if len(defaults) < len(keys.names):
+            shown = ", ".join(f"{name} {value}" for name, value in defaults.items())
+        else:
+            shown = ", ".join(defaults.values())
+        inner = [one for name in keys.names for one in _classes(hints[name])]
+        kind = "" if inner else f" {keys.type}"
+        yield f"{indent}{', '.join(keys.names)}:{kind}{shown}"
+        yield from textwrap.wrap(
+            keys.text, WIDTH, initial_indent=indent + "      ", subsequent_indent=indent + "      "
+        )
+        for one in inner:
+            if one in seen:
+                names = ", ".join(field.name for field in dataclasses.fields(one))
+                yield f"{indent}      Its keys are those above: {names}."
+            else:
+                yield from _lines(one, depth + (1 if depth == 0 else 2), seen)
+
+
+def _classes(hint: Any) -> list[type]:
+    """The documented classes in a type."""
+    if dataclasses.is_dataclass(hint):
+        return [typing.cast(type, hint)]
+    return [one for argument in typing.get_args(hint) for one in _classes(argument)]
+
+
+def _default(field: dataclasses.Field[Any]) -> str | None:
+    """A default as YAML would say it; None if there is none."""
+    if field.default_factory is not dataclasses.MISSING:
+        return "{}"
+    value = field.default
+    if value is dataclasses.MISSING:
+        return None
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,88 @@
+"""The instants of a source, read once into a file that measuring and normalising go through several times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import healpix
+from . import sources
+from .store import SourceConfig
+
+Array = npt.NDArray[Any]
+BLOCK = 128  # instants at a time
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Instants of a source on this machine's disk.
+
+    Attributes
+    ----------
+    source : SourceConfig
+    channels : tuple of str
+    times : (n,) datetime64[s]
+    path : Path
+        (n, channel, cell NEST) float32 in the channels' units; NaN where the source lacks a channel.
+    zoom : int
+    """
+
+    source: SourceConfig
+    channels: tuple[str, ...]
+    times: Array
+    path: Path
+    zoom: int
+
+    def blocks(self, what: str, progress: bool) -> Iterator[tuple[Array, Array]]:
+        """(times, values) of some instants after the others, with a bar that says ``what`` is done."""
+        from tqdm import tqdm
+
+        shape = (len(self.times), len(self.channels), healpix.n_cells(self.zoom))
+        values = np.memmap(self.path, np.float32, "r", shape=shape)
+        firsts = range(0, len(self.times), BLOCK)
+        for first in tqdm(firsts, desc=f"{what} {self.source.label}", unit="block", disable=not progress):
+            part = slice(first, first + BLOCK)
+            yield self.times[part], np.asarray(values[part])
+
+    def training(self, what: str, progress: bool) -> Iterator[tuple[Array, Array]]:
+        """The same without what is kept for validation."""
+        for times, values in self.blocks(what, progress):
+            chosen = ~validation(self.source, times)
+            if chosen.any():
+                yield times[chosen], values[chosen]
+
+
+def gather(source: SourceConfig, channels: tuple[str, ...], zoom: int, folder: Path, *, progress: bool) -> Gathered:
+    """Read a source.
+
+    Raises
+    ------
+    ValueError
+        If it lacks a variable, level or cells, or has no instant in its time.
+    FileNotFoundError
+        If a pattern matches no file.
+    """
+    from tqdm import tqdm
+
+    path, stamps = folder / f"{source.label}.raw", []
+    with open(path, "wb") as out:
+        for address in tqdm(sources.addresses(source), desc=f"read {source.label}", unit="file", disable=not progress):
+            with sources.opened(source, address) as instants:
+                for part in instants.blocks():
+                    instants.read(part, channels, zoom).astype(np.float32, copy=False).tofile(out)
+                    stamps.append(instants.times[part].astype("datetime64[s]"))
+    if not stamps:
+        raise ValueError(f"source {source.label!r}: it has no instant from {source.start} to {source.end}")
+    return Gathered(source, channels, np.concatenate(stamps), path, zoom)
+
+
+def validation(source: SourceConfig, times: Array) -> Array:
+    """(n,) which instants training does not see."""
+    if source.validation_start is None:
+        return np.zeros(len(times), bool)
+    return times >= np.datetime64(source.validation_start, "s")

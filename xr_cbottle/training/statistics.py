@@ -1,0 +1,163 @@
+"""What normalises the channels: two numbers for each, or a climatology of each label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import healpix
+from ..climatology import SMALLEST_SPREAD, Climatology, Fit, basis
+from ..conditions import SeaSurfaceTemperature
+from .gathered import Gathered
+
+Array = npt.NDArray[Any]
+DAYS = 365.25
+SIGNIFICANCE = 2.5  # standard errors, below which a diurnal harmonic is left out
+SIGMA_DATA = 0.5  # as in diffusion.py, which would import torch: the deviation of what the network sees
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What normalises the channels, and their mean year on the cells.
+
+    Attributes
+    ----------
+    center, scale : (channel,) float64
+        physical = normalised * scale + center.
+    climatology : (3, channel, cell) float32
+        Mean and the cosine and sine of the annual cycle, normalised, PAD_XY order.
+    """
+
+    center: Array
+    scale: Array
+    climatology: Array
+
+
+def measure(parts: Sequence[Gathered], scaling: str, *, progress: bool) -> Statistics:
+    """Moments on every cell, over the training instants of all labels (cells of HEALPix have equal areas).
+
+    Parameters
+    ----------
+    parts
+        One for each label.
+    scaling
+        ``std`` or ``anomaly``, see `xr_cbottle.training.config.DataConfig.scale`.
+
+    Raises
+    ------
+    ValueError
+        If no label has a training instant of a channel.
+    """
+    channels, zoom = parts[0].channels, parts[0].zoom
+    shape = (len(channels), healpix.n_cells(zoom))
+    count = np.zeros((shape[0], 1))
+    square, annual = np.zeros(shape), np.zeros((3, *shape))
+    shift = np.full((shape[0], 1), np.nan)  # about the first instant's mean, lest x^2 - mean^2 cancel
+    for part in parts:
+        for times, block in part.training("measure", progress):
+            values = block.astype(np.float64)
+            shift = np.where(np.isnan(shift), values[0].mean(-1, keepdims=True), shift)
+            have = ~np.isnan(values[0, :, :1])
+            anomaly = np.where(have, values - np.where(np.isnan(shift), 0, shift), 0)
+            phase = 2 * np.pi * (times - times.astype("datetime64[Y]")) / np.timedelta64(86400, "s") / DAYS
+            count += len(times) * have
+            square += np.einsum("tcx,tcx->cx", anomaly, anomaly)
+            annual += np.einsum("kt,tcx->kcx", np.stack([np.ones(len(phase)), np.cos(phase), np.sin(phase)]), anomaly)
+    _require(channels, count[:, 0] > 0)
+    mean = annual[0] / count
+    variance = square / count - mean**2
+    center = mean.mean(1)
+    total = np.sqrt(variance.mean(1) + mean.var(1))
+    in_time = np.sqrt(variance.mean(1))
+    scale = total if scaling == "std" else np.clip(2 * in_time, total / 2, total)
+    climatology = np.stack([mean - center[:, None], 2 * annual[1] / count, 2 * annual[2] / count]) / scale[:, None]
+    order = healpix.nest_to_padxy(zoom)
+    return Statistics(center + np.nan_to_num(shift[:, 0]), scale, climatology[..., order].astype(np.float32))
+
+
+def measure_climatology(
+    parts: Sequence[Gathered], annual: int, sst: SeaSurfaceTemperature, *, progress: bool
+) -> Climatology:
+    """Harmonics of mean and variance of every label, over its training instants.
+
+    A channel that a label lacks has those of the first label that has it, under which it will be drawn.
+
+    Parameters
+    ----------
+    parts
+        One for each label.
+    annual
+        Highest harmonic of the year; that of the day is each source's.
+    sst
+        Whose mean year is taken over all its months.
+
+    Raises
+    ------
+    ValueError
+        If instants are too few, or a channel never varies or is nowhere.
+    """
+    channels, zoom = parts[0].channels, parts[0].zoom
+    shape = (len(channels), healpix.n_cells(zoom))
+
+    def fit(part: Gathered, what: str, quantity: Callable[[Array, Array], Array]) -> Array:
+        found = Fit(annual, part.source.diurnal_harmonics, shape)
+        for times, values in part.training(what, progress):
+            found.add(times, quantity(times, values))
+        return found.solve(SIGNIFICANCE)
+
+    def squared_about(mean: Array, part: Gathered) -> Callable[[Array, Array], Array]:
+        def squared(times: Array, values: Array) -> Array:
+            rows = basis(times, annual, part.source.diurnal_harmonics).reshape(len(times), -1)
+            return (values - (rows @ mean.reshape(rows.shape[1], -1)).reshape(values.shape)) ** 2
+
+        return squared
+
+    means = [fit(part, "mean of", lambda _, values: values) for part in parts]
+    variances = [fit(part, "variance of", squared_about(mean, part)) for part, mean in zip(parts, means, strict=True)]
+    mean, variance = (_joined(fits, parts) for fits in (means, variances))
+    constant = np.maximum(variance[:, :, 0, 0], 0)
+    center = mean[:, :, 0, 0].mean((0, 2))
+    scale = np.sqrt(constant.mean((0, 2))) / SIGMA_DATA
+    if not (scale > 0).all():
+        still = [name for name, s in zip(channels, scale, strict=True) if not s]
+        raise ValueError(f"channel(s) {still} never vary: take them out")
+    mean[:, :, 0, 0] -= center[:, None]
+    spread = np.sqrt(constant) / SIGMA_DATA / scale[:, None]
+    cycle = variance / np.maximum(constant, 1e-300)[:, :, None, None]
+    cycle = np.where(spread[:, :, None, None] < SMALLEST_SPREAD, 0, np.clip(cycle, -30, 30))
+    cycle[:, :, 0, 0] = 1
+    months = Fit(annual, 0, shape[1:])
+    months.add(sst.times, sst.values)
+    return Climatology(
+        tuple(part.source.label for part in parts), channels, center, scale,
+        (mean / scale[:, None, None, None]).astype(np.float32), spread.astype(np.float32),
+        cycle.astype(np.float32), months.solve()[:, 0].astype(np.float32),
+    )  # fmt: skip
+
+
+def _joined(fits: Sequence[Array], parts: Sequence[Gathered]) -> Array:
+    """(annual, diurnal, channel, cell) of each label -> (label, channel, annual, diurnal, cell), gaps filled."""
+    deepest = max(fit.shape[1] for fit in fits)
+    joined = np.stack([np.pad(fit, [(0, 0), (0, deepest - fit.shape[1]), (0, 0), (0, 0)]) for fit in fits])
+    have = ~np.isnan(joined[:, 0, 0, :, 0])
+    _require(parts[0].channels, have.any(0))
+    for i, c in zip(*np.nonzero(~have), strict=True):
+        joined[i, :, :, c] = joined[int(np.argmax(have[:, c])), :, :, c]
+    return joined.transpose(0, 3, 1, 2, 4)
+
+
+def about(climatology: Climatology, zoom: int) -> Statistics:
+    """What normalises anomalies, and the mean year of all labels together."""
+    maps = climatology.mean[:, :, :3, 0].mean(0).transpose(1, 0, 2)
+    order = healpix.nest_to_padxy(zoom)
+    return Statistics(np.zeros(len(climatology.scale)), climatology.scale, maps[..., order].astype(np.float32))
+
+
+def _require(channels: Sequence[str], have: Array) -> None:
+    if not have.all():
+        missing = [name for name, found in zip(channels, have, strict=True) if not found]
+        raise ValueError(f"no source has a training instant of channel(s) {missing}")

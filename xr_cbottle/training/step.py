@@ -1,0 +1,82 @@
+"""One step of training: gradients, the optimizers, the moving average."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..diffusion import Denoiser
+from .batches import Batch
+from .config import OptimConfig
+from .loss import edm_loss
+from .optimizer import Optimizers
+from .schedule import ema_factor, learning_rate
+from .team import Team
+
+
+def optimizers(net: nn.Module, optim: OptimConfig) -> Optimizers:
+    """Those that a configuration asks for."""
+    return Optimizers(
+        net,
+        lr=optim.lr,
+        matrix_lr=optim.matrix_lr,
+        betas=(optim.betas[0], optim.betas[1]),
+        weight_decay=optim.weight_decay,
+    )
+
+
+def take_step(
+    net: nn.Module,
+    average: nn.Module,
+    denoiser: Denoiser,
+    optimizer: Optimizers,
+    batch: Batch,
+    optim: OptimConfig,
+    images: int,
+    *,
+    team: Team | None = None,
+    stop: bool = False,
+) -> tuple[Tensor, Tensor, bool]:
+    """Move the weights by one batch, and the average after them.
+
+    Parameters
+    ----------
+    net, average : Module
+        The network, and the moving average of its weights.
+    denoiser : Denoiser
+        Of ``net``, possibly compiled.
+    optimizer : Optimizers
+    batch : Batch
+        This process's share.
+    optim : OptimConfig
+    images : int
+        Images seen before this step.
+    team : Team, optional
+        Those who share the batch.
+    stop : bool
+        Whether this process wants to stop.
+
+    Returns
+    -------
+    losses, norm, stop : (b,) Tensor, () Tensor, bool
+        Of each image; of the gradient before it is cut; whether any process wants to stop.
+    """
+    with autocast(optim, batch.sigma.device):
+        objective, plain = edm_loss(denoiser, batch, optim.coarse_weight)
+    objective.mean().backward()
+    stop = (team or Team()).average_gradients(net, stop=stop)
+    norm = nn.utils.clip_grad_norm_(net.parameters(), optim.grad_clip)
+    optimizer.step(learning_rate(optim, images))
+    move_average(average, net, ema_factor(optim, images + optim.batch_size))
+    return plain.detach(), norm, stop
+
+
+@torch.no_grad()
+def move_average(average: nn.Module, net: nn.Module, keep: float) -> None:
+    """Make the average ``keep`` of itself and the rest of the network."""
+    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - keep)
+
+
+def autocast(optim: OptimConfig, device: torch.device) -> torch.autocast:
+    """The precision that is asked for."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=optim.precision == "bfloat16")
