@@ -36,10 +36,10 @@ def hydrostatic_residual(ds: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    (..., layer, ...) in m: ``thickness`` of each layer; ``expected`` = R / g * mean virtual temperature * ln(p1 / p2),
-    the mean being that of both levels, which is exact if temperature is linear in ln p between them; ``residual``, their
-    difference. ``lower`` and ``upper`` pressures of the layers are coordinates. Where levels are far apart (850 and 500
-    hPa) the residual of a simulation is tens of metres: compare with that, not with zero.
+    (time, layer, cell) in m: ``thickness`` of each layer; ``expected`` = R / g * mean virtual temperature *
+    ln(p1 / p2), the mean being that of both levels, exact where temperature is linear in ln p between them;
+    ``residual``, their difference. ``lower`` and ``upper`` pressures of the layers are coordinates. Where levels are
+    far apart (850 and 500 hPa) the residual of a simulation is tens of metres: compare with that, not with zero.
     """
     zg, ta = (_on_levels(ds, name) for name in ("zg", "ta"))
     moist = "hus" in ds
@@ -105,7 +105,7 @@ def geostrophic_residual(
         output_dtypes=[np.float64, np.float64],
     )
     _, lat = lonlat(zg)
-    coriolis = (2 * ROTATION * np.sin(np.deg2rad(lat))).where(abs(lat) > tropics)
+    coriolis = lat.copy(data=2 * ROTATION * np.sin(np.deg2rad(lat.values))).where(abs(lat) > tropics)
     factor = GRAVITY / coriolis / EARTH_RADIUS
     ug, vg = -factor * northward, factor * eastward
     attrs = {"pressure": float(pressure), "tropics": tropics, "degrees": lmax}
@@ -156,8 +156,8 @@ def radiation_budget(ds: xr.Dataset, solar_constant: float = SOLAR_CONSTANT) -> 
 
     Returns
     -------
-    (time,) in W m-2: ``rsdt``, ``rsut``, ``rlut`` and ``net`` = rsdt - rsut - rlut, downward. The attributes of ``rsdt``
-    say where it comes from.
+    (time,) in W m-2: ``rsdt``, ``rsut``, ``rlut`` and ``net`` = rsdt - rsut - rlut, downward. The attributes of
+    ``rsdt`` say where it comes from.
     """
     rsut, rlut = (global_mean(bare(_variable(ds, name))) for name in ("rsut", "rlut"))
     if "rsdt" in ds:

@@ -79,7 +79,7 @@ def regression(field: xr.DataArray, index: xr.DataArray) -> xr.Dataset:
     variance = (x**2).sum("time")
     slope = (x * y).sum("time", skipna=False) / variance
     residual = ((y - slope * x) ** 2).sum("time", skipna=False)
-    error = np.sqrt(residual / freedom / variance)
+    error = (residual / freedom / variance) ** 0.5
     unit = per(units(field), units(index))
     about = f"{name_of(field)} on {name_of(index)}"
     attrs = {"months": x.sizes["time"], "degrees_of_freedom": freedom}
