@@ -180,7 +180,7 @@ def _pareto_levels(
     x(p) = threshold + scale / k (1 - (p / fraction)^k).
     """
     count = values.shape[-1]
-    missing = np.isnan(values).any(-1)
+    missing = np.isnan(values).any(-1, keepdims=True)
     ordered = np.sort(np.partition(values, count - in_tail - 1, axis=-1)[..., count - in_tail - 1 :], -1)
     threshold, excess = ordered[..., 0], ordered[..., 1:] - ordered[..., :1]
     b0 = excess.mean(-1)
@@ -200,4 +200,4 @@ def _pareto_levels(
     if len(frequent):
         plain = np.quantile(values, 1 - exceedance[frequent], axis=-1)
         levels[..., frequent] = np.moveaxis(plain, 0, -1)
-    return np.where(missing[..., None], np.nan, levels)
+    return np.where(missing, np.nan, levels)
