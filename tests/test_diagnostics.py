@@ -94,6 +94,7 @@ def test_a_result_says_what_it_is(name: str, expected: dict) -> None:
         assert array.attrs["units"]
         assert array.attrs["long_name"]
         assert array.notnull().any()
+        assert list(array.dims) == sorted(array.dims, key=lambda d: {"mode": -1, "time": 0, "cell": 2}.get(d, 1))
         xr.Dataset({"x": array}).to_netcdf()  # no attribute that a file cannot hold
 
 

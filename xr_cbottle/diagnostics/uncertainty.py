@@ -37,7 +37,7 @@ def bootstrap(
         Of their choice.
     block
         How many neighbouring instants are drawn together, in circular blocks (Politis and Romano 1992): 1 for
-        independent instants; as many as persist for those of a series.
+        independent instants, several times as many as persist for those of a series.
     confidence
         Probability between ``lower`` and ``upper``.
     progress
