@@ -47,6 +47,7 @@ def test_months_that_have_data(numbered: xr.DataArray) -> None:
     np.testing.assert_array_equal(means.time.dt.month, means[:, 0])
     np.testing.assert_array_equal(means.time.values.astype("datetime64[M]"), means.time.values)
     xr.testing.assert_identical(monthly(means), means)
+    xr.testing.assert_identical(monthly(means.isel(time=[0, 0, 3])), means.isel(time=[0, 0, 3]))
 
 
 def test_anomalies_are_from_the_month_of_the_year() -> None:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from tests import fields
 from xr_cbottle import healpix
-from xr_cbottle.diagnostics import nino34, regression
+from xr_cbottle.diagnostics import bootstrap, monthly, nino34, regression
 
 
 def test_nino34_is_the_mean_of_its_region() -> None:
@@ -73,6 +73,16 @@ def test_hours_are_averaged_to_months_first() -> None:
     found = regression(field, index)
     np.testing.assert_allclose(found.slope, 2)
     assert found.slope.attrs["degrees_of_freedom"] == 48 - 13
+
+
+def test_months_that_are_drawn_twice_count_twice() -> None:
+    """The bootstrap's error of a slope is that of least squares, where residuals are independent."""
+    index = series(96)
+    noise = np.random.default_rng(1).standard_normal((96, 48))
+    field = fields.field(1.5 * index.values[:, None] + noise, index.time.values)
+    found = bootstrap(lambda y, x: regression(y, x).slope, monthly(field), monthly(index), n=60)
+    expected = regression(field, index).standard_error.mean()
+    assert float(found.standard_error.mean()) == pytest.approx(float(expected), rel=0.2)
 
 
 def test_too_few_months() -> None:

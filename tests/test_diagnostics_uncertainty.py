@@ -18,6 +18,8 @@ from xr_cbottle.diagnostics import (
     standard_deviation,
     thinned,
 )
+from xr_cbottle.diagnostics.cycles import YEAR, year_fraction
+from xr_cbottle.diagnostics.uncertainty import resample
 
 
 def test_the_error_of_a_mean_is_sd_over_root_n() -> None:
@@ -39,6 +41,27 @@ def test_blocks_know_of_persistence() -> None:
     single, blocks = (bootstrap(climatology, field, n=200, block=b).standard_error.mean() for b in (1, 60))
     assert float(single) == pytest.approx(1 / np.sqrt(2000), rel=0.1)
     assert float(blocks) == pytest.approx(1 / np.sqrt(200), rel=0.1)
+
+
+def test_seasons_are_no_sampling_error() -> None:
+    """Two years of instants every third day: the mean of a year does not depend on chance in the seasons."""
+    stamps = fields.times(240, "73h")
+    noise = np.random.default_rng(0).standard_normal((240, 48))
+    field = fields.field(noise + 3 * np.cos(2 * np.pi * np.arange(240)[:, None] / 120), stamps)
+    kept, lost = (bootstrap(climatology, field, n=150, window=w).standard_error.mean() for w in (15, None))
+    assert float(kept) == pytest.approx(1 / np.sqrt(240), rel=0.15)
+    assert float(lost) == pytest.approx(np.sqrt(5.5 / 240), rel=0.1)
+
+
+def test_what_replaces_an_instant_is_of_its_season() -> None:
+    times = fields.times(3000, "13h")
+    choice = resample(times, 5, np.random.default_rng(0), 20)
+    days = ((year_fraction(times[choice]) - year_fraction(times)) * YEAR + YEAR / 2) % YEAR - YEAR / 2
+    assert len(choice) == 3000
+    assert 18 < abs(days).max() < 20 + 2  # where a block ends, the year may have been a day longer
+    assert abs(days.mean()) < 1
+    years = (times[choice] - times) / np.timedelta64(365, "D")
+    assert abs(years).max() > 2
 
 
 def test_pairs_remain_pairs_and_others_do_not() -> None:
@@ -72,6 +95,7 @@ def test_what_cannot_be_resampled() -> None:
         ((field,), {"block": 21}, "between 1 and 20"),
         ((field,), {"n": 1}, "two resamples or more"),
         ((field,), {"confidence": 95}, "between 0 and 1"),
+        ((field,), {"window": -1}, "number of days"),
         ((field[0],), {}, "needs a dimension time"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -62,6 +62,7 @@ def return_values(
     n: int = 100,
     seed: int = 0,
     block: int = 1,
+    window: float | None = 30.0,
     confidence: float = 0.9,
 ) -> xr.Dataset:
     """Values that one instant in so many years exceeds, with their error by block bootstrap.
@@ -87,7 +88,7 @@ def return_values(
         Fraction of the instants in the tail; at least 20 are taken.
     n
         Number of resamples; 0 for no errors.
-    seed, block, confidence
+    seed, block, window, confidence
         As in `bootstrap`.
 
     Returns
@@ -118,7 +119,7 @@ def return_values(
     if n and not 0 < confidence < 1:
         raise ValueError(f"confidence is a probability between 0 and 1, got {confidence}")
     generator = np.random.default_rng(seed)
-    choices = [np.arange(count)] + [resample(count, block, generator) for _ in range(n)]
+    choices = [np.arange(count)] + [resample(field["time"].values, block, generator, window) for _ in range(n)]
     statistics = ["value", "standard_error", "lower", "upper"] if n else ["value"]
     result = xr.apply_ufunc(
         _return_values,

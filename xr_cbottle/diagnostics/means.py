@@ -56,14 +56,15 @@ def climatology(field: T, season: str = "annual") -> T:
 def monthly(field: T) -> T:
     """Means of the calendar months that have times, in double precision, stamped with the first moment of each.
 
-    Applied to monthly means it changes nothing but the stamps. Of independent instants it is the mean of those in
+    What is stamped with the first moments of months is taken for monthly means, and is left as it is: months that a
+    `bootstrap` has drawn twice remain two. Of independent instants it is the mean of those in
     the month, with more noise than the mean of a simulation's hours if they are few.
     """
     require_time(field)
     field = double(field)
     month = field["time"].values.astype("datetime64[M]").astype("datetime64[ns]")
-    if len(month) == len(np.unique(month)):
-        return field.assign_coords(time=field["time"].copy(data=month)).sortby("time")
+    if (month == field["time"].values).all():
+        return field.sortby("time")
     labelled = field.assign_coords(month=("time", month))
     means = labelled.groupby("month").mean("time", keep_attrs=True).rename(month="time")
     return means.transpose(*[dim for dim in field.dims if dim in means.dims])
