@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import http.server
+import re
 import threading
+from pathlib import Path
 
 import healpy
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 
 from tests import trainings
 from tests.trainings import CELLS, ZOOM, N, simulation
@@ -239,6 +242,15 @@ def test_entry_of_a_catalog(catalog):
 def test_entries_that_there_are_not(catalog, change, message):
     with pytest.raises(ValueError, match=message):
         read(source(**{**catalog, **change}))
+
+
+def test_example_for_own_data_is_valid():
+    text = (Path(__file__).parents[1] / "examples" / "training" / "README.md").read_text()
+    (block,) = re.findall(r"```yaml\n(data:.*?)```", text, re.S)
+    config = configs.build(configs.DataConfig, yaml.safe_load(block)["data"], "data")
+    assert config.sources[0].entry == "online.icon_d3hp003"
+    assert config.sources[1].variables["rlut"].factor == pytest.approx(-1 / 3600, rel=1e-4)
+    assert config.sources[1].also[0].variables["zg"].name == "z"
 
 
 @pytest.mark.parametrize(
