@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import http.server
+import re
 import threading
+from pathlib import Path
 
 import healpy
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 
 from tests import trainings
 from tests.trainings import CELLS, ZOOM, N, simulation
@@ -161,7 +164,7 @@ def test_several_stores_of_a_label_share_their_instants(tmp_path):
     ds[["tas"]].isel(time=slice(None, None, 2)).to_netcdf(tmp_path / "surface.nc")
     ds[["zg"]].isel(time=slice(10)).to_netcdf(tmp_path / "levels_1.nc")
     ds[["zg"]].isel(time=slice(10, 30)).to_netcdf(tmp_path / "levels_2.nc")
-    ds[["pr"]].isel(time=slice(4, None))[{"time": slice(None, None, -1)}].to_zarr(tmp_path / "rain.zarr")
+    ds[["pr"]].isel(time=slice(4, None))[{"time": slice(None, None, -1)}].to_zarr(tmp_path / "rain.zarr", zarr_format=2)
     what = source(
         files=str(tmp_path / "surface.nc"),
         also=[{"files": str(tmp_path / "levels_?.nc")}, {"files": [str(tmp_path / "rain.zarr")]}],
@@ -171,7 +174,8 @@ def test_several_stores_of_a_label_share_their_instants(tmp_path):
 
 
 def test_blocks_are_whole_chunks(tmp_path):
-    truth().to_zarr(tmp_path / "c.zarr", encoding={name: {"chunks": (12, CELLS)} for name in ("tas", "pr")})
+    chunks = {name: {"chunks": (12, CELLS)} for name in ("tas", "pr")}
+    truth().to_zarr(tmp_path / "c.zarr", encoding=chunks, zarr_format=2)
     what = source(files=str(tmp_path / "c.zarr"), start="2000-01-02")
     with sources.opened(what, sources.addresses(what)[0]) as instants:
         assert instants.stores[0].block == 120
@@ -228,6 +232,12 @@ def test_entry_of_a_catalog(catalog):
     np.testing.assert_allclose(read(source(**catalog, parameters={"zoom": 2})), expected(), rtol=1e-5)
 
 
+def test_an_intake_xarray_that_ignores_parameters_is_refused(catalog, monkeypatch):
+    monkeypatch.setattr(sources.metadata, "version", lambda name: "2.0.0")
+    with pytest.raises(ValueError, match=r"intake-xarray 2.0.0 ignores parameters .* 'intake-xarray<2'"):
+        read(source(**catalog, parameters={"zoom": 2}))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -239,6 +249,15 @@ def test_entry_of_a_catalog(catalog):
 def test_entries_that_there_are_not(catalog, change, message):
     with pytest.raises(ValueError, match=message):
         read(source(**{**catalog, **change}))
+
+
+def test_example_for_own_data_is_valid():
+    text = (Path(__file__).parents[1] / "examples" / "training" / "README.md").read_text()
+    (block,) = re.findall(r"```yaml\n(data:.*?)```", text, re.S)
+    config = configs.build(configs.DataConfig, yaml.safe_load(block)["data"], "data")
+    assert config.sources[0].entry == "online.icon_d3hp003"
+    assert config.sources[1].variables["rlut"].factor == pytest.approx(-1 / 3600, rel=1e-4)
+    assert config.sources[1].also[0].variables["zg"].name == "z"
 
 
 @pytest.mark.parametrize(

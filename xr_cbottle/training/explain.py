@@ -44,7 +44,7 @@ def _attributes(cls: type) -> Iterator[Keys]:
 
 
 def _lines(cls: type, depth: int, seen: set[type]) -> Iterator[str]:
-    seen.add(cls)
+    seen.update(one for one in cls.__mro__ if dataclasses.is_dataclass(one))
     fields = {field.name: field for field in dataclasses.fields(cls)}
     hints = typing.get_type_hints(cls)
     indent = "  " * depth
@@ -56,10 +56,9 @@ def _lines(cls: type, depth: int, seen: set[type]) -> Iterator[str]:
             shown = ", ".join(defaults.values())
         inner = [one for name in keys.names for one in _classes(hints[name])]
         kind = "" if inner else f" {keys.type}"
-        yield f"{indent}{', '.join(keys.names)}:{kind}{shown}"
-        yield from textwrap.wrap(
-            keys.text, WIDTH, initial_indent=indent + "      ", subsequent_indent=indent + "      "
-        )
+        yield f"{indent}{', '.join(keys.names)}:{kind}{f' [{shown}]' if shown else ''}"
+        margin = indent + 6 * " "
+        yield from textwrap.wrap(keys.text, WIDTH, initial_indent=margin, subsequent_indent=margin)
         for one in inner:
             if one in seen:
                 names = ", ".join(field.name for field in dataclasses.fields(one))

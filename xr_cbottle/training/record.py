@@ -6,7 +6,6 @@ import itertools
 import time
 from typing import Any
 
-import numpy as np
 import torch
 
 from .batches import Batch
@@ -25,22 +24,22 @@ class Window:
         """Start anew."""
         self.sigmas: list[torch.Tensor] = []
         self.losses: list[torch.Tensor] = []
-        self.norms: list[float] = []
+        self.norms: list[torch.Tensor] = []
         self.began = time.monotonic()
 
     def add(self, batch: Batch, losses: torch.Tensor, norm: torch.Tensor) -> None:
-        """Note a step: (b,) losses and the norm of the gradient."""
-        self.sigmas.append(batch.sigma.cpu())
-        self.losses.append(losses.detach().cpu())
-        self.norms.append(float(norm))
+        """Note a step: (b,) losses and the norm of the gradient. They stay on their device: nobody waits for it."""
+        self.sigmas.append(batch.sigma)
+        self.losses.append(losses.detach())
+        self.norms.append(norm.detach())
 
     def close(self, team: Team) -> dict[str, Any]:
         """Means over what was noted by all processes, and start anew."""
-        losses, sigmas = team.gather(torch.cat(self.losses)), team.gather(torch.cat(self.sigmas))
+        losses, sigmas = (team.gather(torch.cat(parts)).cpu() for parts in (self.losses, self.sigmas))
         entry = {
             "loss": round(float(losses.mean()), 5),
             "by_sigma": by_sigma(sigmas, losses),
-            "grad_norm": round(float(np.mean(self.norms)), 4),
+            "grad_norm": round(float(torch.stack(self.norms).double().mean()), 4),
             "images_per_second": round(len(losses) / (time.monotonic() - self.began), 2),
         }
         self.clear()

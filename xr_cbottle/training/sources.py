@@ -10,6 +10,7 @@ import glob
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,11 @@ def open_entry(store: StoreConfig) -> xr.Dataset:
         # The driver of bottles takes the engine's keywords too; others drop what they do not know, or fail oddly.
         if unknown and "cbottle" not in np.atleast_1d(about["driver"]):
             raise ValueError(f"{store.where} has no parameter(s) {unknown}; it has {known}")
+        if store.parameters and type(entry).__module__.startswith("intake_xarray") and _ignores_parameters():
+            raise ValueError(
+                f"{store.where}: intake-xarray {metadata.version('intake-xarray')} ignores parameters without a word; "
+                "pip install 'intake-xarray<2'"
+            )
         try:
             dataset = entry(**store.parameters).to_dask()
         except (ValueError, TypeError) as error:
@@ -216,6 +222,10 @@ class Instants:
 
 def _whose(store: StoreConfig) -> str:
     return f"source {store.label!r}: " if isinstance(store, SourceConfig) else ""
+
+
+def _ignores_parameters() -> bool:
+    return int(metadata.version("intake-xarray").partition(".")[0]) >= 2
 
 
 def _stored(store: StoreConfig, paths: Sequence[str], label: str, stack: contextlib.ExitStack) -> Stored:

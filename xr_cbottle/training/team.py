@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+PATIENCE = datetime.timedelta(hours=24)
+"""How long processes wait for the first one, which prepares the data."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,12 @@ class Team:
             return cls()
         if batch_size % size:
             raise ValueError(f"training: batch_size {batch_size} cannot be shared among {size} processes evenly")
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        if torch.cuda.is_available():
+            torch.cuda.set_device(local_rank)  # where NCCL's barriers happen
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return cls(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        return cls(dist.get_rank(), size, local_rank)
 
     @property
     def leads(self) -> bool:
