@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class Case:
     land: npt.NDArray[np.bool_] | None = None
     copies: int = 100
     is_model: bool = True
+    _spectra: dict[int, xr.DataArray] = field(default_factory=dict, repr=False)
 
     @functools.cached_property
     def resampled(self) -> tuple[Copies, Copies]:
@@ -54,10 +55,21 @@ class Case:
         mine = Copies.of(self.bottle.sizes["time"], self.copies, 1, 1 if self.is_model else STORED_BLOCK)
         return mine, Copies.of(self.reference.sizes["time"], self.copies, 2, STORED_BLOCK)
 
+    def spectra(self, field: xr.DataArray) -> xr.DataArray:
+        """(time, degree) spectra of each instant of one of its fields, degrees above zero; each made once."""
+        if id(field) not in self._spectra:
+            from xr_cbottle.diagnostics import power_spectrum
+
+            instants = power_spectrum(field.rename(time="instant")).rename(instant="time")
+            self._spectra[id(field)] = instants.isel(degree=slice(1, None))
+        return self._spectra[id(field)]
+
     def row(self, target: str, kind: str, what: str, **values: Any) -> Row:
         """A row of this quantity; its key ends with the season and band where they are given."""
         tail = "".join(
-            f".{values[name].replace(' ', '_')}" for name in ("season", "band") if values.get(name, "annual") != "annual"
+            f".{values[name].replace(' ', '_')}"
+            for name in ("season", "band")
+            if values.get(name, "annual") != "annual"
         )
         key = f"{target}.{kind}.{self.quantity.key}{tail}"
         return Row(target, key, what, self.quantity.title, self.label, **values)

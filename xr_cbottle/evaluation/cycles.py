@@ -82,7 +82,9 @@ def diurnal_rows(case: Case) -> list[Row]:
 
     def refused(reason: str) -> list[Row]:
         rows = [case.row("d", kind, words, reason=reason) for kind, words in zip(kinds, what, strict=True)]
-        return rows + ([case.row("d", "sun", "longitude of the sun at 06 UTC", reason=reason)] if name == "rsds" else [])
+        return rows + (
+            [case.row("d", "sun", "longitude of the sun at 06 UTC", reason=reason)] if name == "rsds" else []
+        )
 
     if name == "tas" and case.land is None:
         return refused("which cells are land is not known: the data have neither sftlf nor an SST")

@@ -49,7 +49,7 @@ class Months:
             If there is no sea surface temperature among them.
         """
         sea = {name: fields[name] for name in ("sst", "ts") if name in fields}
-        index = diagnostics.nino34(xr.Dataset(sea, compat="override"))
+        index = diagnostics.nino34(xr.Dataset(sea))
         answering = {name: diagnostics.monthly(fields[name]) for name in ANSWERING if name in fields}
         return cls(answering, diagnostics.monthly(index))
 

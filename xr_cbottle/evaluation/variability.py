@@ -20,11 +20,6 @@ def variability_rows(case: Case) -> list[Row]:
     return [_standard_deviation(case), _spectrum(case)]
 
 
-def instant_spectra(field: xr.DataArray) -> xr.DataArray:
-    """(time, cell) -> (time, degree) spectra of each instant's field, those of degrees above zero."""
-    return diagnostics.power_spectrum(field.rename(time="instant")).rename(instant="time").isel(degree=slice(1, None))
-
-
 def last_degree(zoom: int) -> int:
     """The largest degree at which spectra are judged; cells of nside resolve degrees up to 2 nside."""
     return int(RESOLVED * 2 * 2**zoom)
@@ -54,16 +49,18 @@ def _spectrum(case: Case) -> Row:
     if any(bool(np.isnan(field).any()) for field in (case.bottle, case.reference)):
         return case.row("c", "spectrum", what, reason="cells without a value have no spectrum")
     last = last_degree(diagnostics.zoom(case.bottle))
-    mine, theirs = (instant_spectra(field).sel(degree=slice(1, last)) for field in (case.bottle, case.reference))
+    mine, theirs = (case.spectra(field).sel(degree=slice(1, last)) for field in (case.bottle, case.reference))
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = mine.mean("time") / theirs.mean("time")
         distance = abs(ratio - 1).where(np.isfinite(ratio), -1)
-        worst = int(distance["degree"][int(distance.argmax())])
-        copies = [copy.mean(field.sel(degree=worst)) for copy, field in zip(case.resampled, (mine, theirs), strict=True)]
+        worst = int(distance["degree"][int(distance.argmax("degree"))])
+        copies = [
+            copy.mean(field.sel(degree=worst)) for copy, field in zip(case.resampled, (mine, theirs), strict=True)
+        ]
         outside = int(((ratio < SPECTRUM[0]) | (ratio > SPECTRUM[1])).sum())
 
         def of_fields(a: xr.DataArray, b: xr.DataArray) -> float:
-            pair = [diagnostics.power_spectrum(field).sel(degree=slice(1, last)) for field in (a, b)]
+            pair = [case.spectra(field).mean("time").sel(degree=slice(1, last)) for field in (a, b)]
             return float(_farthest(pair[0] / pair[1]))
 
         return case.row(
@@ -77,4 +74,4 @@ def _spectrum(case: Case) -> Row:
 
 def _farthest(ratio: xr.DataArray) -> xr.DataArray:
     """The ratio farthest from one."""
-    return ratio.isel(degree=int(abs(ratio - 1).fillna(-1).argmax()))
+    return ratio.isel(degree=int(abs(ratio - 1).fillna(-1).argmax("degree")))
