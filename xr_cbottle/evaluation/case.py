@@ -83,7 +83,7 @@ class Case:
         return float(found.mean() if middle is None else middle + np.abs(found - middle).mean())
 
 
-def spread(copies: xr.DataArray) -> float | None:
+def spread(copies: xr.DataArray | npt.NDArray[np.float64]) -> float | None:
     """A sampling error, None if there is none."""
     found = error(copies)
     return found if np.isfinite(found) else None

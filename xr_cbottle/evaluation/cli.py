@@ -105,7 +105,8 @@ def _references(options: argparse.Namespace) -> dict[str, list[str]]:
         return _grouped(options.labelled, "--reference")
     if not options.reference:
         raise ValueError(
-            "there is nothing to hold it against: give the files of a reference, or --reference LABEL=FILE for each label"
+            "there is nothing to hold it against: give the files of a reference, or --reference LABEL=FILE for each "
+            "label"
         )
     return {options.label or "": list(options.reference)}
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from xr_cbottle import diagnostics
 from xr_cbottle.evaluation import cycles, instants, means, response, tails, variability
-from xr_cbottle.evaluation.case import Case, Pair
+from xr_cbottle.evaluation.case import Case
 from xr_cbottle.evaluation.portrait import portrait
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.response import Climate, Months
@@ -279,8 +279,8 @@ def _absent(label: str, present: list[str], drawn: Stored) -> list[Row]:
 def _off_axis(sides: Sides, left: Drawing) -> str:
     time = left.bottle.manifest.time
     return (
-        f"no time of {sides.reference.names[0]} is an instant of {left.bottle.manifest.name}, which has {time.start} to "
-        f"{time.end} every {time.step}: give a reference within these"
+        f"no time of {sides.reference.names[0]} is an instant of {left.bottle.manifest.name}, which has "
+        f"{time.start} to {time.end} every {time.step}: give a reference within these"
     )
 
 

@@ -30,7 +30,7 @@ def lines(ax: Axes, x: npt.ArrayLike, sides: xr.DataArray, names: tuple[str, str
 
 def spectra(portraits: Portraits, names: tuple[str, str], last: int) -> Figure:
     """Power spectra, and below each the ratio with the target and the reference's own difference."""
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     columns = min(4, len(portraits))
     rows = -(-len(portraits) // columns)
@@ -55,7 +55,7 @@ def spectra(portraits: Portraits, names: tuple[str, str], last: int) -> Figure:
             ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             ax.xaxis.set_minor_formatter(NullFormatter())
             ax.tick_params(labelsize=8)
-        below.xaxis.set_major_formatter(ScalarFormatter())
+        below.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         above.xaxis.set_major_formatter(NullFormatter())
         if i % columns == 0:
             above.set_ylabel("power")
@@ -106,9 +106,17 @@ def diurnal(portraits: Portraits, names: tuple[str, str]) -> Figure:
         lines(ax, ds["hour"].values, ds["day"], names, look.factor)
         ax.set_title(quantity.title + str(ds["day"].attrs.get("where", "")), fontsize="medium")
         ax.set(xlim=(0, 24), xticks=range(0, 25, 6), xlabel="local solar time (h)", ylabel=look.units)
+        _not_closer(ax, 2.0 if look.units == "K" else 0.2 * abs(float(ds["day"].mean())) * look.factor)
         ax.grid(color="0.9")
     axes[0, 0].legend(frameon=False, fontsize=8)
     return figure
+
+
+def _not_closer(ax: Axes, least: float) -> None:
+    """Widen the range of an axis, so that noise does not look like a cycle."""
+    low, high = ax.get_ylim()
+    if high - low < least:
+        ax.set_ylim((low + high - least) / 2, (low + high + least) / 2)
 
 
 def quantile_quantile(portraits: Portraits, names: tuple[str, str]) -> Figure:

@@ -87,7 +87,7 @@ def of_difference(
             sides = (minuend.bottle - subtrahend.bottle, minuend.reference - subtrahend.reference)
             yield _picture(
                 "Between labels", f"{labels[1]} minus {labels[0]}: {quantity.long_name}",
-                "What one model has more than the other in the mean; a bottle that has learned both shows the same map.",
+                "What one model has more than the other in the mean: a bottle that has learned both shows the same.",
                 lambda q=quantity, s=sides: pictures.between_labels(q, labels, s, coast),
             )  # fmt: skip
 
@@ -146,7 +146,7 @@ def _variability(comparison: Comparison, names: tuple[str, str], coast: npt.Arra
         last = last_degree(comparison.sides.reference.zoom)
         yield _picture(
             "Variability", "Angular power spectra",
-            "How much of each field lies at which size of pattern: degree 1 is a contrast between hemispheres, degree 20 "
+            "How much of each field lies at which size of pattern: degree 1 is a contrast of hemispheres, degree 20 "
             "patterns of 1000 km. Below, the ratio to the reference: it should stay in the grey band (20 %) up to the "
             "dotted line; the grey line is what the reference shows between two samples of its own.",
             lambda: curves.spectra(found, names, last),
@@ -155,7 +155,7 @@ def _variability(comparison: Comparison, names: tuple[str, str], coast: npt.Arra
         yield _picture(
             "Variability", "Leading patterns of sea-level pressure",
             "Empirical orthogonal functions of the anomalies from the mean month, for one standard deviation of their "
-            "score, and how much of the variance each explains. Neighbouring patterns with like shares may change places.",
+            "score, and how much of the variance each explains. Neighbours with like shares may change places.",
             lambda: pictures.modes(comparison.extras["eofs"], names, coast),
         )  # fmt: skip
 
@@ -165,8 +165,8 @@ def _distributions(comparison: Comparison, names: tuple[str, str]) -> Iterator[P
     if found:
         yield _picture(
             "Distribution", "Quantiles against quantiles",
-            "Of all instants and cells. On the grey line both have the same distribution; circles are the quantiles that "
-            "are judged (0.1, 1, 50, 99, 99.9 %).",
+            "Of all instants and cells. On the grey line both have the same distribution; circles are the quantiles "
+            "that are judged (0.1, 1, 50, 99, 99.9 %).",
             lambda: curves.quantile_quantile(found, names),
         )  # fmt: skip
     pairs = [
@@ -176,8 +176,8 @@ def _distributions(comparison: Comparison, names: tuple[str, str]) -> Iterator[P
     if pairs:
         yield _picture(
             "Distribution", "Two quantities at a time",
-            f"Joint densities over instants and cells: shades are {names[1]}, lines {names[0]}, both at the densities that "
-            "hold 20, 50, 80 and 95 % of the reference.",
+            f"Joint densities over instants and cells: shades are {names[1]}, lines {names[0]}, both at the densities "
+            "that hold 20, 50, 80 and 95 % of the reference.",
             lambda: curves.joint(pairs, names),
         )  # fmt: skip
 
@@ -193,7 +193,7 @@ def _answers(comparison: Comparison, names: tuple[str, str], coast: npt.ArrayLik
             yield _picture(
                 "Response", f"{quantity.long_name} for each kelvin of Nino 3.4",
                 f"Regression of monthly anomalies on the sea surface temperature of the equatorial Pacific. Pattern "
-                f"correlation {likeness:.2f}. The bottle's monthly means are of few instants each and therefore noisier.",
+                f"correlation {likeness:.2f}. A bottle's monthly means are of few instants each and therefore noisier.",
                 lambda q=quantity, s=slopes: pictures.maps(q, s, names, coast, suffix=" K-1", style=_SLOPE),
             )  # fmt: skip
 

@@ -40,7 +40,8 @@ def global_mean_rows(case: Case) -> list[Row]:
         case.row(
             "a", "global_mean", "global mean", units=case.quantity.units, value=float(mine.mean()),
             reference=float(theirs.mean()), figure=float(of_fields(case.bottle, case.reference)), figure_units=units,
-            lower=-bound, upper=bound, noise_floor=case.noise(of_fields, 0.0), sampling_error=spread(difference(*copies)),
+            lower=-bound, upper=bound, noise_floor=case.noise(of_fields, 0.0),
+            sampling_error=spread(difference(*copies)),
         )
     ]  # fmt: skip
 

@@ -42,7 +42,7 @@ th, td { text-align: left; padding: .22rem .7rem .22rem 0; border-bottom: 1px so
 th { font-weight: 600; color: var(--faint); }
 td.n { text-align: right; white-space: nowrap; }
 th.n { text-align: right; }
-td.v { white-space: nowrap; }
+td.v, td.w { white-space: nowrap; }
 .met { color: var(--good); } .missed { color: var(--bad); font-weight: 600; } .none { color: var(--faint); }
 details { margin: .4rem 0; } summary { cursor: pointer; color: var(--faint); }
 figure { margin: .3rem 0 1.4rem; }
@@ -162,7 +162,11 @@ def _row(row: Row) -> str:
     own, own_units = _shown(row, row.figure_units)
     plain = {"1": "", "ratio": ""}
     after = plain.get(own_units, f" {own_units}" if own_units != "degrees from 90 E" else "°")
-    value, reference = (number(_times(v, factor)) for v in (row.value, row.reference))
+    # Of temperatures and pressures the last digits are what differs.
+    value, reference = (
+        number(_times(v, factor), 4 if v is not None and abs(v * factor) < 100 else 5)
+        for v in (row.value, row.reference)
+    )
     about = row.quantity + "".join(f", {part}" for part in (row.season if row.target == "b" else "", row.band) if part)
     verdict = row.verdict
     kind = "none" if verdict == "not evaluated" else verdict
@@ -172,7 +176,7 @@ def _row(row: Row) -> str:
     remarks = [row.reason, row.remark, "within the noise floor" if row.within_noise else ""]
     unit = f" {units}" if units not in ("1", "", "ratio") and value else ""
     cells = [
-        f"<td>{_text(row.what)}</td><td>{_text(about)}</td>",
+        f'<td class="w">{_text(row.what)}</td><td class="w">{_text(about)}</td>',
         f'<td class="n">{value}{_text(unit)}</td><td class="n">{reference}{_text(unit)}</td>',
         f'<td class="n">{number(_times(row.figure, own))}{_text(after) if row.figure is not None else ""}</td>',
         f'<td class="n">{number(_times(row.sampling_error, own), 2)}</td>',
@@ -197,7 +201,9 @@ def _own(name: str) -> str:
 
 
 def _bounds(row: Row, factor: float) -> str:
-    low, high = (number(_times(bound, factor)) for bound in (row.lower, row.upper))
+    low, high = (
+        "" if bound is None else f"{bound * factor:.3g}".replace("-", "\u2212") for bound in (row.lower, row.upper)
+    )
     if low and high:
         return f"{low} to {high}"
     return f"≥ {low}" if low else f"≤ {high}" if high else ""
@@ -232,10 +238,9 @@ def _gallery(pictures: Sequence[Picture]) -> str:
             chapter = picture.chapter
             parts.append(f"<h3>{_text(chapter)}</h3>")
         data = base64.b64encode(picture.png).decode("ascii")
-        parts.append(
-            f'<figure><h4>{_text(picture.title)}</h4><figcaption>{_text(picture.sentence)}</figcaption><div class="scroll">'
-            f'<img alt="{_text(picture.title)}" loading="lazy" src="data:image/png;base64,{data}"></div></figure>'
-        )
+        image = f'<img alt="{_text(picture.title)}" loading="lazy" src="data:image/png;base64,{data}">'
+        caption = f"<h4>{_text(picture.title)}</h4><figcaption>{_text(picture.sentence)}</figcaption>"
+        parts.append(f'<figure>{caption}<div class="scroll">{image}</div></figure>')
     return "\n".join(parts)
 
 

@@ -41,11 +41,9 @@ def relations(fields: Fields) -> dict[str, Any]:
     return found
 
 
-def _joint(
-    first: tuple[xr.DataArray, xr.DataArray], second: tuple[xr.DataArray, xr.DataArray]
-) -> xr.DataArray:  # fmt: skip
-    """Densities over the range that the reference has between its outermost thousandths."""
-    edges = [np.linspace(*np.nanquantile(field[1].values, (0.001, 0.999)), _BINS + 1) for field in (first, second)]
+def _joint(first: tuple[xr.DataArray, xr.DataArray], second: tuple[xr.DataArray, xr.DataArray]) -> xr.DataArray:
+    """Densities over the range that the reference has between its outermost values."""
+    edges = [np.linspace(*np.nanquantile(field[1].values, (0.001, 0.99)), _BINS + 1) for field in (first, second)]
     if any(part[0] >= part[-1] for part in edges):
         edges = [part + np.linspace(0, 1, _BINS + 1) if part[0] >= part[-1] else part for part in edges]
     parts, likeness = [], []

@@ -108,7 +108,9 @@ def evaluate(
     sides, bottle = _sides(left, references, others or {}, out, settings)
     name = settings.name or (bottle.manifest.name if bottle is not None else _named(sides[0].left))
     compared = [
-        compare(one, count=settings.instants, monthly=settings.monthly, copies=settings.copies, progress=settings.progress)
+        compare(
+            one, count=settings.instants, monthly=settings.monthly, copies=settings.copies, progress=settings.progress
+        )
         for one in sides
     ]  # fmt: skip
     climates = {(one.sides.label, key): climate for one in compared for key, climate in one.climates.items()}
@@ -117,8 +119,8 @@ def evaluate(
     rows = [row for one in compared for row in one.rows] + [row for found in differences.values() for row in found]
     if not pairs:
         rows.append(
-            Row("g", "g.difference", "pattern of the difference between labels", "", reason="only one label was evaluated")
-        )  # fmt: skip
+            Row("g", "g.difference", "pattern of the difference of labels", "", reason="only one label was evaluated")
+        )
     text = _page(name, bottle, settings, compared, differences, climates, rows, begin)
     figures = _figures(name, bottle, settings, compared, rows)
     out.mkdir(parents=True, exist_ok=True)
@@ -221,7 +223,7 @@ def _about(one: Comparison) -> dict[str, str]:
     reference = one.sides.reference
     return {
         "reference": f"{', '.join(reference.names)}, HEALPix zoom {reference.zoom}",
-        "instants": f"{len(one.times)}, {one.times[0]} to {one.times[-1]}, evenly over the record and the hours of the day",
+        "instants": f"{len(one.times)}, {one.times[0]} to {one.times[-1]}, evenly over record and hours of the day",
         "other instants": ""
         if one.left_times is None
         else f"the left side has other times: {len(one.left_times)}, {one.left_times[0]} to {one.left_times[-1]}",

@@ -30,8 +30,8 @@ TARGETS = {
     ),
     "f": "Regression on Nino 3.4: pattern correlation of tas and pr with the simulation's >= 0.7.",
     "g": (
-        "The difference between the labels is learned: pattern correlation of the climatologies' difference >= 0.95 for "
-        "tas, rlut, ua 250."
+        "The difference between the labels (of their climatologies) is learned: pattern correlation >= 0.95 for tas, "
+        "rlut, ua 250."
     ),
 }
 """The targets as they were set, by letter."""

@@ -74,8 +74,8 @@ class Drawing:
 
         # What is written to a store need not stay in memory.
         cube = Cube(
-            self.bottle, zoom=self.zoom, time=times, label=label, max_instants=sys.maxsize, cache_size=0, progress=False,
-            **self.keywords,
+            self.bottle, zoom=self.zoom, time=times, label=label, max_instants=sys.maxsize, cache_size=0,
+            progress=False, **self.keywords,
         )  # fmt: skip
         names = [name for name in cube.layouts if variables is None or name in variables]
         what = "all" if variables is None else "-".join(names)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle import diagnostics
-from xr_cbottle.evaluation.case import Case
+from xr_cbottle.evaluation.case import Case, spread
 from xr_cbottle.evaluation.row import Row
 
 QUANTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
@@ -33,13 +33,14 @@ def tail_rows(case: Case) -> list[Row]:
     rows = []
     for i, q in enumerate(QUANTILES):
         noise = [abs(100 * (a[i] - b[i]) / (b[-1] - b[0])) for a, b in pairs if b[-1] > b[0]]
+        off = 100 * (copies[0][:, i] - copies[1][:, i]) / extent if extent else np.zeros(0)
         rows.append(
             case.row(
                 "e", f"quantile_{100 * q:g}", f"quantile {100 * q:g} %", units=case.quantity.units, value=mine[i],
                 reference=theirs[i], figure=100 * (mine[i] - theirs[i]) / extent if extent else float("nan"),
                 figure_units="% of the range", lower=-PERCENT_OF_RANGE, upper=PERCENT_OF_RANGE,
                 noise_floor=float(np.mean(noise)) if noise else None,
-                sampling_error=float((100 * (copies[0][:, i] - copies[1][:, i]) / extent).std(ddof=1)) if extent else None,
+                sampling_error=spread(off),
             )
         )  # fmt: skip
     return rows + ([_below_zero(case)] if case.quantity.name == "pr" else [])

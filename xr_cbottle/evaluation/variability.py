@@ -37,7 +37,7 @@ def _standard_deviation(case: Case) -> Row:
     copies = [copy.standard_deviation(field) for copy, field in zip(case.resampled, fields, strict=True)]
     with np.errstate(invalid="ignore", divide="ignore"):
         return case.row(
-            "c", "standard_deviation", "global mean of the standard deviation", units=case.quantity.units,
+            "c", "standard_deviation", "mean standard deviation", units=case.quantity.units,
             value=means[0], reference=means[1], figure=float(of_fields(*fields)), figure_units="ratio",
             lower=RATIO[0], upper=RATIO[1], noise_floor=case.noise(of_fields, 1.0),
             sampling_error=spread(ratio(*copies)),
@@ -45,7 +45,7 @@ def _standard_deviation(case: Case) -> Row:
 
 
 def _spectrum(case: Case) -> Row:
-    what = "angular power spectrum, degree of the largest difference"
+    what = "spectrum, where it differs most"
     if any(bool(np.isnan(field).any()) for field in (case.bottle, case.reference)):
         return case.row("c", "spectrum", what, reason="cells without a value have no spectrum")
     last = last_degree(diagnostics.zoom(case.bottle))
@@ -64,11 +64,9 @@ def _spectrum(case: Case) -> Row:
             return float(_farthest(pair[0] / pair[1]))
 
         return case.row(
-            "c", "spectrum", what, value=float(mine.mean("time").sel(degree=worst)),
-            reference=float(theirs.mean("time").sel(degree=worst)), units=f"({case.quantity.units})2",
-            figure=float(ratio.sel(degree=worst)), figure_units="ratio", lower=SPECTRUM[0], upper=SPECTRUM[1],
-            noise_floor=case.noise(of_fields, 1.0), sampling_error=spread(copies[0] / copies[1]),
-            remark=f"at degree {worst}; {outside} of the degrees 1 to {last} differ by more than 20 %",
+            "c", "spectrum", what, figure=float(ratio.sel(degree=worst)), figure_units="ratio", lower=SPECTRUM[0],
+            upper=SPECTRUM[1], noise_floor=case.noise(of_fields, 1.0), sampling_error=spread(copies[0] / copies[1]),
+            remark=f"degree {worst}; of degrees 1 to {last}, {outside} differ by more than 20 %",
         )  # fmt: skip
 
 
