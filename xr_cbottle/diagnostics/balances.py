@@ -9,7 +9,6 @@ import xarray as xr
 from xr_cbottle import healpix
 from xr_cbottle.channels import GRAVITY
 from xr_cbottle.diagnostics.attributes import described
-from xr_cbottle.diagnostics.cycles import year_fraction
 from xr_cbottle.diagnostics.grid import bare, global_mean, lonlat, zoom
 from xr_cbottle.diagnostics.means import require_time
 from xr_cbottle.diagnostics.spectra import ring
@@ -36,10 +35,10 @@ def hydrostatic_residual(ds: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    (..., layer, ...) in m: ``thickness`` of each layer; ``expected`` = R / g * mean virtual temperature * ln(p1 / p2),
-    the mean being that of both levels, which is exact if temperature is linear in ln p between them; ``residual``, their
-    difference. ``lower`` and ``upper`` pressures of the layers are coordinates. Where levels are far apart (850 and 500
-    hPa) the residual of a simulation is tens of metres: compare with that, not with zero.
+    (time, layer, cell) in m: ``thickness`` of each layer; ``expected`` = R / g * mean virtual temperature *
+    ln(p1 / p2), the mean being that of both levels, exact where temperature is linear in ln p between them;
+    ``residual``, their difference. ``lower`` and ``upper`` pressures of the layers are coordinates. Where levels are
+    far apart (850 and 500 hPa) the residual of a simulation is tens of metres: compare with that, not with zero.
     """
     zg, ta = (_on_levels(ds, name) for name in ("zg", "ta"))
     moist = "hus" in ds
@@ -105,9 +104,9 @@ def geostrophic_residual(
         output_dtypes=[np.float64, np.float64],
     )
     _, lat = lonlat(zg)
-    coriolis = (2 * ROTATION * np.sin(np.deg2rad(lat))).where(abs(lat) > tropics)
+    coriolis = lat.copy(data=2 * ROTATION * np.sin(np.deg2rad(lat.values))).where(abs(lat) > tropics)
     factor = GRAVITY / coriolis / EARTH_RADIUS
-    ug, vg = -factor * northward, factor * eastward
+    ug, vg = -northward * factor, eastward * factor
     attrs = {"pressure": float(pressure), "tropics": tropics, "degrees": lmax}
     return xr.Dataset(
         {
@@ -156,8 +155,8 @@ def radiation_budget(ds: xr.Dataset, solar_constant: float = SOLAR_CONSTANT) -> 
 
     Returns
     -------
-    (time,) in W m-2: ``rsdt``, ``rsut``, ``rlut`` and ``net`` = rsdt - rsut - rlut, downward. The attributes of ``rsdt``
-    say where it comes from.
+    (time,) in W m-2: ``rsdt``, ``rsut``, ``rlut`` and ``net`` = rsdt - rsut - rlut, downward. The attributes of
+    ``rsdt`` say where it comes from.
     """
     rsut, rlut = (global_mean(bare(_variable(ds, name))) for name in ("rsut", "rlut"))
     if "rsdt" in ds:
@@ -181,14 +180,17 @@ def insolation(times: npt.NDArray[np.datetime64], solar_constant: float = SOLAR_
     """(time,) global mean insolation at the top of the atmosphere, W m-2.
 
     A quarter of the irradiance at the sun's distance, at any hour: the disk that the Earth shows to the sun is always
-    a quarter of its surface. Distance by Spencer (1971), Search 2, 172, within 1e-4.
+    a quarter of its surface. Distance by Meeus, Astronomical Algorithms (1998), chapter 25, within 1e-4; a simulation
+    may have an orbit of its own.
     """
-    angle = 2 * np.pi * year_fraction(times)
-    distance = (
-        1.000110 + 0.034221 * np.cos(angle) + 0.001280 * np.sin(angle)
-        + 0.000719 * np.cos(2 * angle) + 0.000077 * np.sin(2 * angle)
-    )  # fmt: skip
-    return solar_constant / 4 * distance
+    centuries = (times.astype("datetime64[s]") - np.datetime64("2000-01-01T12", "s")) / np.timedelta64(
+        36525 * 86400, "s"
+    )
+    eccentricity = 0.016708634 - 0.000042037 * centuries
+    anomaly = np.deg2rad(357.52911 + 35999.05029 * centuries)
+    centre = 1.914602 * np.sin(anomaly) + 0.019993 * np.sin(2 * anomaly) + 0.000289 * np.sin(3 * anomaly)
+    distance = (1 - eccentricity**2) / (1 + eccentricity * np.cos(anomaly + np.deg2rad(centre)))
+    return solar_constant / 4 / distance**2
 
 
 def _variable(ds: xr.Dataset, name: str) -> xr.DataArray:

@@ -44,7 +44,7 @@ def rmse(a: xr.DataArray, b: xr.DataArray, dim: Literal["cell", "time"] = "cell"
     """
     first, second = matched(a, b)
     squares = (first.astype(np.float64) - second.astype(np.float64)) ** 2
-    return described(np.sqrt(squares.mean(dim)), f"RMSE of {name_of(a)} over {dim}", units(a))
+    return described(squares.mean(dim) ** 0.5, f"RMSE of {name_of(a)} over {dim}", units(a))
 
 
 def pattern_correlation(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:

@@ -57,7 +57,7 @@ def seasonal_cycle(field: xr.DataArray, bands: Bands | None = None, harmonics: i
     return xr.Dataset(
         {
             "mean": described(mean, f"mean of {name} over the year", unit),
-            "amplitude": described(np.hypot(a, b), f"amplitude of the annual cycle of {name}", unit),
+            "amplitude": described(_length(a, b), f"amplitude of the annual cycle of {name}", unit),
             "phase": described(_turns(a, b) * YEAR, f"day of the year of the maximum of {name}, from 0", "days"),
         }
     )
@@ -102,7 +102,8 @@ def diurnal_cycle(field: xr.DataArray, hours: int = 24, mask: xr.DataArray | Non
     mean = by_utc.mean("utc")
     anomaly = (by_utc - mean).where(known)
 
-    cosine, sine = (f(2 * np.pi * local / 24) for f in (np.cos, np.sin))
+    angle = 2 * np.pi * local / 24
+    cosine, sine = (angle.copy(data=f(angle.values)) for f in (np.cos, np.sin))
     cosine, sine = cosine - cosine.mean("utc"), sine - sine.mean("utc")
     both = ["utc", "cell"]
     cc, ss, cs = ((p * q * known).sum(both) for p, q in ((cosine, cosine), (sine, sine), (cosine, sine)))
@@ -111,14 +112,13 @@ def diurnal_cycle(field: xr.DataArray, hours: int = 24, mask: xr.DataArray | Non
     a, b = (cy * ss - sy * cs) / determinant, (sy * cc - cy * cs) / determinant
 
     unit, name = units(field), name_of(field)
-    composite = _by_bin(anomaly, np.rint(local * hours / 24).astype(int) % hours, hours) + mean.where(known).mean(
-        "cell"
-    )
+    bins = (local * hours / 24).round().astype(int) % hours
+    composite = _by_bin(anomaly, bins, hours) + mean.where(known).mean("cell")
     hour = xr.DataArray(np.arange(hours) * 24 / hours, dims="hour", attrs={"units": "hours", "long_name": "local time"})
     return xr.Dataset(
         {
             "composite": described(composite.assign_coords(hour=hour), f"{name} by local solar time", unit),
-            "amplitude": described(np.hypot(a, b), f"amplitude of the diurnal cycle of {name}", unit),
+            "amplitude": described(_length(a, b), f"amplitude of the diurnal cycle of {name}", unit),
             "phase": described(_turns(a, b) * 24, f"local solar time of the maximum of {name}", "hours"),
         }
     )
@@ -140,11 +140,12 @@ def subsolar_longitude(rsds: xr.DataArray) -> xr.DataArray:
     """
     by_utc = by_time_of_day(rsds).fillna(0.0).clip(min=0)
     lon, _ = lonlat(rsds)
-    east, north = (f(np.deg2rad(lon)) for f in (np.cos, np.sin))
+    angle = np.deg2rad(lon.values)
+    east, north = (lon.copy(data=part) for part in (np.cos(angle), np.sin(angle)))
     total = by_utc.sum("cell")
     x, y = ((by_utc * part).sum("cell") / total for part in (east, north))
     result = described(_turns(x, y) * 360, f"longitude on which {name_of(rsds)} is centred", "degrees_east")
-    return result.assign_coords(concentration=np.hypot(x, y)).transpose(..., "utc")
+    return result.assign_coords(concentration=_length(x, y)).transpose(..., "utc")
 
 
 def by_time_of_day(field: xr.DataArray) -> xr.DataArray:
@@ -181,4 +182,8 @@ def _by_bin(values: xr.DataArray, number: xr.DataArray, bins: int) -> xr.DataArr
 
 def _turns(x: xr.DataArray, y: xr.DataArray) -> xr.DataArray:
     """Angle of (x, y) in turns, [0, 1)."""
-    return (np.arctan2(y, x) / (2 * np.pi)) % 1 % 1  # twice: -1e-17 % 1 is 1
+    return (xr.apply_ufunc(np.arctan2, y, x, dask="allowed") / (2 * np.pi)) % 1 % 1  # twice: -1e-17 % 1 is 1
+
+
+def _length(x: xr.DataArray, y: xr.DataArray) -> xr.DataArray:
+    return (x**2 + y**2) ** 0.5

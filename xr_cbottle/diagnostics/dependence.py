@@ -49,7 +49,7 @@ def joint_distribution(
     Returns
     -------
     (first, second) in one over both units; its coordinates are the centres of the bins. It integrates to 1 over the
-    bins: what lies outside of them is not counted (attribute-free, so compare ranges first).
+    bins: what lies outside of them does not count, so let them hold both data sets.
     """
     first, second = matched(a, b)
     first, second = xr.broadcast(first, second)
@@ -63,10 +63,10 @@ def joint_distribution(
             raise ValueError("bins are a number, or two sequences of ascending edges")
     counts = _histogram(first, second, edges)
     width = np.diff(edges[0])[:, None] * np.diff(edges[1])
-    centres = [xr.DataArray((part[1:] + part[:-1]) / 2, dims=dim, attrs={"units": units(field), "long_name": name_of(field)})
-               for part, dim, field in zip(edges, ("first", "second"), (a, b), strict=True)]  # fmt: skip
     density = xr.DataArray(counts / counts.sum() / width, dims=("first", "second"))
-    density = density.assign_coords(first=centres[0], second=centres[1])
+    for dim, part, field in zip(density.dims, edges, (a, b), strict=True):
+        attrs = {"units": units(field), "long_name": name_of(field)}
+        density = density.assign_coords({dim: (dim, (part[1:] + part[:-1]) / 2, attrs)})
     unit = per("1", units(a)) if units(b) == "1" else f"{per('1', units(a))} {per('1', units(b))}".removeprefix("1 ")
     return described(density, f"joint density of {name_of(a)} and {name_of(b)}", unit)
 

@@ -62,6 +62,7 @@ def return_values(
     n: int = 100,
     seed: int = 0,
     block: int = 1,
+    window: float | None = 30.0,
     confidence: float = 0.9,
 ) -> xr.Dataset:
     """Values that one instant in so many years exceeds, with their error by block bootstrap.
@@ -71,8 +72,8 @@ def return_values(
     exceedances come in clusters, so that the time between *events* is longer than the period; the value still has the
     same meaning, which is why the two can be compared.
 
-    Beyond the threshold that a fraction ``tail`` of the instants exceeds, a generalised Pareto distribution is fitted by
-    L-moments (Hosking and Wallis 1987, doi:10.2307/1269343); periods too short to lie there give plain quantiles.
+    Beyond the threshold that a fraction ``tail`` of the instants exceeds, a generalised Pareto distribution is fitted
+    by L-moments (Hosking and Wallis 1987, doi:10.2307/1269343); periods too short to lie there give plain quantiles.
 
     Parameters
     ----------
@@ -87,14 +88,14 @@ def return_values(
         Fraction of the instants in the tail; at least 20 are taken.
     n
         Number of resamples; 0 for no errors.
-    seed, block, confidence
+    seed, block, window, confidence
         As in `bootstrap`.
 
     Returns
     -------
-    ``value`` (period, ...) in the field's unit and, if n, ``standard_error``, ``lower`` and ``upper``; NaN where a value
-    is missing. ``period`` is in years. Periods much longer than the instants' number times step are extrapolated far:
-    look at the errors, and remember that they do not know of a wrong distribution.
+    ``value`` (period, ...) in the field's unit and, if n, ``standard_error``, ``lower`` and ``upper``; NaN where a
+    value is missing. ``period`` is in years. Periods much longer than the instants' number times step are extrapolated
+    far: look at the errors, and remember that they do not know of a wrong distribution.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def return_values(
     if n and not 0 < confidence < 1:
         raise ValueError(f"confidence is a probability between 0 and 1, got {confidence}")
     generator = np.random.default_rng(seed)
-    choices = [np.arange(count)] + [resample(count, block, generator) for _ in range(n)]
+    choices = [np.arange(count)] + [resample(field["time"].values, block, generator, window) for _ in range(n)]
     statistics = ["value", "standard_error", "lower", "upper"] if n else ["value"]
     result = xr.apply_ufunc(
         _return_values,
@@ -134,8 +135,8 @@ def return_values(
         dask_gufunc_kwargs={"output_sizes": {"statistic": len(statistics), "period": len(years)}},
     ).transpose("statistic", "period", ...)  # fmt: skip
     period = xr.DataArray(years, dims="period", attrs={"units": "years", "long_name": "return period"})
-    attrs = {
-        "comment": f"exceeded by one instant in period * 365.25 * 24 h / {length:g} h: independent instants, no persistence",
+    attrs: dict[str, str | int] = {
+        "comment": f"exceeded by one in period * 365.25 * 24 h / {length:g} h independent instants: no persistence",
         "instants": count, "instants_in_tail": in_tail, "resamples": n, "block": block,
     }  # fmt: skip
     meanings = {"value": "", "standard_error": "standard error of the ", "lower": "lower bound of the ",
@@ -161,8 +162,8 @@ def _return_values(
     confidence: float,
 ) -> npt.NDArray[np.float64]:
     """(..., time) -> (..., statistic, period)."""
-    values = np.asarray(values, np.float64)
-    estimates = np.stack([_pareto_levels(values[..., choice], exceedance, in_tail) for choice in choices])
+    double = np.asarray(values, np.float64)
+    estimates = np.stack([_pareto_levels(double[..., choice], exceedance, in_tail) for choice in choices])
     value, resamples = estimates[0], estimates[1:]
     if not len(resamples):
         return value[..., None, :]
@@ -180,7 +181,7 @@ def _pareto_levels(
     x(p) = threshold + scale / k (1 - (p / fraction)^k).
     """
     count = values.shape[-1]
-    missing = np.isnan(values).any(-1)
+    missing = np.isnan(values).any(-1, keepdims=True)
     ordered = np.sort(np.partition(values, count - in_tail - 1, axis=-1)[..., count - in_tail - 1 :], -1)
     threshold, excess = ordered[..., 0], ordered[..., 1:] - ordered[..., :1]
     b0 = excess.mean(-1)
@@ -196,8 +197,8 @@ def _pareto_levels(
         shape = np.where(abs(k) < 1e-9, 1e-9, k)[..., None]
         growth = -np.expm1(shape * rarity) / shape
     levels = threshold[..., None] + np.where(flat, b0, 0.0)[..., None] + np.where(flat, 0.0, scale)[..., None] * growth
-    frequent = exceedance >= fraction
-    if frequent.any():
+    frequent = np.flatnonzero(exceedance >= fraction)
+    if len(frequent):
         plain = np.quantile(values, 1 - exceedance[frequent], axis=-1)
         levels[..., frequent] = np.moveaxis(plain, 0, -1)
-    return np.where(missing[..., None], np.nan, levels)
+    return np.where(missing, np.nan, levels)

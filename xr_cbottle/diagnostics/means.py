@@ -54,26 +54,33 @@ def climatology(field: T, season: str = "annual") -> T:
 
 
 def monthly(field: T) -> T:
-    """Means of the calendar months that have times, stamped with the first moment of each.
+    """Means of the calendar months that have times, in double precision, stamped with the first moment of each.
 
-    Applied to monthly means it changes nothing but the stamps. Of independent instants it is the mean of those in
+    What is stamped with the first moments of months is taken for monthly means, and is left as it is: months that a
+    `bootstrap` has drawn twice remain two. Of independent instants it is the mean of those in
     the month, with more noise than the mean of a simulation's hours if they are few.
     """
     require_time(field)
+    field = double(field)
     month = field["time"].values.astype("datetime64[M]").astype("datetime64[ns]")
-    if len(month) == len(np.unique(month)):
-        return field.assign_coords(time=field["time"].copy(data=month)).sortby("time")
+    if (month == field["time"].values).all():
+        return field.sortby("time")
     labelled = field.assign_coords(month=("time", month))
     means = labelled.groupby("month").mean("time", keep_attrs=True).rename(month="time")
     return means.transpose(*[dim for dim in field.dims if dim in means.dims])
 
 
 def anomalies(field: T) -> T:
-    """The field minus the mean of the same month of the year, over all years; keeps attributes."""
+    """The field minus the mean of the same month of the year, over all years; double precision, keeps attributes."""
     require_time(field)
-    groups = field.groupby("time.month")
+    groups = double(field).groupby("time.month")
     with xr.set_options(keep_attrs=True):
         return (groups - groups.mean("time")).drop_vars("month").transpose(*field.dims)
+
+
+def double(field: T) -> T:
+    """The field in double precision: sums of many float32 lose digits, and differ with the chunks."""
+    return field.astype(np.float64, keep_attrs=True)
 
 
 def require_time(field: xr.DataArray | xr.Dataset) -> None:

@@ -25,11 +25,11 @@ def eofs(psl: xr.DataArray, modes: int = 5, latitudes: tuple[float, float] = (-9
 
     Returns
     -------
-    ``pattern`` (mode, cell) in the field's unit: its change with one standard deviation of the score, NaN outside of the
-    region; ``score`` (mode, time), of mean 0 and standard deviation 1; ``explained_variance`` (mode), a fraction, and
-    ``explained_variance_error``, its sampling error for independent instants, sqrt(2 / n) of it (North et al. 1982,
-    doi:10.1175/1520-0493(1982)110<0699:SEITEO>2.0.CO;2): modes that lie closer together than that are mixed. The sign is
-    that which makes the greatest magnitude of a pattern positive.
+    ``pattern`` (mode, cell) in the field's unit: its change with one standard deviation of the score, NaN outside of
+    the region; ``score`` (mode, time), of mean 0 and standard deviation 1; ``explained_variance`` (mode), a fraction,
+    and ``explained_variance_error``, its sampling error for independent instants, sqrt(2 / n) of it (North et al. 1982,
+    Mon. Wea. Rev. 110, 699): modes that lie closer together than that are mixed. Of both signs, that which makes the
+    greatest magnitude of a pattern positive.
 
     Raises
     ------

@@ -58,7 +58,8 @@ def regression(field: xr.DataArray, index: xr.DataArray) -> xr.Dataset:
     -------
     ``slope`` and ``standard_error``, (..., cell), in the field's unit over the index's. The error is that of residuals
     which are independent from month to month, with one degree of freedom less for each month of the year (its mean was
-    taken away): where the residuals persist it is too small, and `bootstrap` with blocks of months is right.
+    taken away). Where the residuals persist it is too small, and right is
+    ``bootstrap(lambda y, x: regression(y, x).slope, monthly(field), monthly(index), block=6)``.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def regression(field: xr.DataArray, index: xr.DataArray) -> xr.Dataset:
     variance = (x**2).sum("time")
     slope = (x * y).sum("time", skipna=False) / variance
     residual = ((y - slope * x) ** 2).sum("time", skipna=False)
-    error = np.sqrt(residual / freedom / variance)
+    error = (residual / freedom / variance) ** 0.5
     unit = per(units(field), units(index))
     about = f"{name_of(field)} on {name_of(index)}"
     attrs = {"months": x.sizes["time"], "degrees_of_freedom": freedom}

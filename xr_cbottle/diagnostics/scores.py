@@ -4,8 +4,8 @@ Own code, few lines of it: of the libraries, `scores` needs bottleneck, with whi
 single precision everywhere (the mean of ten million temperatures of 288 K came out as 268.9 K), and xskillscore brings
 statsmodels and the unmaintained properscoring, and needs bottleneck for ranks.
 
-A bottle does not know the day's weather. Its members should be exchangeable with the simulation's state of the same hour
-under the same SST: then the rank histogram is flat and the spread-error ratio 1, while the CRPS is that of a climate.
+A bottle does not know the day's weather. Its members should be exchangeable with the simulation's state of the same
+hour under the same SST: then the rank histogram is flat, the spread-error ratio 1, and the CRPS that of a climate.
 """
 
 from __future__ import annotations
@@ -114,13 +114,13 @@ def spread_error(members: xr.DataArray, truth: xr.DataArray, dim: Sequence[str] 
     over = [d for d in dim if d in observed.dims]
     squares = (ensemble.mean(MEMBER, skipna=False) - observed) ** 2
     variance = ensemble.var(MEMBER, ddof=1, skipna=False).where(squares.notnull())
-    spread, error = np.sqrt(variance.mean(over)), np.sqrt(squares.mean(over))
+    spread, error = variance.mean(over) ** 0.5, squares.mean(over) ** 0.5
     name, unit = name_of(members), units(members)
     return xr.Dataset(
         {
             "spread": described(spread, f"spread of {name}", unit, members=count),
             "error": described(error, f"error of the mean of {name}", unit, members=count),
-            "ratio": described(np.sqrt((count + 1) / count) * spread / error, f"spread over error of {name}", "1"),
+            "ratio": described(((count + 1) / count) ** 0.5 * spread / error, f"spread over error of {name}", "1"),
         }
     )
 

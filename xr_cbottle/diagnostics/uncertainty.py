@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle.diagnostics.attributes import T
+from xr_cbottle.diagnostics.cycles import YEAR, year_fraction
 from xr_cbottle.diagnostics.means import require_time
 
 
@@ -19,6 +20,7 @@ def bootstrap(
     n: int = 200,
     seed: int = 0,
     block: int = 1,
+    window: float | None = 30.0,
     confidence: float = 0.9,
     progress: bool | None = False,
 ) -> xr.Dataset:
@@ -37,7 +39,11 @@ def bootstrap(
         Of their choice.
     block
         How many neighbouring instants are drawn together, in circular blocks (Politis and Romano 1992): 1 for
-        independent instants; as many as persist for those of a series.
+        independent instants, several times as many as persist for those of a series.
+    window
+        In days: an instant (or block) is replaced by one of the same time of the year, of any year, within so many
+        days. The instants were spread over the year on purpose, so that the seasons are no sampling error: left to
+        chance (None), they would make that of a mean temperature several times too large.
     confidence
         Probability between ``lower`` and ``upper``.
     progress
@@ -51,7 +57,7 @@ def bootstrap(
     Raises
     ------
     ValueError
-        If there is no field, or block or n do not fit.
+        If there is no field, or block, n or window do not fit.
     """
     from tqdm import tqdm
 
@@ -66,13 +72,17 @@ def bootstrap(
     shortest = min(field.sizes["time"] for field in fields)
     if not 1 <= block <= shortest:
         raise ValueError(f"blocks must have between 1 and {shortest} instants, which is all there are, got {block}")
+    if window is not None and window < 0:
+        raise ValueError(f"a window is a number of days, or None for the whole year, got {window}")
     fields = tuple(field.load() if field.chunks else field for field in fields)
     value = _array(function(*fields)).compute()
     same = _groups(fields)
     generator = np.random.default_rng(seed)
     resamples = []
     for _ in tqdm(range(n), "bootstrap", disable=None if progress is None else not progress):
-        choices = {group: resample(fields[group].sizes["time"], block, generator) for group in dict.fromkeys(same)}
+        choices = {
+            group: resample(fields[group]["time"].values, block, generator, window) for group in dict.fromkeys(same)
+        }
         drawn = [field.isel(time=choices[group]) for field, group in zip(fields, same, strict=True)]
         resamples.append(_array(function(*drawn)).compute())
     stack = xr.concat(resamples, "resample", coords="minimal", compat="override", join="override")
@@ -95,9 +105,26 @@ def bootstrap(
     return result
 
 
-def resample(count: int, block: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """(count,) indices: blocks that start anywhere, go on from the last instant to the first, and are cut to fit."""
-    starts = generator.integers(0, count, -(-count // block))
+def resample(
+    times: npt.NDArray[np.datetime64], block: int, generator: np.random.Generator, window: float | None
+) -> npt.NDArray[np.int64]:
+    """(time,) indices: blocks go on from the last instant to the first, and are cut to fit.
+
+    Where each block comes from: from anywhere, or from within ``window`` days of the time of the year of the block that
+    it replaces.
+    """
+    count = len(times)
+    replaced = np.arange(0, count, block)
+    if window is None or 2 * window >= YEAR:
+        starts = generator.integers(0, count, len(replaced))
+    else:
+        day = year_fraction(times) * YEAR
+        order = np.argsort(day, kind="stable")
+        # Three turns of the calendar, so that a window may reach over New Year.
+        calendar = np.concatenate([day[order] + turn * YEAR for turn in (-1, 0, 1)])
+        first = np.searchsorted(calendar, day[replaced] - window, side="left")
+        last = np.searchsorted(calendar, day[replaced] + window, side="right")
+        starts = order[generator.integers(first, last) % count]
     return ((starts[:, None] + np.arange(block)) % count).reshape(-1)[:count]
 
 
