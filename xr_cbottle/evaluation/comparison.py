@@ -236,8 +236,7 @@ def _answer(result: Comparison, drawn: Stored, chosen: npt.NDArray[np.int64], mo
         result.months = (Months.of(_fields(mine)), Months.of(_fields(theirs, by_month=True)))
     except ValueError as error:
         reason = str(error)
-    pair = result.months or (None, None)
-    result.rows += response.response_rows(sides.label, *pair, reason=reason)
+    result.rows += response.response_rows(sides.label, result.months, reason)
 
 
 def _fields(parts: list[Stored], by_month: bool = False) -> dict[str, xr.DataArray]:

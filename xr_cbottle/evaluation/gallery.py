@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,7 +88,7 @@ def of_difference(
             yield _picture(
                 "Between labels", f"{labels[1]} minus {labels[0]}: {quantity.long_name}",
                 "What one model has more than the other in the mean: a bottle that has learned both shows the same.",
-                lambda q=quantity, s=sides: pictures.between_labels(q, labels, s, coast),
+                pictures.between_labels(quantity, labels, sides, coast),
             )  # fmt: skip
 
 
@@ -99,14 +99,14 @@ def _means(comparison: Comparison, names: tuple[str, str], coast: npt.ArrayLike 
             "Mean", f"Mean {quantity.long_name}",
             f"Mean over the compared instants: {names[1]}, {names[0]} and their difference, whose colours have a scale "
             "of their own.",
-            lambda q=quantity, s=sides: pictures.maps(q, s, names, coast),
+            pictures.maps(quantity, sides, names, coast),
         )  # fmt: skip
     found = _there(comparison, ZONAL)
     if found:
         yield _picture(
             "Mean", "Zonal means",
             "Means around circles of latitude, of all instants and of two seasons. The lines should lie on each other.",
-            lambda: curves.zonal(found, names),
+            curves.zonal(found, names),
         )  # fmt: skip
 
 
@@ -115,21 +115,21 @@ def _cycles(comparison: Comparison, names: tuple[str, str]) -> Iterator[Picture]
         yield _picture(
             "Cycles", f"Year of {quantity.long_name}",
             "Means of the calendar months in bands of latitude; each panel has a scale of its own.",
-            lambda q=quantity, d=ds: curves.seasonal(q, d, names),
+            curves.seasonal(quantity, ds, names),
         )  # fmt: skip
     found = _there(comparison, SEASONAL)
     if found:
         yield _picture(
             "Cycles", "Latitude and month",
             "Zonal means by month (Hovmoeller diagrams): the march of the seasons and of the tropical rain.",
-            lambda: curves.hovmoeller(found, names),
+            curves.hovmoeller(found, names),
         )  # fmt: skip
     days = [(q, ds) for q, ds in _there(comparison, (Quantity("rsds"), *SEASONAL)) if "day" in ds]
     if days:
         yield _picture(
             "Cycles", "Mean day",
             "By local solar time. A model without a diurnal cycle has level lines, but for what few instants leave.",
-            lambda: curves.diurnal(days, names),
+            curves.diurnal(days, names),
         )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def _variability(comparison: Comparison, names: tuple[str, str], coast: npt.Arra
         yield _picture(
             "Variability", f"Standard deviation of {quantity.long_name}",
             "Over all instants: seasons, times of day and weather together.",
-            lambda q=quantity, s=sides: pictures.maps(q, s, names, coast, style=_SPREAD),
+            pictures.maps(quantity, sides, names, coast, style=_SPREAD),
         )  # fmt: skip
     found = [(q, ds) for q, ds in _there(comparison, SPECTRA) if "spectrum" in ds]
     if found:
@@ -149,14 +149,14 @@ def _variability(comparison: Comparison, names: tuple[str, str], coast: npt.Arra
             "How much of each field lies at which size of pattern: degree 1 is a contrast of hemispheres, degree 20 "
             "patterns of 1000 km. Below, the ratio to the reference: it should stay in the grey band (20 %) up to the "
             "dotted line; the grey line is what the reference shows between two samples of its own.",
-            lambda: curves.spectra(found, names, last),
+            curves.spectra(found, names, last),
         )  # fmt: skip
     if comparison.extras.get("eofs") is not None:
         yield _picture(
             "Variability", "Leading patterns of sea-level pressure",
             "Empirical orthogonal functions of the anomalies from the mean month, for one standard deviation of their "
             "score, and how much of the variance each explains. Neighbours with like shares may change places.",
-            lambda: pictures.modes(comparison.extras["eofs"], names, coast),
+            pictures.modes(comparison.extras["eofs"], names, coast),
         )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def _distributions(comparison: Comparison, names: tuple[str, str]) -> Iterator[P
             "Distribution", "Quantiles against quantiles",
             "Of all instants and cells. On the grey line both have the same distribution; circles are the quantiles "
             "that are judged (0.1, 1, 50, 99, 99.9 %).",
-            lambda: curves.quantile_quantile(found, names),
+            curves.quantile_quantile(found, names),
         )  # fmt: skip
     pairs = [
         (_quantity(first), _quantity(second), density)
@@ -178,7 +178,7 @@ def _distributions(comparison: Comparison, names: tuple[str, str]) -> Iterator[P
             "Distribution", "Two quantities at a time",
             f"Joint densities over instants and cells: shades are {names[1]}, lines {names[0]}, both at the densities "
             "that hold 20, 50, 80 and 95 % of the reference.",
-            lambda: curves.joint(pairs, names),
+            curves.joint(pairs, names),
         )  # fmt: skip
 
 
@@ -188,18 +188,19 @@ def _answers(comparison: Comparison, names: tuple[str, str], coast: npt.ArrayLik
     for name in response.ANSWERING:
         if all(name in side.fields for side in comparison.months):
             quantity = Quantity(name)
-            slopes = tuple(response.slope(side, name) for side in comparison.months)
+            bottle, reference = comparison.months
+            slopes = (response.slope(bottle, name), response.slope(reference, name))
             likeness = float(diagnostics.pattern_correlation(*slopes))
             yield _picture(
                 "Response", f"{quantity.long_name} for each kelvin of Nino 3.4",
                 f"Regression of monthly anomalies on the sea surface temperature of the equatorial Pacific. Pattern "
                 f"correlation {likeness:.2f}. A bottle's monthly means are of few instants each and therefore noisier.",
-                lambda q=quantity, s=slopes: pictures.maps(q, s, names, coast, suffix=" K-1", style=_SLOPE),
+                pictures.maps(quantity, slopes, names, coast, suffix=" K-1", style=_SLOPE),
             )  # fmt: skip
 
 
-def _picture(chapter: str, title: str, sentence: str, draw: Callable[[], Figure]) -> Picture:
-    return Picture(chapter, title[0].upper() + title[1:], sentence, pictures.png(draw()))
+def _picture(chapter: str, title: str, sentence: str, figure: Figure) -> Picture:
+    return Picture(chapter, title[0].upper() + title[1:], sentence, pictures.png(figure))
 
 
 def _there(comparison: Comparison, wanted: Sequence[Quantity]) -> list[tuple[Quantity, xr.Dataset]]:

@@ -63,28 +63,29 @@ def climatology_rows(case: Case) -> list[Row]:
             if least is not None:
                 rows.append(case.row("b", "pattern", "pattern of the mean", season=season, reason=reason))
             continue
-        maps = [diagnostics.climatology(field, season) for field in (case.bottle, case.reference)]
-        copies = [
+        mine, theirs = (diagnostics.climatology(field, season) for field in (case.bottle, case.reference))
+        again, theirs_again = (
             copy.mean(field, in_season(field["time"], season))
             for copy, field in zip(case.resampled, (case.bottle, case.reference), strict=True)
-        ]
+        )
+        rmse = float(diagnostics.rmse(mine, theirs))
         noise = case.noise(_of_season(diagnostics.rmse, season))
         bound = max(RMSE_OVER_STD * total, TIMES_NOISE * (noise or 0.0))
         rows.append(
             case.row(
-                "b", "rmse", "RMSE of the mean", season=season, figure=float(diagnostics.rmse(*maps)),
+                "b", "rmse", "RMSE of the mean", season=season, figure=rmse,
                 figure_units=case.quantity.units, upper=bound, noise_floor=noise,
-                sampling_error=spread(diagnostics.rmse(*copies)),
-                remark=f"{float(diagnostics.rmse(*maps)) / total:.2f} of the total standard deviation" if total else "",
+                sampling_error=spread(diagnostics.rmse(again, theirs_again)),
+                remark=f"{rmse / total:.2f} of the total standard deviation" if total else "",
             )
         )  # fmt: skip
         if least is not None:
             rows.append(
                 case.row(
                     "b", "pattern", "pattern of the mean", season=season,
-                    figure=float(diagnostics.pattern_correlation(*maps)), lower=least,
+                    figure=float(diagnostics.pattern_correlation(mine, theirs)), lower=least,
                     noise_floor=case.noise(_of_season(diagnostics.pattern_correlation, season)),
-                    sampling_error=spread(diagnostics.pattern_correlation(*copies)),
+                    sampling_error=spread(diagnostics.pattern_correlation(again, theirs_again)),
                 )
             )  # fmt: skip
     return rows

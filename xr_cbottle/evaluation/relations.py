@@ -43,9 +43,10 @@ def relations(fields: Fields) -> dict[str, Any]:
 
 def _joint(first: tuple[xr.DataArray, xr.DataArray], second: tuple[xr.DataArray, xr.DataArray]) -> xr.DataArray:
     """Densities over the range that the reference has between its outermost values."""
-    edges = [np.linspace(*np.nanquantile(field[1].values, (0.001, 0.99)), _BINS + 1) for field in (first, second)]
-    if any(part[0] >= part[-1] for part in edges):
-        edges = [part + np.linspace(0, 1, _BINS + 1) if part[0] >= part[-1] else part for part in edges]
+    edges = []
+    for _, reference in (first, second):
+        low, high = (float(value) for value in np.nanquantile(reference.values, (0.001, 0.99)))
+        edges.append(np.linspace(low, high if high > low else low + 1, _BINS + 1))
     parts, likeness = [], []
     for a, b in zip(first, second, strict=True):
         parts.append(diagnostics.joint_distribution(a, b, bins=(edges[0], edges[1])))
@@ -106,7 +107,8 @@ def _balances(fields: Fields) -> list[dict[str, Any]]:
 
 def _dataset(fields: Fields, side: int) -> xr.Dataset:
     """One side as a data set with levels."""
-    surface, levels = {}, {}
+    surface: dict[str, xr.DataArray] = {}
+    levels: dict[str, list[xr.DataArray]] = {}
     for key, pair in fields.items():
         if "pressure" in pair[side].coords:
             levels.setdefault(key.rpartition("_")[0], []).append(pair[side])

@@ -55,7 +55,7 @@ class Copies:
         centred = field.astype(np.float64) - field.mean("time", dtype=np.float64)
         variance = self.mean(centred**2) - self.mean(centred) ** 2
         n = field.sizes["time"]
-        return np.sqrt(variance.clip(0) * n / max(n - 1, 1))
+        return (variance.clip(0) * n / max(n - 1, 1)) ** 0.5
 
 
 def error(copies: xr.DataArray | npt.NDArray[np.float64]) -> float:

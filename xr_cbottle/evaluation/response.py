@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -73,22 +74,17 @@ def joined(parts: list[xr.DataArray]) -> xr.DataArray:
     return field.isel(time=first)
 
 
-def response_rows(label: str, bottle: Months | None, reference: Months | None, reason: str = "") -> list[Row]:
-    """Target f; ``reason`` says why there are no months."""
+def response_rows(label: str, months: tuple[Months, Months] | None, reason: str = "there are no months") -> list[Row]:
+    """Target f, of the months of bottle and reference; ``reason`` says why there are none."""
     rows = []
     for name in ANSWERING:
         quantity = Quantity(name)
-        kind = {"key": f"f.nino34.{quantity.key}", "what": "pattern of the regression on Nino 3.4"}
-        why = reason
-        if not why and bottle is not None and reference is not None:
-            if name not in bottle.fields or name not in reference.fields:
-                why = f"there is no {name} on both sides"
-            elif min(bottle.years, reference.years) < LEAST_YEARS:
-                years = min(bottle.years, reference.years)
-                why = f"{years} {'year is' if years == 1 else 'years are'} too few: give others with --more"
-        if why or bottle is None or reference is None:
-            rows.append(Row("f", **kind, quantity=quantity.title, label=label, reason=why or "there are no months"))
+        kind: dict[str, Any] = {"key": f"f.nino34.{quantity.key}", "what": "pattern of the regression on Nino 3.4"}
+        why = reason if months is None else _too_little(months, name)
+        if why or months is None:
+            rows.append(Row("f", **kind, quantity=quantity.title, label=label, reason=why))
             continue
+        bottle, reference = months
         slopes = [slope(side, name) for side in (bottle, reference)]
         copies = [_slopes(side, name, seed) for seed, side in enumerate((bottle, reference))]
         rows.append(
@@ -101,6 +97,16 @@ def response_rows(label: str, bottle: Months | None, reference: Months | None, r
             )
         )  # fmt: skip
     return rows
+
+
+def _too_little(months: tuple[Months, Months], name: str) -> str:
+    """Why a quantity's regression cannot be compared; empty if it can."""
+    if not all(name in side.fields for side in months):
+        return f"there is no {name} on both sides"
+    years = min(side.years for side in months)
+    if years >= LEAST_YEARS:
+        return ""
+    return f"{years} {'year is' if years == 1 else 'years are'} too few: give others with --more"
 
 
 def slope(months: Months, name: str) -> xr.DataArray:
@@ -153,7 +159,7 @@ def difference_rows(labels: tuple[str, str], climates: Mapping[tuple[str, str], 
     first, second = labels
     rows = []
     for quantity in DIFFERING:
-        kind = {"key": f"g.difference.{quantity.key}", "what": f"pattern of {second} minus {first}"}
+        kind: dict[str, Any] = {"key": f"g.difference.{quantity.key}", "what": f"pattern of {second} minus {first}"}
         both = [climates.get((label, quantity.key)) for label in (second, first)]
         if both[0] is None or both[1] is None:
             reason = f"{quantity.title} is not on both sides of both labels"
