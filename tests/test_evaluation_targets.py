@@ -115,7 +115,7 @@ def test_too_much_variability_misses_the_standard_deviation_and_not_the_mean():
 def test_a_spectrum_is_judged_where_it_differs_most():
     import healpy
 
-    lon, lat = (np.deg2rad(a) for a in healpix.lonlat(ZOOM))
+    lat = np.deg2rad(healpix.lonlat(ZOOM)[1])
     rng = np.random.default_rng(1)
     reference = evaluation_data.field("rlut", WHEN, ZOOM)
     third = 15 * np.sin(lat) * (5 * np.sin(lat) ** 2 - 3) / 2  # Legendre's polynomial of degree 3
