@@ -50,6 +50,14 @@ def test_months_that_have_data(numbered: xr.DataArray) -> None:
     xr.testing.assert_identical(monthly(means.isel(time=[0, 0, 3])), means.isel(time=[0, 0, 3]))
 
 
+def test_a_month_of_one_instant_may_be_left_out() -> None:
+    field = fields.noise(fields.times(4 * 59 + 1, "6h"), zoom=0)
+    assert monthly(field).sizes["time"] == 3
+    np.testing.assert_array_equal(monthly(field, least=28).time.dt.month, [1, 2])
+    with pytest.raises(ValueError, match="no month has 200 instants: the fullest has 124"):
+        monthly(field, least=200)
+
+
 def test_anomalies_are_from_the_month_of_the_year() -> None:
     stamps = pd.date_range("1990-01-01", periods=36, freq="MS")
     year, month = stamps.year.values - 1991.0, stamps.month.values

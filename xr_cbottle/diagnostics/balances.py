@@ -38,7 +38,8 @@ def hydrostatic_residual(ds: xr.Dataset) -> xr.Dataset:
     (time, layer, cell) in m: ``thickness`` of each layer; ``expected`` = R / g * mean virtual temperature *
     ln(p1 / p2), the mean being that of both levels, exact where temperature is linear in ln p between them;
     ``residual``, their difference. ``lower`` and ``upper`` pressures of the layers are coordinates. Where levels are
-    far apart (850 and 500 hPa) the residual of a simulation is tens of metres: compare with that, not with zero.
+    far apart (850 and 500 hPa) the residual of a simulation is tens of metres, and where a level lies below the ground
+    it depends on what the simulation writes there (hundreds): compare with the simulation's, not with zero.
     """
     zg, ta = (_on_levels(ds, name) for name in ("zg", "ta"))
     moist = "hus" in ds

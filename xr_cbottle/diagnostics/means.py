@@ -53,19 +53,38 @@ def climatology(field: T, season: str = "annual") -> T:
     return _in_season(field, season).mean("time", dtype=np.float64, keep_attrs=True)
 
 
-def monthly(field: T) -> T:
+def monthly(field: T, least: int = 1) -> T:
     """Means of the calendar months that have times, in double precision, stamped with the first moment of each.
 
-    What is stamped with the first moments of months is taken for monthly means, and is left as it is: months that a
-    `bootstrap` has drawn twice remain two. Of independent instants it is the mean of those in
-    the month, with more noise than the mean of a simulation's hours if they are few.
+    Parameters
+    ----------
+    field
+        (time, ...). What is stamped with the first moments of months is taken for monthly means, and is left as it is:
+        months that a `bootstrap` has drawn twice remain two.
+    least
+        How many instants a month must have: the last stamp of a year of 6-hourly data may be all that there is of the
+        next January.
+
+    Returns
+    -------
+    (time, ...). Of independent instants it is the mean of those in the month, with more noise than the mean of a
+    simulation's hours if they are few.
+
+    Raises
+    ------
+    ValueError
+        If no month has so many instants.
     """
     require_time(field)
     field = double(field)
     month = field["time"].values.astype("datetime64[M]").astype("datetime64[ns]")
     if (month == field["time"].values).all():
         return field.sortby("time")
-    labelled = field.assign_coords(month=("time", month))
+    _, number, counts = np.unique(month, return_inverse=True, return_counts=True)
+    enough = counts[number] >= least
+    if not enough.any():
+        raise ValueError(f"no month has {least} instants: the fullest has {counts.max()}")
+    labelled = field.assign_coords(month=("time", month)).isel(time=np.flatnonzero(enough))
     means = labelled.groupby("month").mean("time", keep_attrs=True).rename(month="time")
     return means.transpose(*[dim for dim in field.dims if dim in means.dims])
 

@@ -50,7 +50,8 @@ def regression(field: xr.DataArray, index: xr.DataArray) -> xr.Dataset:
     Parameters
     ----------
     field
-        (time, ..., cell); monthly means and anomalies are made of it here, and of the index.
+        (time, ..., cell); `monthly` means and `anomalies` are made of it here, and of the index. Each month counts the
+        same, however many instants it has.
     index
         (time,), e.g. `nino34`. The months that both have are used.
 

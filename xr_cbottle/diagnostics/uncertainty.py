@@ -74,7 +74,7 @@ def bootstrap(
         raise ValueError(f"blocks must have between 1 and {shortest} instants, which is all there are, got {block}")
     if window is not None and window < 0:
         raise ValueError(f"a window is a number of days, or None for the whole year, got {window}")
-    fields = tuple(field.load() if field.chunks else field for field in fields)
+    fields = tuple(field.compute() for field in fields)  # also what is lazy without dask, as an opened bottle is
     value = _array(function(*fields)).compute()
     same = _groups(fields)
     generator = np.random.default_rng(seed)
