@@ -1,4 +1,4 @@
-"""The command line: ``xr-cbottle info | sample | plot | demo | serve | fetch | pack | train``."""
+"""The command line: ``xr-cbottle info | sample | plot | demo | serve | fetch | pack | train | evaluate``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 _EXTRAS = {
     "matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train", "pint": "train",
     "cf_xarray": "train", "intake": "catalog", "intake_xarray": "catalog", "starlette": "serve", "uvicorn": "serve",
-    "anyio": "serve",
+    "anyio": "serve", "xeofs": "evaluate",
 }  # fmt: skip
 _CUBE_KEYWORDS = (
     "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",
@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from xr_cbottle.training import cli as training
 
             return training.main(given[1:])
+        if given[:1] == ["evaluate"]:  # too
+            from xr_cbottle.evaluation import cli as evaluation
+
+            return evaluation.main(given[1:])
         options = _parser().parse_args(given)
         options.run(options)
         sys.stdout.flush()
@@ -279,7 +283,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     pack.add_argument("--sst", type=Path, metavar="FILE", help="netCDF of the sea surface temperature")
 
-    command(_info, "train", "train a bottle by a configuration; see xr-cbottle train --help")  # main() takes it before
+    # main() takes these two before.
+    command(_info, "evaluate", "hold a bottle against its simulation: a report with figures, verdicts and pictures")
+    command(_info, "train", "train a bottle by a configuration; see xr-cbottle train --help")
     return parser
 
 

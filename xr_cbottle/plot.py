@@ -115,9 +115,9 @@ def map(
     values = _cells(field)
     if ax is None:
         _, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
-    style = _STYLES.get(str(field.attrs.get("standard_name")), _PLAIN)
+    style = style_of(field)
     values = values * style.factor
-    low, high = limits or _limits(values, style)
+    low, high = limits or limits_of(values, style)
     colours = plt.get_cmap(cmap or style.cmap).with_extremes(bad=_MISSING)
     lon, lat, extent = _pixels(ax, width)
     inside = np.isfinite(lon)
@@ -205,6 +205,24 @@ def origin(ds: xr.Dataset) -> str:
     return ", ".join(parts + [f"{key} {ds.attrs[key]}" for key in ("label", "seed") if key in ds.attrs])
 
 
+def style_of(field: xr.DataArray) -> Style:
+    """How a quantity is drawn, by its attribute ``standard_name``."""
+    return _STYLES.get(str(field.attrs.get("standard_name")), _PLAIN)
+
+
+def limits_of(values: npt.NDArray[np.floating], style: Style) -> tuple[float, float]:
+    """Lowest and highest colour: all but the outermost hundredth of the cells."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(known, (1, 99)))
+    if style.span == "symmetric":
+        low, high = -max(-low, high), max(-low, high)
+    elif style.span == "positive":
+        low = 0.0
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
 def save(draw: Callable[[], Figure | SubFigure], out: Path) -> None:
     """Draw a figure without a display and write it as a picture.
 
@@ -274,19 +292,6 @@ def _extend(values: Floats, low: float, high: float) -> Literal["neither", "min"
     """At which ends of the colour bar there is more."""
     below, above = bool((values < low).any()), bool((values > high).any())
     return "both" if below and above else "min" if below else "max" if above else "neither"
-
-
-def _limits(values: Floats, style: Style) -> tuple[float, float]:
-    """Lowest and highest colour: all but the outermost hundredth of the cells."""
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(known, (1, 99)))
-    if style.span == "symmetric":
-        low, high = -max(-low, high), max(-low, high)
-    elif style.span == "positive":
-        low = 0.0
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def _pixels(ax: Axes, width: int) -> tuple[Floats, Floats, tuple[float, float, float, float]]:

@@ -1,0 +1,46 @@
+"""What is compared: a variable, on one level if it is on levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xr_cbottle.channels import VARIABLES
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A variable, on one level if it is on levels.
+
+    Attributes
+    ----------
+    name
+        Of the variable.
+    pressure
+        Of the level, Pa; None for a variable without.
+    """
+
+    name: str
+    pressure: int | None = None
+
+    @property
+    def key(self) -> str:
+        """As in the keys of figures: ``tas``, ``ta_50000``."""
+        return self.name if self.pressure is None else f"{self.name}_{self.pressure}"
+
+    @property
+    def title(self) -> str:
+        """As people read it: ``tas``, ``ta 500 hPa``."""
+        return self.name if self.pressure is None else f"{self.name} {self.pressure / 100:g} hPa"
+
+    @property
+    def long_name(self) -> str:
+        """In words, with the level."""
+        known = VARIABLES.get(self.name)
+        words = self.name if known is None else known.long_name
+        return words if self.pressure is None else f"{words} at {self.pressure / 100:g} hPa"
+
+    @property
+    def units(self) -> str:
+        """Of the variable, as in a bottle's data set."""
+        known = VARIABLES.get(self.name)
+        return "" if known is None else known.units

@@ -1,0 +1,290 @@
+"""The report: compares every label, then writes the figures and the page, whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xr_cbottle import __version__
+from xr_cbottle.evaluation import response
+from xr_cbottle.evaluation.comparison import Comparison, Sides, compare
+from xr_cbottle.evaluation.row import TARGETS, Row, counted
+from xr_cbottle.evaluation.sampling import Drawing
+from xr_cbottle.evaluation.stored import Stored, is_stored, open_stored
+
+if TYPE_CHECKING:
+    from xr_cbottle.bottle import Bottle
+
+FORMAT = "xr-cbottle evaluation"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is compared, and how.
+
+    Attributes
+    ----------
+    instants
+        Of each label's reference, and as many of the bottle.
+    monthly
+        Instants of each month of the other years, for the response to the sea; 0 leaves it out.
+    copies
+        Resampled copies of which sampling errors are made.
+    zoom
+        HEALPix level of the comparison; the bottle's if None, or the coarser one of two stored data sets.
+    name
+        Of what is evaluated, in the report; its own if None.
+    drawn
+        Folder of drawn instants; one in the report's if None.
+    keywords
+        Of `xr_cbottle.Cube`: num_steps, sigma_min, sigma_max, seed, precision, device, batch_size.
+    progress
+        Whether to show bars; None: on a terminal.
+    """
+
+    instants: int = 360
+    monthly: int = 4
+    copies: int = 100
+    zoom: int | None = None
+    name: str | None = None
+    drawn: Path | None = None
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("instants", 8), ("monthly", 0), ("copies", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least {least}")
+
+
+def evaluate(
+    left: str,
+    references: Mapping[str, Sequence[str]],
+    out: str | os.PathLike[str],
+    *,
+    others: Mapping[str, Sequence[str]] | None = None,
+    settings: Settings | None = None,
+) -> Path:
+    """Hold a bottle, or a stored data set, against references, and write ``index.html`` and ``figures.json``.
+
+    Parameters
+    ----------
+    left
+        A bottle by path, URL or name; or stored data, netCDF, a pattern or zarr.
+    references
+        {label of the bottle: files of its held-out reference}; the label "" is the bottle's default, or none.
+    out
+        Folder of the report.
+    others
+        {label: files of other years of the same simulation}.
+    settings
+        How much is compared.
+
+    Returns
+    -------
+    The page.
+
+    Raises
+    ------
+    ValueError
+        If data or labels do not fit together; it says what to do.
+    FileNotFoundError
+        If a file or bottle is not there.
+    """
+    settings = settings or Settings()
+    out, begin = Path(out), time.monotonic()
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is there and is no folder: choose another name for the report")
+    sides, bottle = _sides(left, references, others or {}, out, settings)
+    name = settings.name or (bottle.manifest.name if bottle is not None else _named(sides[0].left))
+    compared = [
+        compare(
+            one, count=settings.instants, monthly=settings.monthly, copies=settings.copies, progress=settings.progress
+        )
+        for one in sides
+    ]  # fmt: skip
+    climates = {(one.sides.label, key): climate for one in compared for key, climate in one.climates.items()}
+    pairs = [(compared[0].sides.label, one.sides.label) for one in compared[1:]]
+    differences = {pair: response.difference_rows(pair, climates) for pair in pairs}
+    rows = [row for one in compared for row in one.rows] + [row for found in differences.values() for row in found]
+    if not pairs:
+        rows.append(
+            Row("g", "g.difference", "pattern of the difference of labels", "", reason="only one label was evaluated")
+        )
+    text = _page(name, bottle, settings, compared, differences, climates, rows, begin)
+    figures = _figures(name, bottle, settings, compared, rows)
+    out.mkdir(parents=True, exist_ok=True)
+    beside = {out / "figures.json": json.dumps(figures, indent=1, allow_nan=False) + "\n", out / "index.html": text}
+    for path, content in beside.items():
+        path.with_name(path.name + ".part").write_text(content, encoding="utf-8")
+    for path in beside:
+        os.replace(path.with_name(path.name + ".part"), path)
+    return out / "index.html"
+
+
+def _sides(
+    left: str,
+    references: Mapping[str, Sequence[str]],
+    others: Mapping[str, Sequence[str]],
+    out: Path,
+    settings: Settings,
+) -> tuple[list[Sides], Bottle | None]:
+    """What is compared under each label, all at one zoom."""
+    unknown = [label for label in others if label not in references]
+    if unknown:
+        raise ValueError(f"there are other years of {', '.join(unknown)} and no reference: give one of the same label")
+    data = {label: open_stored(files) for label, files in references.items()}
+    more = {label: open_stored(files) for label, files in others.items()}
+    if is_stored(left):
+        if list(references) != [""]:
+            raise ValueError(
+                "labels are those of a bottle, and stored data have none: give the reference's files alone"
+            )
+        stored, reference = open_stored([left]), data[""]
+        zoom = min(stored.native_zoom, reference.native_zoom) if settings.zoom is None else settings.zoom
+        other = more[""].at(zoom) if more else None
+        return [Sides("", reference.at(zoom), other, stored.at(zoom))], None
+    from xr_cbottle.bottle import open_bottle_file
+
+    keywords = dict(settings.keywords)
+    bottle = open_bottle_file(left, weights=keywords.pop("weights", None))
+    manifest = bottle.manifest
+    zoom = manifest.zoom if settings.zoom is None else settings.zoom
+    if not 0 <= zoom <= manifest.zoom:
+        raise ValueError(f"zoom is {zoom}: {manifest.name} has zooms 0 to {manifest.zoom}")
+    drawing = Drawing(bottle, settings.drawn or out / "drawn", zoom, keywords, settings.progress)
+    sides = []
+    for label in references:
+        known = label or manifest.default_label or ""
+        if label and label not in manifest.labels:
+            has = f"the labels {', '.join(manifest.labels)}" if manifest.labels else "no labels"
+            raise ValueError(f"{manifest.name} has no label {label!r}: it has {has}")
+        other = more[label].at(zoom) if label in more else None
+        sides.append(Sides(known, data[label].at(zoom), other, drawing))
+    return sides, bottle
+
+
+def _page(
+    name: str,
+    bottle: Bottle | None,
+    settings: Settings,
+    compared: Sequence[Comparison],
+    differences: Mapping[tuple[str, str], list[Row]],
+    climates: Mapping[tuple[str, str], response.Climate],
+    rows: Sequence[Row],
+    begin: float,
+) -> str:
+    from xr_cbottle.evaluation import gallery
+    from xr_cbottle.evaluation.page import page
+
+    coast = gallery.coast_of(compared[0].land)
+    chapters = []
+    for one in compared:
+        theirs = "reference" if not one.sides.label else f"{one.sides.label} simulation"
+        pictures = list(gallery.of_label(one, (name, theirs), coast))
+        chapters.append((one.sides.label or name, _about(one), one.rows, pictures))
+    for pair, found in differences.items():
+        pictures = list(gallery.of_difference(pair, climates, coast))
+        chapters.append((f"{pair[1]} minus {pair[0]}", {}, found, pictures))
+    facts = {}
+    if bottle is not None:
+        facts = {
+            "bottle": f"{bottle.manifest.name}, sha256:{bottle.digest}",
+            "sampler": _sampler(bottle, settings),
+            "licence": bottle.manifest.licence,
+        }
+    else:
+        facts = {"data set": ", ".join(compared[0].sides.left.names)}  # type: ignore[union-attr]
+    facts["verdicts"] = (
+        "a target is met if the figure keeps its bounds, whatever the sampling error (one standard deviation, of "
+        f"{settings.copies} resampled copies) and the noise floor are"
+    )
+    took = time.monotonic() - begin
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    against = " and ".join(one.sides.label for one in compared if one.sides.label) or "its reference"
+    return page(
+        f"{name} held against {against}", rows, facts, chapters,
+        {one.sides.label or name: one.extras["balances"] for one in compared},
+        f"xr-cbottle evaluate, version {__version__}, {today}, {took / 60:.1f} minutes",
+    )  # fmt: skip
+
+
+def _about(one: Comparison) -> dict[str, str]:
+    reference = one.sides.reference
+    return {
+        "reference": f"{', '.join(reference.names)}, HEALPix zoom {reference.zoom}",
+        "instants": f"{len(one.times)}, {one.times[0]} to {one.times[-1]}, evenly over record and hours of the day",
+        "other instants": ""
+        if one.left_times is None
+        else f"the left side has other times: {len(one.left_times)}, {one.left_times[0]} to {one.left_times[-1]}",
+        "other years": "" if one.sides.others is None else ", ".join(one.sides.others.names),
+        "monthly means": f"of {one.monthly_instants} more instants in the other years" if one.monthly_instants else "",
+        "noise floor": one.noise,
+    }
+
+
+def _figures(
+    name: str, bottle: Bottle | None, settings: Settings, compared: Sequence[Comparison], rows: Sequence[Row]
+) -> dict[str, Any]:
+    """``figures.json``: plain values, keys that stay."""
+    labels = {}
+    for one in compared:
+        labels[one.sides.label] = {
+            "reference": list(one.sides.reference.names),
+            "other_years": [] if one.sides.others is None else list(one.sides.others.names),
+            "instants": len(one.times),
+            "first": str(one.times[0]),
+            "last": str(one.times[-1]),
+            "monthly_instants": one.monthly_instants,
+            "noise_floor": one.noise,
+            "balances": [
+                {
+                    key: None if isinstance(value, float) and not np.isfinite(value) else value
+                    for key, value in row.items()
+                }
+                for row in one.extras["balances"]
+            ],
+        }
+    found = counted(list(rows))
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "software": f"xr_cbottle {__version__}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "name": name,
+        "bottle": None if bottle is None else {"name": bottle.manifest.name, "digest": f"sha256:{bottle.digest}"},
+        "data_set": None if bottle is not None else list(compared[0].sides.left.names),  # type: ignore[union-attr]
+        "zoom": compared[0].sides.reference.zoom,
+        "sampler": None if bottle is None else _sampler(bottle, settings),
+        "seed": None if bottle is None else settings.keywords.get("seed", 0),
+        "labels": labels,
+        "targets": TARGETS,
+        "summary": {key.replace(" ", "_"): value for key, value in found.items()},
+        "figures": [row.plain() for row in rows],
+    }
+
+
+def _sampler(bottle: Bottle, settings: Settings) -> str:
+    sampler = dataclasses.replace(
+        bottle.manifest.sampler,
+        **{key: settings.keywords[key] for key in ("num_steps", "sigma_min", "sigma_max") if key in settings.keywords},
+    )
+    return (
+        f"Heun, {sampler.num_steps} steps, sigma {sampler.sigma_max:g} to {sampler.sigma_min:g}, rho {sampler.rho:g}, "
+        f"seed {settings.keywords.get('seed', 0)}, {settings.keywords.get('precision', 'float32')}"
+    )
+
+
+def _named(stored: Any) -> str:
+    assert isinstance(stored, Stored)
+    return Path(stored.names[0]).stem if len(stored.names) == 1 else f"{Path(stored.names[0]).stem} and others"

@@ -1,0 +1,96 @@
+"""Instants of a bottle, drawn once and kept beside the report.
+
+What is kept is a zarr store for each set of instants, named by the digest of all that its values are a function of:
+a second evaluation with the same settings draws nothing, and an interrupted one goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xr_cbottle import axis, healpix, output
+from xr_cbottle.evaluation.stored import Stored, open_stored
+
+if TYPE_CHECKING:
+    from xr_cbottle.bottle import Bottle
+
+#: What the response to the sea surface temperature is made of.
+RESPONSE = ("tas", "pr", "ts", "sst")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a bottle is sampled.
+
+    Attributes
+    ----------
+    bottle
+        The open bottle.
+    folder
+        Where drawn instants are kept.
+    zoom
+        HEALPix level at which they are kept.
+    keywords
+        Others of `xr_cbottle.Cube`: sampler settings, seed, precision, device.
+    progress
+        Whether to show a bar; None: on a terminal.
+    """
+
+    bottle: Bottle
+    folder: Path
+    zoom: int
+    keywords: dict[str, Any]
+    progress: bool | None = None
+
+    def on_axis(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
+        """Positions of the times that the bottle has instants of."""
+        spec = self.bottle.manifest.time
+        start, end, step = axis.range_of(spec.start, spec.end, spec.step)
+        seconds = times.astype("datetime64[s]").astype(np.int64)
+        return np.flatnonzero((seconds >= start) & (seconds <= end) & ((seconds - start) % step == 0))
+
+    def draw(
+        self, label: str | None, times: npt.NDArray[np.datetime64], variables: Sequence[str] | None = None
+    ) -> Stored:
+        """The fields of a label at some times, from the folder as far as they are there.
+
+        Parameters
+        ----------
+        label
+            Of the bottle; None if it has none.
+        times
+            (time,) instants of the bottle.
+        variables
+            Names of those to keep, as far as the bottle has them; all if None.
+        """
+        from xr_cbottle.cube import Cube
+
+        # What is written to a store need not stay in memory.
+        cube = Cube(
+            self.bottle, zoom=self.zoom, time=times, label=label, max_instants=sys.maxsize, cache_size=0,
+            progress=False, **self.keywords,
+        )  # fmt: skip
+        names = [name for name in cube.layouts if variables is None or name in variables]
+        what = "all" if variables is None else "-".join(names)
+        out = self.folder / f"{self.bottle.manifest.name}_{label or 'bottle'}_{what}_{cube.spec.token[:20]}.zarr"
+        if not out.exists():
+            # A chunk is one batch: what an interruption costs is the batch that it meets.
+            output.write(cube, out, names, times_per_chunk=cube.values_per_batch, progress=self.progress)
+        return open_stored([str(out)])
+
+    def land(self) -> npt.NDArray[np.bool_] | None:
+        """(cell,) True over land at the zoom: where the bottle's SST has no value; None if it has no SST."""
+        from xr_cbottle.conditions import SeaSurfaceTemperature
+
+        manifest = self.bottle.manifest
+        if manifest.sst is None:
+            return None
+        sst = SeaSurfaceTemperature.from_dataset(self.bottle.sst_dataset(), manifest.zoom, manifest.sst.variable)
+        return healpix.coarsen(sst.land.astype(np.float64), manifest.zoom - self.zoom) > 0.5
