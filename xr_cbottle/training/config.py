@@ -1,7 +1,7 @@
 """What a training run is made of, as frozen data classes read from one YAML file.
 
 Every key has a type and a meaning, unknown keys are refused with the list of the known ones, and paths may
-hold ``~``, environment variables and (for data files) globs. ``examples/training/jcm.yaml`` is a complete file.
+hold ``~``, environment variables and (for data files) globs. ``examples/training/gcm.yaml`` is a complete file.
 """
 
 from __future__ import annotations
