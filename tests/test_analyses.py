@@ -18,7 +18,7 @@ intake = pytest.importorskip("intake")
 analyses = pytest.importorskip("tests.analyses")
 
 pytestmark = [
-    pytest.mark.skipif("jcm" not in names.bundled(), reason="the bottle jcm is not here"),
+    pytest.mark.skipif("gcm" not in names.bundled(), reason="the bottle gcm is not here"),
     pytest.mark.slow,
 ]
 
@@ -40,20 +40,20 @@ def keywords(folder):
 @pytest.fixture(scope="module")
 def drawn():
     """How many instants were drawn since this module began."""
-    emulator = Cube("jcm", num_steps=STEPS).emulator()
+    emulator = Cube("gcm", num_steps=STEPS).emulator()
     before = emulator.drawn
     return lambda: emulator.drawn - before
 
 
 @pytest.fixture(scope="module")
 def figures(folder, keywords, drawn):
-    return analyses.run(intake.open_catalog(MAIN)["jcm"](**keywords), folder / "new")
+    return analyses.run(intake.open_catalog(MAIN)["gcm"](**keywords), folder / "new")
 
 
 def elsewhere(environment, catalog, folder, keywords):
     """What the analyses say in another environment."""
     said = environment.python(
-        Path(analyses.__file__), catalog, "jcm", folder, *([json.dumps(keywords)] if keywords else [])
+        Path(analyses.__file__), catalog, "gcm", folder, *([json.dumps(keywords)] if keywords else [])
     )
     return json.loads(said.splitlines()[-1])
 
@@ -249,7 +249,7 @@ def test_with_intake_0_7(figures, folder, keywords, drawn):
 
 def test_on_a_stored_copy(figures, folder, keywords):
     """Only the entry changes: the same fields in zarr, with the hackathon's kind of entry, make the same figures."""
-    entry = intake.open_catalog(MAIN)["jcm"](**keywords)
+    entry = intake.open_catalog(MAIN)["gcm"](**keywords)
     days = [d for s in (analyses.JANUARY, analyses.WEEKS) for d in np.arange(s.start, np.datetime64(s.stop) + 1)]
     for zoom in (0, 3, 4):
         ds = entry(zoom=zoom, time="P1D").to_dask().sel(time=np.array(days, "datetime64[ns]"))
@@ -262,7 +262,7 @@ def test_on_a_stored_copy(figures, folder, keywords):
 
 STORED = """
 sources:
-  jcm:
+  gcm:
     driver: zarr
     args:
       urlpath: "{{ CATALOG_DIR }}/stored/{{ time }}_{{ zoom }}.zarr"

@@ -233,9 +233,9 @@ def test_names(made, tmp_path, monkeypatch):
     assert find("mine") == str(first / "mine.cbottle")
     shutil.copy(made, "mine.cbottle")
     assert find("mine") == str(Path("mine.cbottle").absolute())
-    Path("jcm").mkdir()  # A folder that is no bottle does not hide one.
-    shutil.copy(made, second / "jcm.cbottle")
-    assert find("jcm") == str(second / "jcm.cbottle")
+    Path("gcm").mkdir()  # A folder that is no bottle does not hide one.
+    shutil.copy(made, second / "gcm.cbottle")
+    assert find("gcm") == str(second / "gcm.cbottle")
     shutil.copy(made, second / "icon.cbottle")
     assert find("icon") == str(second / "icon.cbottle")
     assert find("https://x.org/y.cbottle") == "https://x.org/y.cbottle"

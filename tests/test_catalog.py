@@ -104,7 +104,7 @@ def expected(folder, **keywords):
 def test_intake_knows_the_driver():
     assert "cbottle" in intake.registry
     assert intake.open_cbottle is CbottleSource
-    source = intake.open_cbottle("jcm", zoom=3)
+    source = intake.open_cbottle("gcm", zoom=3)
     assert (source.container, source.name, source.partition_access) == ("xarray", "cbottle", True)
     assert source.to_dask().sizes["cell"] == 768
 
@@ -319,7 +319,7 @@ def test_text_is_converted_exactly(name, value, wanted):
     ],
 )
 def test_nonsense_is_refused(cat, name, value, message):
-    for make in (cat.x, cat["a.b"], lambda **given: intake.open_cbottle("jcm", **given)):
+    for make in (cat.x, cat["a.b"], lambda **given: intake.open_cbottle("gcm", **given)):
         with pytest.raises(ValueError) as error:  # noqa: PT011
             make(**{name: value})
         assert str(error.value).startswith(message)
@@ -362,7 +362,7 @@ def test_an_unknown_parameter_lists_the_known_ones(cat):
     with pytest.raises(TypeError, match="unknown parameter nothing: words takes resolution, zoom"):
         cat.words(nothing=1)
     with pytest.raises(TypeError, match="unknown parameter zom: cbottle takes zoom"):
-        intake.open_cbottle("jcm", zom=3)
+        intake.open_cbottle("gcm", zom=3)
 
 
 def test_a_declared_parameter_that_intake_would_drop_is_refused(cat):
@@ -383,11 +383,11 @@ def test_a_catalogs_own_parameters_are_for_the_entries_that_use_them(folder):
 
 
 def test_a_bottle_that_is_not_there(tmp_path):
-    (tmp_path / "x.yaml").write_text("sources: {x: {driver: cbottle, args: {urlpath: jmc}}}")
+    (tmp_path / "x.yaml").write_text("sources: {x: {driver: cbottle, args: {urlpath: gmc}}}")
     cat = intake.open_catalog(str(tmp_path / "x.yaml"))
     assert list(cat) == ["x"]
     assert cat.x.describe()["name"] == "x"
-    with pytest.raises(FileNotFoundError, match="did you mean 'jcm'"):
+    with pytest.raises(FileNotFoundError, match="did you mean 'gcm'"):
         cat.x.to_dask()
 
 
@@ -440,8 +440,9 @@ def test_metadata_is_the_bottles(file, name, entry):
     assert metadata["time_start"] == datetime.datetime.fromisoformat(manifest.time.start)
     assert metadata["time_end"] == datetime.datetime.fromisoformat(manifest.time.end)
     assert entry["parameters"]["zoom"]["allowed"] == list(range(manifest.zoom, -1, -1))
-    labels = entry["parameters"].get("label", {"allowed": list(manifest.labels)[:1]})
-    assert labels["allowed"] == list(manifest.labels)
+    one = {"allowed": list(manifest.labels)[:1], "default": manifest.default_label}
+    labels = entry["parameters"].get("label", one)
+    assert (labels["allowed"], labels["default"]) == (list(manifest.labels), manifest.default_label)
 
 
 def test_drawn_here_or_by_a_server_the_parameters_are_the_same():
@@ -493,7 +494,7 @@ def test_the_catalog_opens_by_path_and_by_url(cat, folder):
         for where in (MAIN, Path(MAIN), f"{ours.url}/main.yaml"):
             main = intake.open_catalog(where)
             assert list(main) == [*(name for _, name, _ in entries("main.yaml")), "served"]
-            assert main["jcm"](zoom=2, time="P1D").to_dask().attrs["zoom"] == 2
+            assert main["gcm"](zoom=2, time="P1D").to_dask().attrs["zoom"] == 2
             assert list(main.served) == list(names_of_served := [name for _, name, _ in entries("served.yaml")])
             assert names_of_served
             assert list(main.walk(depth=3))
@@ -504,9 +505,13 @@ def test_the_catalog_opens_by_path_and_by_url(cat, folder):
 
 
 def test_values_of_the_first_thing_that_users_try():
-    field = intake.open_catalog(MAIN).jcm(num_steps=2, batch_size=1).to_dask().tas.isel(time=0).load()
-    assert 240 < field.mean() < 310
-    assert field.dims == ("cell",)
+    entry = intake.open_catalog(MAIN).gcm(num_steps=2, batch_size=1)
+    fields = {label: entry(label=label).to_dask().tas.isel(time=0).load() for label in ("jcm", "plasim")}
+    for field in fields.values():
+        assert 240 < field.mean() < 310
+        assert field.dims == ("cell",)
+    assert not np.array_equal(*fields.values())
+    np.testing.assert_array_equal(entry.to_dask().tas.isel(time=0), fields["plasim"])
 
 
 # Other environments: what is above, and what needs a server ------------------------------------------------
@@ -536,8 +541,9 @@ import intake
 catalog, server = sys.argv[1:]
 cat = intake.open_catalog(catalog)
 # In one call: of driver zarr, intake forgets in the second what was given in the first.
-ds = cat["served.jcm"](zoom=2, time="PT3H", seed=7, members=2, server=server).to_dask()
-assert dict(ds.sizes)["member"] == 2 and ds.attrs["zoom"] == 2 and ds.attrs["seed"] == 7, ds
+ds = cat["served.gcm"](zoom=2, time="PT3H", seed=7, members=2, label="jcm", server=server).to_dask()
+assert dict(ds.sizes)["member"] == 2, ds
+assert (ds.attrs["zoom"], ds.attrs["seed"], ds.attrs["label"]) == (2, 7, "jcm"), ds
 field = ds.tas.isel(time=5).sel(member=1)
 print(intake.__version__, hashlib.sha256(field.values.tobytes()).hexdigest())
 """
@@ -548,14 +554,14 @@ warnings.simplefilter("ignore")
 import intake
 
 cat = intake.open_catalog(sys.argv[1])
-source = cat["served.jcm"](zoom=2, server="http://h")
+source = cat["served.gcm"](zoom=2, server="http://h")
 print(importlib.metadata.version("intake"), importlib.metadata.version("intake_xarray"), source.reader.kwargs)
 """
 
 
 @pytest.fixture(scope="module")
 def server():
-    with serving("jcm", "--num-steps", "2") as url:
+    with serving("gcm", "--num-steps", "2") as url:
         yield url
 
 
@@ -577,8 +583,8 @@ sys.exit(pytest.main([*sys.argv[1:], "-q", "-p", "no:cacheprovider", "-k", "not 
         environment = getattr(environments, made)()
         with WebServer(FOLDER) as web:
             version, digest = environment.python(CLIENT, f"{web.url}/main.yaml", server).split()
-        keywords = {"zoom": 2, "time": "PT3H", "seed": 7, "members": 2, "num_steps": 2}
-        field = intake.open_catalog(MAIN).jcm(**keywords).to_dask().tas.isel(time=5).sel(member=1)
+        keywords = {"zoom": 2, "time": "PT3H", "seed": 7, "members": 2, "label": "jcm", "num_steps": 2}
+        field = intake.open_catalog(MAIN).gcm(**keywords).to_dask().tas.isel(time=5).sel(member=1)
         assert digest == hashlib.sha256(field.values.tobytes()).hexdigest()
         assert version == ("2.0.9" if made == "old_intake_xarray" else "0.7.0")
 
@@ -593,7 +599,7 @@ print(intake.__version__, zarr.__version__)
 cat = intake.open_catalog({MAIN!r})
 print(list(cat))
 try:
-    cat.jcm
+    cat.gcm
 except ValueError as error:
     print(error)
 """)
@@ -607,7 +613,7 @@ except ValueError as error:
         """If this fails, it has learned to: tell so in served.yaml and the README."""
         said = environments.new_intake().python(IGNORED, MAIN)
         assert said.startswith("2.0.9 2.0.0 ")
-        assert "http://127.0.0.1:8000/jcm/PT6H_inst_s0_m0_z4.zarr" in said
+        assert "http://127.0.0.1:8000/gcm/PT6H_inst_s0_m0_z4_lplasim.zarr" in said
 
     def test_without_a_registry_tests_are_skipped(self, tmp_path, monkeypatch):
         monkeypatch.setattr(environments, "FOLDER", tmp_path)

@@ -189,8 +189,8 @@ def files(bottle):
         "a snapshot": xr.open_dataset(bottle, engine="cbottle").sel(time=TIMES[0]),
         "coarser": xr.open_dataset(bottle, engine="cbottle", time=TIMES, zoom=0),
     }
-    if "jcm" in names.bundled():
-        opened["jcm"] = xr.open_dataset("jcm", engine="cbottle", time=TIMES, num_steps=2)
+    if "gcm" in names.bundled():
+        opened["gcm"] = xr.open_dataset("gcm", engine="cbottle", time=TIMES, num_steps=2)
     return opened
 
 

@@ -12,13 +12,13 @@ from xr_cbottle import healpix, names
 TIMES = ["1980-07-01T00", "1980-07-01T06"]
 
 
-@pytest.fixture(scope="module", params=["synthetic", "jcm"])
+@pytest.fixture(scope="module", params=["synthetic", "gcm"])
 def ds(request, tmp_path_factory):
     """Two instants of the fastest bottle, and the form of the real one."""
-    if request.param == "jcm" and "jcm" not in names.bundled():
-        pytest.skip("the bottle jcm is not here")
-    if request.param == "jcm":
-        return xr.open_dataset("jcm", engine="cbottle", time=TIMES, num_steps=2, batch_size=2)
+    if request.param == "gcm" and "gcm" not in names.bundled():
+        pytest.skip("the bottle gcm is not here")
+    if request.param == "gcm":
+        return xr.open_dataset("gcm", engine="cbottle", time=TIMES, num_steps=2, batch_size=2)
     path = bottles.synthetic_bottle(tmp_path_factory.mktemp("hackathon") / "small.cbottle")
     return xr.open_dataset(path, engine="cbottle", time=TIMES, batch_size=2)
 

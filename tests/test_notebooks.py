@@ -1,6 +1,6 @@
 """The example notebooks: each runs from top to bottom, shows pictures, and its numbers make sense.
 
-They are run as they are, in an empty folder, but for their settings, and for the bottle `jcm`: here that is a copy
+They are run as they are, in an empty folder, but for their settings, and for the bottle `gcm`: here that is a copy
 whose sampler takes 5 evaluations of the network instead of 35, so that there is something to check within seconds.
 What each notebook has found is checked inside it, by a cell at its end that calls one of the functions below.
 """
@@ -34,7 +34,7 @@ NOTEBOOKS = execute_notebooks.notebooks()
 NAMES = [path.stem for path in NOTEBOOKS]
 pytestmark = [
     pytest.mark.skipif(not NOTEBOOKS, reason="only in a checkout"),
-    pytest.mark.skipif("jcm" not in names.bundled(), reason="the bottle jcm is not here"),
+    pytest.mark.skipif("gcm" not in names.bundled(), reason="the bottle gcm is not here"),
 ]
 # Fewest evaluations of the network with which the climate is still one: 3 steps from where weather appears.
 SAMPLER = {"num_steps": 3, "sigma_max": 5.0}
@@ -74,8 +74,8 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
 def folder(tmp_path_factory):
     """With the quick bottle in ``bottles``."""
     folder = tmp_path_factory.mktemp("notebooks")
-    place = folder / "bottles" / "jcm.cbottle"
-    with zipfile.ZipFile(names.find("jcm")) as bottle:
+    place = folder / "bottles" / "gcm.cbottle"
+    with zipfile.ZipFile(names.find("gcm")) as bottle:
         bottle.extractall(place)
     manifest = json.loads((place / "bottle.json").read_text())
     manifest["sampler"] |= SAMPLER
@@ -105,7 +105,7 @@ def run(path: Path, folder: Path, kernel: str, parameters: dict[str, Any]):
     place.mkdir()
     # Stand-ins for stored simulations, which a test has none of: other ensembles of the same bottle.
     for seed, store in enumerate(parameters.get("MODELS", {}).values(), 1):
-        ds = xr.open_dataset("jcm", engine="cbottle", time=YEAR, seed=seed)[["tas", "pr", "rlut", "psl", "ua"]]
+        ds = xr.open_dataset("gcm", engine="cbottle", time=YEAR, seed=seed)[["tas", "pr", "rlut", "psl", "ua"]]
         ds.load().to_zarr(store, zarr_format=2, consolidated=True)
     after = AFTER.format(root=str(ROOT), check=f"check_{path.stem[3:]}")
     return execute_notebooks.execute(path, place, kernel, parameters, BEFORE, after)
@@ -212,7 +212,7 @@ def check_open_a_bottle(nb: SimpleNamespace) -> None:
 
 
 def check_hackathon_analysis(nb: SimpleNamespace) -> None:
-    assert "jcm" in list(nb.cat)
+    assert "gcm" in list(nb.cat)
     zonal = nb.zonal
     tas = zonal.tas.mean("season")
     assert tas.sel(lat=0, method="nearest") > tas.sel(lat=-80, method="nearest") + 20

@@ -145,9 +145,9 @@ def test_what_is_no_globe_is_refused():
 
 def test_a_panel_of_variables():
     ds = xr.Dataset({"tas": field(), "ua": field(standard_name="eastward_wind"), "pr": field()}, attrs={
-        "bottle": "jcm", "label": "jcm", "seed": 5})  # fmt: skip
+        "bottle": "gcm", "label": "jcm", "seed": 5})  # fmt: skip
     figure = plot.panel(ds.assign_coords(time=np.datetime64("1990-01-15", "ns")), ["tas", "ua", "pr"])
-    assert figure.get_suptitle() == "jcm, label jcm, seed 5, 1990-01-15 00:00 UTC"
+    assert figure.get_suptitle() == "gcm, label jcm, seed 5, 1990-01-15 00:00 UTC"
     assert sum(len(ax.images) for ax in figure.axes) == 3
     with pytest.raises(ValueError, match="no variable 'nope'"):
         plot.panel(ds, ["tas", "nope"])

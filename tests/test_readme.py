@@ -15,7 +15,7 @@ from xr_cbottle.emulator import Emulator
 README = Path(__file__).parent.parent / "README.md"
 pytestmark = [
     pytest.mark.skipif(not README.is_file(), reason="only in a checkout"),
-    pytest.mark.skipif("jcm" not in names.bundled(), reason="the bottle jcm is not here"),
+    pytest.mark.skipif("gcm" not in names.bundled(), reason="the bottle gcm is not here"),
 ]
 
 
@@ -48,7 +48,7 @@ def test_the_catalog_opens_as_it_says():
     exec(blocks("python")[1], scope)
     assert dict(scope["ds"].sizes) == {"member": 4, "time": 102272, "pressure": 3, "cell": 768}
     assert scope["ds"].attrs["seed"] == 7
-    steps = scope["cat"]["jcm"](chunks={}, num_steps=9).to_dask()
+    steps = scope["cat"]["gcm"](chunks={}, num_steps=9).to_dask()
     assert (steps.attrs["num_steps"], steps.tas.chunks[1]) == (9, (3072,))
 
 

@@ -98,8 +98,8 @@ def server(bottle):
 
 
 @pytest.fixture(scope="module")
-def jcm():
-    with serving.running(["jcm"], num_steps=2, cache_size=20_000_002) as client:
+def gcm():
+    with serving.running(["gcm"], num_steps=2, cache_size=20_000_002) as client:
         yield client
 
 
@@ -560,8 +560,8 @@ def test_without_webgl_there_is_a_sentence_and_the_list(start, chromium, server)
     browser.close()
 
 
-def test_it_fits_a_phone_and_answers_a_finger(browser, jcm):
-    with Tab(browser, jcm.url, "#variable=ua&pressure=25000&time=1990-07-15T06:00&with=member:1",
+def test_it_fits_a_phone_and_answers_a_finger(browser, gcm):
+    with Tab(browser, gcm.url, "#variable=ua&pressure=25000&time=1990-07-15T06:00&with=member:1",
              viewport=PHONE, has_touch=True, color_scheme="dark") as tab:  # fmt: skip
         page = tab.page
         assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
@@ -569,7 +569,7 @@ def test_it_fits_a_phone_and_answers_a_finger(browser, jcm):
         assert tops[1] > tops[0] + 100  # one above the other
         page.touchscreen.tap(*tab.globe("screen(10, 25)"))
         cell, values = tab.at(10, 25)
-        ds = xr.open_dataset("jcm", engine="cbottle", device="cpu", num_steps=2, members=2)
+        ds = xr.open_dataset("gcm", engine="cbottle", device="cpu", num_steps=2, members=2)
         want = ds["ua"].sel(time="1990-07-15T06", pressure=25000).isel(cell=cell).values
         np.testing.assert_array_equal(np.float32(values), want.squeeze())
         assert f"cell {cell}" in tab.text("#probe")

@@ -1,7 +1,7 @@
 """Climate in a bottle: a trained emulator of the atmosphere as the data set it stands for.
 
 >>> import xarray as xr
->>> ds = xr.open_dataset("jcm.cbottle", engine="cbottle")  # doctest: +SKIP
+>>> ds = xr.open_dataset("gcm.cbottle", engine="cbottle")  # doctest: +SKIP
 
 Nothing heavy is imported before it is used.
 """

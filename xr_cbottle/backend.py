@@ -1,4 +1,4 @@
-"""xarray's door: ``xr.open_dataset("jcm.cbottle", engine="cbottle")``.
+"""xarray's door: ``xr.open_dataset("gcm.cbottle", engine="cbottle")``.
 
 xarray imports every engine when it guesses one, so this imports nothing that takes time.
 """

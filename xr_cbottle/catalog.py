@@ -1,4 +1,4 @@
-"""intake's door: ``intake.open_catalog(xr_cbottle.catalog.MAIN).jcm(zoom=3, seed=7).to_dask()``.
+"""intake's door: ``intake.open_catalog(xr_cbottle.catalog.MAIN).gcm(zoom=3, seed=7).to_dask()``.
 
 One class for intake 0.7 and 2, which both know `intake.source.base.DataSource`. What the parameters of a catalog
 are is up to the catalog; whatever they do not name goes on to the engine.

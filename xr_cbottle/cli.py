@@ -201,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     def bottle(made: argparse.ArgumentParser) -> None:
-        made.add_argument("bottle", metavar="BOTTLE", help="path, URL or name, such as jcm or icon")
+        made.add_argument("bottle", metavar="BOTTLE", help="path, URL or name, such as gcm or icon")
         made.add_argument("--weights", metavar="FOLDER", help="local copies of the bottle's files")
 
     def sampling(keywords: Any) -> None:
@@ -253,11 +253,11 @@ def _parser() -> argparse.ArgumentParser:
     values(plot)
 
     demo = command(_demo, "demo", "open the bundled bottle, draw a few instants, say what it cost, write maps")
-    demo.add_argument("--bottle", default="jcm", metavar="BOTTLE", help="[jcm]")
+    demo.add_argument("--bottle", default="gcm", metavar="BOTTLE", help="[gcm]")
     demo.add_argument("-o", "--output", default="xr_cbottle_demo.png", metavar="OUT.png", help="[%(default)s]")
 
     serve = command(_serve, "serve", "serve bottles over HTTP, as Zarr that is drawn when it is read, and a page")
-    serve.add_argument("bottles", metavar="BOTTLE", nargs="+", help="path, URL or name, such as jcm or icon")
+    serve.add_argument("bottles", metavar="BOTTLE", nargs="+", help="path, URL or name, such as gcm or icon")
     serve.add_argument("--host", metavar="HOST", help="[127.0.0.1: for this machine only]")
     serve.add_argument("--port", type=int, metavar="N", help="0: any that is free [8000]")
     serve.add_argument("--max-waiting", type=int, metavar="N", help="instants of a bottle that may wait [64]")

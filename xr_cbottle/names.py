@@ -60,7 +60,7 @@ def find(name: str | os.PathLike[str]) -> str:
         folders += [*search_path(), bundled_folder()]
     for folder in folders:
         for path in (folder / given, (folder / given).with_name(given.name + SUFFIX)):
-            # A folder is a bottle only by its manifest: "jcm" may also be where somebody keeps their runs.
+            # A folder is a bottle only by its manifest: "gcm" may also be where somebody keeps their runs.
             if path.is_file() or (path / MANIFEST).is_file():
                 return str(path.absolute())
     raise BottleNotFound(_not_found(text, given, folders))

@@ -1,7 +1,7 @@
 """A bottle as a read-only Zarr store, whose chunks are drawn when they are read.
 
 >>> import xarray as xr
->>> ds = xr.open_zarr(CBottleStore("jcm", time="P1D"), zarr_format=3)  # doctest: +SKIP
+>>> ds = xr.open_zarr(CBottleStore("gcm", time="P1D"), zarr_format=3)  # doctest: +SKIP
 
 For what knows Zarr and not xarray's engines; with xarray alone the engine ``cbottle`` has less on its way.
 """

@@ -15,13 +15,13 @@ TIME = "1990-07-15T06"
 
 
 def main() -> None:
-    ds = xr.open_dataset("jcm", engine="cbottle", time=TIME).isel(time=0).sel(pressure=25000)
-    land = plot.land_of(open_bottle("jcm").sst_dataset(), ds.attrs["zoom"])
+    ds = xr.open_dataset("gcm", engine="cbottle", time=TIME).isel(time=0).sel(pressure=25000)
+    land = plot.land_of(open_bottle("gcm").sst_dataset(), ds.attrs["zoom"])
     figure = plot.panel(ds, ["tas", "pr", "psl", "ua"], land=land)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=85)
     plt.close(figure)
-    out = Path(__file__).parent / "jcm.png"
+    out = Path(__file__).parent / "gcm.png"
     Image.open(buffer).convert("RGB").quantize(128).save(out, optimize=True)
     print(f"{out}: {out.stat().st_size // 1000} kB")
 

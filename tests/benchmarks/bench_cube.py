@@ -18,7 +18,7 @@ from xr_cbottle.cube import Cube
 from xr_cbottle.emulator import Emulator, Instant
 
 
-def main(bottle: str = "jcm", repeats: int = 5, num_steps: int = 18) -> None:
+def main(bottle: str = "gcm", repeats: int = 5, num_steps: int = 18) -> None:
     cube = Cube(bottle, cache_size=0, num_steps=num_steps)
     emulator = cube.emulator()
     ds = xr.open_dataset(bottle, engine="cbottle", cache=False, cache_size=0, num_steps=num_steps)

@@ -45,12 +45,12 @@ def main(repeats: int = 5) -> None:
         "zoom 6, 45 channels, 128 model channels": (ModelConfig(model_channels=128, out_channels=45), 1),
         "zoom 6, 45 channels, 32 model channels": (ModelConfig(model_channels=32, out_channels=45), 1),
     }
-    if "jcm" in bundled():
-        bottle = open_bottle_file("jcm")
+    if "gcm" in bundled():
+        bottle = open_bottle_file("gcm")
         from xr_cbottle.checkpoint import read_part_specs
 
         with bottle.open_part(0) as file:
-            cases["jcm, batch of 8"] = (read_part_specs(file)[0], 8)
+            cases["gcm, batch of 8"] = (read_part_specs(file)[0], 8)
     rows = []
     for name, (config, batch) in cases.items():
         run = evaluation(config, batch)

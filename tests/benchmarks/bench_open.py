@@ -13,13 +13,13 @@ from tests.benchmarks.measure import Timing, table
 _CASES = {
     "import xarray": ("", "import xarray"),
     "import xr_cbottle.backend, after xarray": ("import xarray", "import xr_cbottle.backend"),
-    "open jcm, after import xarray": ("import xarray", "xarray.open_dataset('jcm', engine='cbottle')"),
+    "open gcm, after import xarray": ("import xarray", "xarray.open_dataset('gcm', engine='cbottle')"),
     "open icon, after import xarray": ("import xarray", "xarray.open_dataset('icon', engine='cbottle')"),
-    "open jcm again": (
-        "import xarray; xarray.open_dataset('jcm', engine='cbottle')",
-        "xarray.open_dataset('jcm', engine='cbottle')",
+    "open gcm again": (
+        "import xarray; xarray.open_dataset('gcm', engine='cbottle')",
+        "xarray.open_dataset('gcm', engine='cbottle')",
     ),
-    "repr of jcm": ("import xarray; ds = xarray.open_dataset('jcm', engine='cbottle')", "repr(ds)"),
+    "repr of gcm": ("import xarray; ds = xarray.open_dataset('gcm', engine='cbottle')", "repr(ds)"),
 }
 
 
@@ -30,7 +30,7 @@ def seconds(before: str, measured: str) -> float:
 
 
 def main(repeats: int = 7) -> None:
-    seconds(*_CASES["open jcm, after import xarray"])  # files into the page cache
+    seconds(*_CASES["open gcm, after import xarray"])  # files into the page cache
     rows = []
     for name, (before, measured) in _CASES.items():
         timing = Timing(tuple(seconds(before, measured) for _ in range(repeats)))

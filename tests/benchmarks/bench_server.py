@@ -80,7 +80,7 @@ def get(path: str, *headers: str) -> bytes:
     return "\r\n".join((f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", "")).encode()
 
 
-def main(bottle: str = "jcm", clients: str = "32", seconds: str = "5", frames: str = "64", *options: str) -> None:
+def main(bottle: str = "gcm", clients: str = "32", seconds: str = "5", frames: str = "64", *options: str) -> None:
     began = time.perf_counter()
     with Process(bottle, *options, wait=False) as process:
         answering = time.perf_counter() - began

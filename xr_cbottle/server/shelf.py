@@ -57,7 +57,7 @@ class Shelf:
                 raise ValueError(f"{paths} are both called {name}: serve one of them, or pack one under another name")
             self.bottles[name] = opened
         if not self.bottles:
-            raise ValueError("there is nothing to serve: name at least one bottle, such as jcm")
+            raise ValueError("there is nothing to serve: name at least one bottle, such as gcm")
         self.cubes = {name: Cube(opened, **settings.keywords) for name, opened in self.bottles.items()}
         self._opening, self._lock = threading.Lock(), threading.Lock()  # the first for long, the second never
         self._open: OrderedDict[tuple[str, str], Hierarchy] = OrderedDict()

@@ -14,7 +14,7 @@ from . import config as configs
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train by a configuration, or say what that will take; with ``--pack`` write the weights as a bottle."""
     parser = argparse.ArgumentParser(prog="xr-cbottle train", description=__doc__)
-    parser.add_argument("config", type=Path, nargs="?", help="YAML file, see examples/training/jcm.yaml")
+    parser.add_argument("config", type=Path, nargs="?", help="YAML file, see examples/training/gcm.yaml")
     # torchrun takes a --run for an abbreviation of its own options: hence the second name.
     parser.add_argument(
         "--run", "--folder", type=Path, help="folder of the run, resumed if it is there [name of the config]"

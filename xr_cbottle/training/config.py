@@ -2,7 +2,7 @@
 
 Every key has a type and a meaning (``xr-cbottle train --explain`` prints these), unknown keys are refused with the
 list of the known ones, and paths may hold ``~``, environment variables and (for data files) globs.
-``examples/training/jcm.yaml`` is a complete file.
+``examples/training/gcm.yaml`` is a complete file.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ export async function readCatalog(): Promise<Catalog> {
   return (await response.json()) as Catalog;
 }
 
-/** The bottle of a name, pinned (`jcm@f3469962`) or not; undefined if there is none. */
+/** The bottle of a name, pinned (`gcm@f3469962`) or not; undefined if there is none. */
 export function bottleOf(catalog: Catalog, name: string): BottleFacts | undefined {
   const [plain, digest] = name.split("@");
   const bottle = catalog.bottles.find((b) => b.name === plain);
