@@ -79,6 +79,13 @@ def test_the_sampling_error_of_a_mean_is_that_of_independent_instants():
     assert row.sampling_error == pytest.approx(1 / np.sqrt(292), rel=0.12)
 
 
+def test_the_seasons_are_no_sampling_error():
+    reference = evaluation_data.field("tas", WHEN, ZOOM)
+    season = 20 * np.cos(2 * np.pi * reference["time"].dt.dayofyear / 365)
+    (row,) = means.global_mean_rows(case("tas", reference + season, reference + season, copies=50))
+    assert row.sampling_error < 0.3 * float(season.std()) / np.sqrt(292) * 2
+
+
 def test_a_shift_within_a_season_misses_that_season_only():
     reference = evaluation_data.field("tas", WHEN, ZOOM)
     winter = reference["time"].dt.month.isin([12, 1, 2])
@@ -272,7 +279,7 @@ def test_rows_say_by_how_much_they_miss_and_whether_that_is_noise():
 
 def test_copies_are_means_of_resampled_instants():
     values = xr.DataArray(np.arange(12.0).reshape(6, 2), dims=("time", "cell"))
-    copies = Copies.of(6, 5, 0, block=2)
+    copies = Copies.of(WHEN[:6], 5, 0, block=2)
     assert (copies.counts.sum(1) == 6).all()
     again = np.stack([np.repeat(values.values, row.astype(int), axis=0).mean(0) for row in copies.counts])
     np.testing.assert_allclose(copies.mean(values), again)

@@ -52,8 +52,8 @@ class Case:
     @functools.cached_property
     def resampled(self) -> tuple[Copies, Copies]:
         """Copies of the bottle's instants and of the reference's."""
-        mine = Copies.of(self.bottle.sizes["time"], self.copies, 1, 1 if self.is_model else STORED_BLOCK)
-        return mine, Copies.of(self.reference.sizes["time"], self.copies, 2, STORED_BLOCK)
+        mine = Copies.of(self.bottle["time"].values, self.copies, 1, 1 if self.is_model else STORED_BLOCK)
+        return mine, Copies.of(self.reference["time"].values, self.copies, 2, STORED_BLOCK)
 
     def spectra(self, field: xr.DataArray) -> xr.DataArray:
         """(time, degree) spectra of each instant of one of its fields, degrees above zero; each made once."""

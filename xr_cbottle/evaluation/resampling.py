@@ -12,8 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xr_cbottle.diagnostics.uncertainty import resample
+
 #: Neighbouring instants of a stored series are no independent draws.
 STORED_BLOCK = 5
+#: Instants were spread over the year on purpose: the seasons are no sampling error.
+WINDOW = 30.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,13 @@ class Copies:
     counts: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, instants: int, copies: int, seed: int, block: int = 1) -> Copies:
-        """Draw blocks of neighbouring instants with replacement, around the end to the beginning."""
+    def of(
+        cls, times: npt.NDArray[np.datetime64], copies: int, seed: int, block: int = 1, window: float | None = WINDOW
+    ) -> Copies:
+        """Draw instants again, in blocks of neighbours, each from within a window of days around its time of the year."""
         rng = np.random.default_rng(seed)
-        starts = rng.integers(0, instants, (copies, -(-instants // block)))
-        chosen = ((starts[..., None] + np.arange(block)) % instants).reshape(copies, -1)[:, :instants]
-        return cls(np.stack([np.bincount(row, minlength=instants) for row in chosen]).astype(np.float64))
+        chosen = [resample(times, min(block, len(times)), rng, window) for _ in range(copies)]
+        return cls(np.stack([np.bincount(one, minlength=len(times)) for one in chosen]).astype(np.float64))
 
     def mean(self, field: xr.DataArray, season: npt.NDArray[np.bool_] | None = None) -> xr.DataArray:
         """(time, ...) -> (copy, ...) means, over a season if (time,) says which instants are in it.

@@ -117,7 +117,7 @@ def slope(months: Months, name: str) -> xr.DataArray:
 def _slopes(months: Months, name: str, seed: int) -> xr.DataArray:
     """(copy, cell) regressions for months drawn with replacement, in blocks."""
     y, x = xr.align(diagnostics.anomalies(months.fields[name]), diagnostics.anomalies(months.index), join="inner")
-    copies = Copies.of(x.sizes["time"], _COPIES, 10 + seed, _MONTHS_BLOCK)
+    copies = Copies.of(x["time"].values, _COPIES, 10 + seed, _MONTHS_BLOCK, window=None)
     return copies.mean((y * x).transpose("time", "cell")) / copies.mean(x**2)
 
 
