@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr_cbottle import diagnostics
+from xr_cbottle import diagnostics, healpix
 from xr_cbottle.evaluation import cycles, instants, means, response, tails, variability
 from xr_cbottle.evaluation.case import Case
 from xr_cbottle.evaluation.portrait import portrait
@@ -23,6 +24,8 @@ from xr_cbottle.evaluation.stored import Stored
 
 #: Samples of other years that the noise floor is the mean of.
 _STRETCHES = 3
+#: Memory for fields that are held at the same time.
+_MOST_BYTES = 2 << 30
 _EXPECTED = {
     "a": ("global_mean", "global mean", [Quantity(name) for name in means.GLOBAL_MEANS]),
     "e": ("quantile", "quantiles", [Quantity(name) for name in tails.TAILED]),
@@ -107,6 +110,7 @@ def compare(sides: Sides, *, count: int, monthly: int, copies: int, progress: bo
         Whether to show bars; None: on a terminal.
     """
     reference, left = sides.reference, sides.left
+    common = comparable(left, reference)
     there = np.arange(len(reference.times))
     if isinstance(left, Drawing):
         there = left.on_axis(reference.times)
@@ -128,13 +132,10 @@ def compare(sides: Sides, *, count: int, monthly: int, copies: int, progress: bo
     pairs, noise = _noise(sides, chosen, count)
     result = Comparison(sides, times, left_times, noise, land)
 
-    common = [one for one in drawn.quantities if one in reference.quantities]
-    if not common:
-        names = (", ".join(dict.fromkeys(one.title for one in side.quantities)) for side in (drawn, reference))
-        raise ValueError("there is nothing to compare: one side has {} and the other {}".format(*names))
     fields: dict[str, tuple[xr.DataArray, xr.DataArray]] = {}
+    # Of large fields some instants are enough for what takes many quantities at once.
+    step = math.ceil(2 * 4 * len(common) * len(times) * healpix.n_cells(reference.zoom) / _MOST_BYTES)
     for quantity in _bar(common, f"comparing {sides.label}".rstrip(), progress):
-        check_units(quantity, drawn, reference)
         bottle, theirs = drawn.read(quantity, left_positions), reference.read(quantity, chosen)
         samples = tuple(
             (theirs if i is chosen else a.read(quantity, i), b.read(quantity, j)) for (a, i), (b, j) in pairs
@@ -146,7 +147,7 @@ def compare(sides: Sides, *, count: int, monthly: int, copies: int, progress: bo
         result.portraits[quantity.key] = portrait(case)
         if quantity in response.DIFFERING:
             result.climates[quantity.key] = climate(case)
-        fields[quantity.key] = (case.bottle, case.reference)
+        fields[quantity.key] = (bottle[::step], theirs[::step])
     result.rows += _absent(sides.label, list(result.portraits), drawn)
     result.extras = several(fields)
     _answer(result, drawn, chosen, monthly)
@@ -170,20 +171,26 @@ def climate(case: Case) -> Climate:
     return Climate(mine, theirs, other, (copies[0], copies[1]))
 
 
-def check_units(quantity: Quantity, left: Stored, right: Stored) -> None:
-    """Refuse to compare what is in different units.
+def comparable(left: Drawing | Stored, reference: Stored) -> list[Quantity]:
+    """What both sides have.
 
     Raises
     ------
     ValueError
-        If both sides have a unit and these are not the same.
+        If that is nothing, or is in different units.
     """
-    found = [str(side.parts[0][quantity.name].attrs.get("units", "")) for side in (left, right)]
-    plain = [text.replace("**", "").replace("^", "").replace(".", " ").strip() for text in found]
-    if all(plain) and plain[0] != plain[1]:
-        raise ValueError(
-            f"{quantity.name} is in {found[0]!r} on one side and in {found[1]!r} on the other: convert one"
-        )
+    common = [one for one in left.quantities if one in reference.quantities]
+    if not common:
+        names = (", ".join(dict.fromkeys(one.title for one in side.quantities)) for side in (left, reference))
+        raise ValueError("there is nothing to compare: one side has {} and the other {}".format(*names))
+    for quantity in common:
+        found = [side.units(quantity) for side in (left, reference)]
+        plain = [text.replace("**", "").replace("^", "").strip() for text in found]
+        if all(plain) and plain[0] != plain[1]:
+            raise ValueError(
+                f"{quantity.name} is in {found[0]!r} on one side and in {found[1]!r} on the other: convert one"
+            )
+    return common
 
 
 def several(fields: Mapping[str, tuple[xr.DataArray, xr.DataArray]]) -> dict[str, Any]:
@@ -233,7 +240,10 @@ def _answer(result: Comparison, drawn: Stored, chosen: npt.NDArray[np.int64], mo
                 times = times[instants.choose(times, monthly * instants.months(times))]
                 result.monthly_instants = len(times)
                 mine.append(left.draw(sides.label or None, times, RESPONSE))
-        result.months = (Months.of(_fields(mine)), Months.of(_fields(theirs, by_month=True)))
+        result.months = (
+            Months.of(_fields(mine, by_month=not isinstance(left, Drawing))),
+            Months.of(_fields(theirs, by_month=True)),
+        )
     except ValueError as error:
         reason = str(error)
     result.rows += response.response_rows(sides.label, result.months, reason)

@@ -62,6 +62,7 @@ def page(
     facts: Mapping[str, str],
     chapters: Sequence[tuple[str, Mapping[str, str], Sequence[Row], Sequence[Picture]]],
     balances: Mapping[str, Sequence[Mapping[str, object]]],
+    left: str,
     footer: str,
 ) -> str:
     """The whole page.
@@ -78,17 +79,19 @@ def page(
         Of each label, or pair of labels: its name, facts, rows and pictures.
     balances
         By name of a chapter: rows {figure, units, bottle, reference}.
+    left
+        What the evaluated side is called in tables.
     footer
         What made it.
     """
     links = [f'<a href="#{_anchor(name)}">{_text(name)}</a>' for name, *_ in chapters]
-    parts = [_facts(facts), "<h3>Targets</h3>", _overview(rows, [name for name, *_ in chapters], chapters)]
+    parts = [_facts(facts), "<h3>Targets</h3>", _overview(chapters)]
     for name, about, own, pictures in chapters:
         parts.append(f'<section id="{_anchor(name)}"><h2>{_text(name)}</h2>')
         parts.append(_facts(about))
-        parts += [_target(letter, [row for row in own if row.target == letter]) for letter in TARGETS]
+        parts += [_target(letter, [row for row in own if row.target == letter], left) for letter in TARGETS]
         if balances.get(name):
-            parts.append(_balances(balances[name]))
+            parts.append(_balances(balances[name], left))
         parts.append(_gallery(pictures))
         parts.append("</section>")
     return _PAGE.substitute(
@@ -119,9 +122,9 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}".replace("-", "\u2212")
 
 
-def _overview(rows: Sequence[Row], names: Sequence[str], chapters: Sequence[tuple]) -> str:
+def _overview(chapters: Sequence[tuple[str, Mapping[str, str], Sequence[Row], Sequence[Picture]]]) -> str:
     """How many figures of each target are met, by chapter."""
-    head = "".join(f'<th class="n">{_text(name)}</th>' for name in names)
+    head = "".join(f'<th class="n">{_text(name)}</th>' for name, *_ in chapters)
     body = []
     for letter, text in TARGETS.items():
         cells = []
@@ -135,24 +138,26 @@ def _overview(rows: Sequence[Row], names: Sequence[str], chapters: Sequence[tupl
     return _table(f"<tr><th></th><th>target</th>{head}</tr>", body)
 
 
-def _target(letter: str, rows: Sequence[Row]) -> str:
+def _target(letter: str, rows: Sequence[Row], left: str) -> str:
     if not rows:
         return ""
     text = f'<h3>{letter}</h3><p class="faint">{_text(TARGETS[letter])}</p>'
     if len(rows) <= _SHORT:
-        return text + _rows(rows)
+        return text + _rows(rows, left)
     found = counted(list(rows))
     missed = [row for row in rows if row.verdict == "missed"]
     text += f"<p>{found['met']} of {found['met'] + found['missed']} met{', these missed:' if missed else '.'}</p>"
     return (
-        text + (_rows(missed) if missed else "") + f"<details><summary>all {len(rows)}</summary>{_rows(rows)}</details>"
+        text
+        + (_rows(missed, left) if missed else "")
+        + f"<details><summary>all {len(rows)}</summary>{_rows(rows, left)}</details>"
     )
 
 
-def _rows(rows: Iterable[Row]) -> str:
+def _rows(rows: Iterable[Row], left: str) -> str:
     head = (
-        '<tr><th>figure</th><th>of</th><th class="n">bottle</th><th class="n">reference</th><th class="n">judged</th>'
-        '<th class="n">± sampling</th><th class="n">noise floor</th><th>target</th><th>verdict</th><th></th></tr>'
+        f'<tr><th>figure</th><th>of</th><th class="n">{_text(left)}</th><th class="n">reference</th>'
+        '<th class="n">judged</th><th class="n">± sampling</th><th class="n">noise floor</th><th>target</th><th>verdict</th><th></th></tr>'
     )
     return _table(head, [_row(row) for row in rows])
 
@@ -213,8 +218,8 @@ def _times(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
 
 
-def _balances(rows: Sequence[Mapping[str, object]]) -> str:
-    head = '<tr><th>balance</th><th class="n">bottle</th><th class="n">reference</th></tr>'
+def _balances(rows: Sequence[Mapping[str, object]], left: str) -> str:
+    head = f'<tr><th>balance</th><th class="n">{_text(left)}</th><th class="n">reference</th></tr>'
     body = []
     for row in rows:
         factor, units = (86400.0, "mm day-1") if row["units"] == "kg m-2 s-1" else (1.0, str(row["units"]))

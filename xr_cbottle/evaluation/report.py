@@ -52,8 +52,8 @@ class Settings:
         Whether to show bars; None: on a terminal.
     """
 
-    instants: int = 360
-    monthly: int = 4
+    instants: int = 300
+    monthly: int = 3
     copies: int = 100
     zoom: int | None = None
     name: str | None = None
@@ -67,6 +67,22 @@ class Settings:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least {least}")
 
 
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes
+    ----------
+    page
+        The page; ``figures.json`` is beside it.
+    rows
+        All figures.
+    """
+
+    page: Path
+    rows: tuple[Row, ...]
+
+
 def evaluate(
     left: str,
     references: Mapping[str, Sequence[str]],
@@ -74,7 +90,7 @@ def evaluate(
     *,
     others: Mapping[str, Sequence[str]] | None = None,
     settings: Settings | None = None,
-) -> Path:
+) -> Report:
     """Hold a bottle, or a stored data set, against references, and write ``index.html`` and ``figures.json``.
 
     Parameters
@@ -92,7 +108,7 @@ def evaluate(
 
     Returns
     -------
-    The page.
+    Where the page is, and its figures.
 
     Raises
     ------
@@ -129,7 +145,7 @@ def evaluate(
         path.with_name(path.name + ".part").write_text(content, encoding="utf-8")
     for path in beside:
         os.replace(path.with_name(path.name + ".part"), path)
-    return out / "index.html"
+    return Report(out / "index.html", tuple(rows))
 
 
 def _sides(
@@ -215,6 +231,7 @@ def _page(
     return page(
         f"{name} held against {against}", rows, facts, chapters,
         {one.sides.label or name: one.extras["balances"] for one in compared},
+        "bottle" if bottle is not None else "evaluated",
         f"xr-cbottle evaluate, version {__version__}, {today}, {took / 60:.1f} minutes",
     )  # fmt: skip
 

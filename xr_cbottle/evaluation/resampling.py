@@ -36,7 +36,7 @@ class Copies:
     def of(
         cls, times: npt.NDArray[np.datetime64], copies: int, seed: int, block: int = 1, window: float | None = WINDOW
     ) -> Copies:
-        """Draw instants again, in blocks of neighbours, each from within a window of days around its time of the year."""
+        """Draw instants again, in blocks of neighbours, each from within some days of its time of the year."""
         rng = np.random.default_rng(seed)
         chosen = [resample(times, min(block, len(times)), rng, window) for _ in range(copies)]
         return cls(np.stack([np.bincount(one, minlength=len(times)) for one in chosen]).astype(np.float64))

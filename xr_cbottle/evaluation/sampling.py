@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle import axis, healpix, output
+from xr_cbottle import axis, channels, healpix, output
+from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.stored import Stored, open_stored
 
 if TYPE_CHECKING:
@@ -55,6 +56,19 @@ class Drawing:
         start, end, step = axis.range_of(spec.start, spec.end, spec.step)
         seconds = times.astype("datetime64[s]").astype(np.int64)
         return np.flatnonzero((seconds >= start) & (seconds <= end) & ((seconds - start) % step == 0))
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What the bottle makes."""
+        return tuple(
+            Quantity(name, pressure)
+            for name, layout in channels.variables(self.bottle.manifest.channels).items()
+            for pressure in layout.pressures or (None,)
+        )
+
+    def units(self, quantity: Quantity) -> str:
+        """In which it makes a quantity."""
+        return quantity.units
 
     def draw(
         self, label: str | None, times: npt.NDArray[np.datetime64], variables: Sequence[str] | None = None

@@ -68,6 +68,10 @@ class Stored:
         found = [list(_quantities(part)) for part in self.parts]
         return tuple(one for one in found[0] if all(one in other for other in found[1:]))
 
+    def units(self, quantity: Quantity) -> str:
+        """Of a quantity as its first file says; empty if it does not."""
+        return str(self.parts[0][quantity.name].attrs.get("units", ""))
+
     def read(self, quantity: Quantity, positions: npt.ArrayLike | None = None) -> xr.DataArray:
         """A quantity at some times, or all.
 
