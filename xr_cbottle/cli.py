@@ -137,8 +137,9 @@ def _fetch(options: argparse.Namespace) -> None:
 
     bottle = _open(options)
     print(f"{bottle.manifest.name}: {bottle.manifest.licence}", file=sys.stderr)
-    bottles.fetch(bottle, progress=not options.quiet)
-    print(f"{bottle.manifest.name}: all its files are here, {facts.size(bottle.nbytes or bottle.size)}")
+    bottles.fetch(bottle, progress=not options.quiet, superres=not options.no_superres)
+    without = " but those of super-resolution" if options.no_superres and bottle.manifest.superres else ""
+    print(f"{bottle.manifest.name}: all its files{without} are here, {facts.size(bottle.nbytes or bottle.size)}")
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -268,6 +269,7 @@ def _parser() -> argparse.ArgumentParser:
 
     fetch = command(_fetch, "fetch", "bring the files of a bottle to this machine")
     bottle(fetch)
+    fetch.add_argument("--no-superres", action="store_true", help="not those that only zooms above the bottle's need")
     fetch.add_argument("--quiet", action="store_true", help="no progress bar")
 
     pack = command(_pack, "pack", "make a bottle of a manifest and its files")

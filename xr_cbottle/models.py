@@ -99,7 +99,7 @@ def load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
 
 def _load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
     experts = []
-    for i, spec in enumerate(bottle.manifest.parts):
+    for i, spec in enumerate(bottle.manifest.coarse):  # the first of the parts
         part = bottle.read_part(i)
         if part.config.time_length != 1:
             raise BottleError(

@@ -15,8 +15,9 @@ from .architecture import BatchInfo, ModelConfig
 from .checkpoint import digest, read_part_specs
 from .download import base_name
 from .errors import BottleError
-from .manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, TimeSpec
+from .manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SuperresSpec, TimeSpec
 from .names import MANIFEST
+from .patches import PatchGrid
 from .schema import is_url
 
 #: Channels ERA5 has not (README of cBottle): under its label they are drawn as ICON's.
@@ -69,8 +70,8 @@ def pack(
         members[name] = file
         return dataclasses.replace(spec, location=name, sha256=digest(file), size=os.path.getsize(file))
 
-    for file in part_files:
-        check_part(manifest, *read_part_specs(file), os.fspath(file))
+    for spec, file in zip(manifest.parts, part_files, strict=True):
+        check_part(manifest, *read_part_specs(file), os.fspath(file), spec)
     parts = tuple(packed(spec, file) for spec, file in zip(manifest.parts, part_files, strict=True))
     sst = packed(manifest.sst, sst_file) if manifest.sst is not None and sst_file is not None else None
     manifest = dataclasses.replace(manifest, parts=parts, sst=sst)
@@ -81,14 +82,20 @@ def pack(
     return Path(out)
 
 
-def check_part(manifest: Manifest, config: ModelConfig, info: BatchInfo, what: str) -> None:
-    """Check that a part makes what its manifest says.
+def check_part(
+    manifest: Manifest, config: ModelConfig, info: BatchInfo, what: str, spec: PartSpec | None = None
+) -> None:
+    """Check that a part makes what its manifest says: a coarse one, or that of a specification.
 
     Raises
     ------
     BottleError
-        Another zoom, other channels, or fewer labels.
+        Another zoom, other channels, or fewer labels; a super-resolution that is no patch network, or whose patches
+        do not tile a face.
     """
+    if spec is not None and spec.superres is not None:
+        _check_superres(spec.superres, config, info, what)
+        return
     if config.zoom != manifest.zoom:
         raise BottleError(
             f"{what}: this part is of zoom {config.zoom} and the manifest says {manifest.zoom}; they must agree."
@@ -103,6 +110,32 @@ def check_part(manifest: Manifest, config: ModelConfig, info: BatchInfo, what: s
         raise BottleError(
             f"{what}: this part knows {config.label_dim} labels and the manifest uses index {most}; they must agree."
         )
+
+
+def _check_superres(spec: SuperresSpec, config: ModelConfig, info: BatchInfo, what: str) -> None:
+    if config.architecture != "unet_hpx1024_patch":
+        raise BottleError(
+            f"{what}: this part is a {config.architecture} and super-resolution is done by unet_hpx1024_patch; "
+            "give it the role coarse, or another file."
+        )
+    if config.zoom != spec.zoom:
+        raise BottleError(
+            f"{what}: this part is of zoom {config.zoom} and the manifest says {spec.zoom}; they must agree."
+        )
+    if info.channels != spec.channels:
+        raise BottleError(
+            f"{what}: this part makes other channels than the manifest says ({', '.join(info.channels)}); "
+            "they must agree."
+        )
+    if config.condition_channels != 2 * len(spec.channels):
+        raise BottleError(
+            f"{what}: this part is told {config.condition_channels} fields; super-resolution of {len(spec.channels)} "
+            f"channels is told {2 * len(spec.channels)}, the coarse ones around and those of the globe."
+        )
+    try:
+        PatchGrid(spec.zoom, config.img_resolution, spec.overlap)
+    except ValueError as error:
+        raise BottleError(f"{what}: {error}.") from None
 
 
 def inferred(path: Path, config: ModelConfig, info: BatchInfo) -> Manifest:
