@@ -14,7 +14,7 @@ import xarray as xr
 
 from xr_cbottle import bottle, checkpoint
 from xr_cbottle.architecture import BatchInfo, ModelConfig
-from xr_cbottle.bottle import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+from xr_cbottle.bottle import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, SuperresSpec, TimeSpec
 
 CHANNELS = ("T850", "T500", "U850", "Z500", "tas", "pr", "rlut", "sst")
 #: (centre, scale) of the channels that tests use; others have (0, 1).
@@ -94,6 +94,7 @@ def synthetic_bottle(
     labels: Mapping[str, LabelSpec] | None = None,
     seed: int = 0,
     sigma_mins: Sequence[float] = (0.0,),
+    superres: Mapping[str, SuperresSpec] | None = None,
     **fields,
 ) -> Path:
     """Pack a whole ``.cbottle`` of a small network with random weights.
@@ -110,6 +111,8 @@ def synthetic_bottle(
         Of the weights.
     sigma_mins
         One expert for each, descending to 0.
+    superres
+        {role: specification} of networks above the zoom; see `fine_specs`.
     **fields
         Others of the manifest, such as ``name``, ``time`` or ``sampler``.
     """
@@ -126,11 +129,26 @@ def synthetic_bottle(
         files = [write_random_part(Path(folder, f"{i}"), config, channels, seed + i) for i in range(len(sigma_mins))]
         sst_cells(zoom).to_netcdf(Path(folder, "sst.nc"), engine="h5netcdf")
         parts = tuple(PartSpec("coarse", low, f"coarse_{i}.checkpoint") for i, low in enumerate(sigma_mins))
+        for i, (role, spec) in enumerate((superres or {}).items()):
+            fine = patch_config(spec.zoom, len(spec.channels), spec.patch)
+            files.append(write_random_part(Path(folder, role), fine, spec.channels, seed + 100 + i))
+            parts += (PartSpec(role, 0.0, f"{role}.checkpoint", superres=spec),)
         manifest = Manifest(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
             **{**defaults, **fields},
         )  # fmt: skip
         return bottle.pack(path, manifest, files, Path(folder, "sst.nc"))
+
+
+def fine_specs(
+    zoom: int = 5, channels: Sequence[str] = ("tas", "pr", "sst"), patch: int = 16, overlap: int = 8
+) -> dict[str, SuperresSpec]:
+    """Super-resolution of some channels, with Heun's method in 2 steps and distilled to 2."""
+    shape = dict(zoom=zoom, channels=tuple(channels), patch=patch, overlap=overlap)
+    return {
+        "superres": SuperresSpec(sampler=SamplerDefaults(2, 0.01, 80.0), **shape),
+        "superres-distilled": SuperresSpec(sigmas=(80.0, 2.0), window=1.0, **shape),
+    }
 
 
 def icon_manifest(base_url: str, name: str = "icon") -> Manifest:
@@ -143,10 +161,13 @@ def icon_manifest(base_url: str, name: str = "icon") -> Manifest:
 
 
 def icon_files(folder: Path, width: int = 16) -> Path:
-    """Files named and laid out like NVIDIA's, with all 45 channels, few model channels, random weights."""
+    """Files named and laid out like NVIDIA's, with all 45 channels, few model channels, random weights.
+
+    Those of super-resolution are not among them: at zoom 10 their position embedding alone has a gigabyte.
+    """
     manifest = bottle.open_bottle_file("icon").manifest
     config = ModelConfig(model_channels=width, out_channels=len(manifest.channels))
-    for i, spec in enumerate(manifest.parts):
+    for i, spec in enumerate(manifest.coarse):
         path = folder.joinpath(*spec.location.split("/")[-2:])
         path.parent.mkdir(parents=True, exist_ok=True)
         write_random_part(path, config, manifest.channels, seed=i)

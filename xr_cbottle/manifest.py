@@ -38,7 +38,7 @@ or null), ``size`` (bytes or null): a cBottle v1 checkpoint file. ``superres``: 
 super-resolution have, and must have; their files are patch networks, told the coarse field of the same channels.
 
 **superres** ``zoom`` (int above the bottle's), ``channels`` (list of text, each one of the bottle's, in the order of
-the network's output), ``overlap`` (int >= 0: cells that patches share), ``sampler`` (of role ``superres``), ``sigmas``
+the network's output), ``patch`` (int: cells along an edge of a patch), ``overlap`` (int: cells that patches share), ``sampler`` (of role ``superres``), ``sigmas``
 (of role ``superres-distilled``: the noise levels of its few steps, descending), ``window`` (number > 0, alpha of the
 Kaiser-Bessel-derived window that weighs patches, or null for plain means). Both roles must have one zoom and the same
 channels.
@@ -66,6 +66,7 @@ from typing import Any
 
 from . import schema
 from .errors import BottleError, SchemaError
+from .patches import PatchGrid
 from .schema import Record, field
 
 FORMAT = "cbottle"
@@ -106,6 +107,7 @@ class SuperresSpec(Record):
 
     zoom: int = field(schema.integer(1, 12))
     channels: tuple[str, ...] = field(schema.each(schema.text(), 1))
+    patch: int = field(schema.integer(1), 128)
     overlap: int = field(schema.integer(0), 32)
     sampler: SamplerDefaults | None = field(schema.optional(schema.nested(SamplerDefaults)), None)  # noqa: RUF009
     sigmas: tuple[float, ...] = field(schema.each(schema.number(0, open_end=True)), ())
@@ -115,6 +117,10 @@ class SuperresSpec(Record):
         super().__post_init__()
         if len(set(self.channels)) != len(self.channels):
             raise SchemaError("channels", "a list of different names", list(self.channels))
+        try:
+            PatchGrid(self.zoom, self.patch, self.overlap)
+        except ValueError:
+            raise SchemaError("overlap", f"such that patches of {self.patch} cells tile a face", self.overlap) from None
         for i, (before, after) in enumerate(itertools.pairwise(self.sigmas)):
             if after >= before:
                 raise SchemaError(f"sigmas[{i + 1}]", f"less than the one before ({before:g})", after)
@@ -215,9 +221,11 @@ class Manifest(Record):
             )
         self._check_labels()
         levels = [part.sigma_min for part in self.coarse]
+        if not levels:
+            raise SchemaError("parts", "such that there is one of role coarse", [part.role for part in self.parts])
         for i, part in enumerate(self.parts):
             if (i < len(levels)) != (part.role == COARSE):
-                raise SchemaError(f"parts[{i}].role", "such that coarse parts come first, and there is one", part.role)
+                raise SchemaError(f"parts[{i}].role", "such that coarse parts come first", part.role)
         for i, level in enumerate(levels):
             if i and level >= levels[i - 1]:
                 raise SchemaError(f"parts[{i}].sigma_min", f"less than the one before ({levels[i - 1]})", level)

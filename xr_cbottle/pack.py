@@ -17,7 +17,6 @@ from .download import base_name
 from .errors import BottleError
 from .manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SuperresSpec, TimeSpec
 from .names import MANIFEST
-from .patches import PatchGrid
 from .schema import is_url
 
 #: Channels ERA5 has not (README of cBottle): under its label they are drawn as ICON's.
@@ -90,8 +89,8 @@ def check_part(
     Raises
     ------
     BottleError
-        Another zoom, other channels, or fewer labels; a super-resolution that is no patch network, or whose patches
-        do not tile a face.
+        Another zoom, other channels, or fewer labels; a super-resolution that is no patch network, or has other
+        patches.
     """
     if spec is not None and spec.superres is not None:
         _check_superres(spec.superres, config, info, what)
@@ -132,10 +131,11 @@ def _check_superres(spec: SuperresSpec, config: ModelConfig, info: BatchInfo, wh
             f"{what}: this part is told {config.condition_channels} fields; super-resolution of {len(spec.channels)} "
             f"channels is told {2 * len(spec.channels)}, the coarse ones around and those of the globe."
         )
-    try:
-        PatchGrid(spec.zoom, config.img_resolution, spec.overlap)
-    except ValueError as error:
-        raise BottleError(f"{what}: {error}.") from None
+    if config.img_resolution != spec.patch:
+        raise BottleError(
+            f"{what}: the patches of this part have {config.img_resolution} cells along an edge and the manifest says "
+            f"{spec.patch}; they must agree."
+        )
 
 
 def inferred(path: Path, config: ModelConfig, info: BatchInfo) -> Manifest:
