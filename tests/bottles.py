@@ -152,10 +152,10 @@ def fine_specs(
 
 
 def icon_manifest(base_url: str, name: str = "icon") -> Manifest:
-    """The bundled manifest of NVIDIA's model with its URLs moved to another server."""
+    """The bundled manifest of NVIDIA's coarse model with its URLs moved to another server."""
     original = bottle.open_bottle_file("icon").manifest
     moved = {spec.location: base_url.rstrip("/") + spec.location.partition("/main")[2] for spec in original.files}
-    parts = tuple(dataclasses.replace(spec, location=moved[spec.location]) for spec in original.parts)
+    parts = tuple(dataclasses.replace(spec, location=moved[spec.location]) for spec in original.coarse)
     sst = dataclasses.replace(original.sst, location=moved[original.sst.location])
     return dataclasses.replace(original, name=name, parts=parts, sst=sst)
 

@@ -362,7 +362,8 @@ class Cube:
             return ds
         coarse = channels.variables(self.instant_channels)
         sentence = form.absence(manifest.name, self.spec, tuple(self.layouts))
-        return FineDataset.of(ds, {name: sentence for name in coarse if name not in self.layouts})
+        absent = {name: sentence for name in coarse if name not in self.layouts}
+        return FineDataset.of(ds, absent) if absent else ds
 
     def close(self) -> None:
         """Nothing to close: no file stays open, and what is in memory is shared."""

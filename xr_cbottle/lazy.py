@@ -135,6 +135,10 @@ class IndexRange(BackendArray):
             raise IndexError(f"index {k} is out of bounds for dimension cell of size {n}")
         return np.where(positions < 0, positions + n, positions)
 
+    async def async_getitem(self, key: ExplicitIndexer) -> Any:
+        """As indexing, which waits for nothing."""
+        return self[key]
+
     def __reduce__(self) -> tuple[Any, ...]:
         return IndexRange, self.shape
 

@@ -113,7 +113,7 @@ def by_piece(cells: slice | Index, total: int, size: int) -> dict[int, tuple[sli
         order = np.argsort(owner, kind="stable")
         pieces, begins = np.unique(owner[order], return_index=True)
         parts = np.split(order, begins[1:])
-        return {piece: (part, within[part]) for piece, part in zip(pieces.tolist(), parts, strict=True) if len(part)}
+        return {piece: (part, within[part]) for piece, part in zip(pieces.tolist(), parts, strict=False)}
     positions = range(*cells.indices(total))
     if not positions:
         return {}

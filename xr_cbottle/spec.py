@@ -140,11 +140,11 @@ def make_spec(
         zoom=operator.index(zoom),
         axis=axis.make_axis(time, time_method, start=start, end=end, native=native),
         members=_members(members),
-        seed=_integer("seed", seed, 0, 2**63),
+        seed=integer("seed", seed, 0, 2**63),
         label=_label(manifest, label),
         sampler=_sampler(manifest, num_steps, sigma_min, sigma_max),
         precision=precision,
-        batch_size=_integer("batch_size", batch_size, 1, 2**16),
+        batch_size=integer("batch_size", batch_size, 1, 2**16),
         device=None if device is None else str(device),
         sst=None if sst is None else sst.token,
         fine=make_fine(manifest, operator.index(zoom), sr_mode, sr_network),
@@ -179,7 +179,7 @@ def _members(members: Any) -> tuple[int, ...] | None:
             raise ValueError(f"members is {members}: give how many, at least 1, or a list of member numbers")
         return tuple(range(operator.index(members)))
     try:
-        numbers = tuple(_integer("a member", m, 0, 2**32) for m in members)
+        numbers = tuple(integer("a member", m, 0, 2**32) for m in members)
     except TypeError:
         raise ValueError(f"members is {members!r}: give how many, or a list of member numbers") from None
     if not numbers or len(set(numbers)) < len(numbers) or isinstance(members, (str, bytes)):
@@ -203,7 +203,7 @@ def _sampler(
     manifest: Manifest, num_steps: int | None, sigma_min: float | None, sigma_max: float | None
 ) -> tuple[int, float, float, float]:
     default = manifest.sampler
-    steps = default.num_steps if num_steps is None else _integer("num_steps", num_steps, 2, 10_001)
+    steps = default.num_steps if num_steps is None else integer("num_steps", num_steps, 2, 10_001)
     low = default.sigma_min if sigma_min is None else _positive("sigma_min", sigma_min)
     high = default.sigma_max if sigma_max is None else _positive("sigma_max", sigma_max)
     if low >= high:
@@ -215,7 +215,8 @@ def _is_int(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
 
 
-def _integer(name: str, value: Any, low: int, end: int) -> int:
+def integer(name: str, value: Any, low: int, end: int) -> int:
+    """An integer from ``low`` to before ``end``; anything else is a ValueError that says so."""
     if not _is_int(value) or not low <= value < end:
         raise ValueError(f"{name} is {value!r}: it must be an integer from {low} to {end - 1}")
     return operator.index(value)

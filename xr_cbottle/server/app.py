@@ -123,7 +123,7 @@ class Server:
                 request.scope["xr_cbottle"] = how
                 # Its instants are in memory: of a few cells it is made sooner than a thread gets to it.
                 cells = healpix.n_cells(spec.native_zoom) if spec.fine is None else spec.fine.cells(spec.fine.zoom)
-            few = len(keys) * cells <= _FEW_CELLS
+                few = len(keys) * cells <= _FEW_CELLS
                 return chunk.read() if few else await self._read(chunk.read)
 
     async def _read(self, work: Callable[[], Any]) -> Any:
