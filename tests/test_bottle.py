@@ -29,6 +29,7 @@ from xr_cbottle.bottle import (
     FetchError,
     LabelSpec,
     Manifest,
+    PartSpec,
     bundled,
     find,
     open_bottle_file,

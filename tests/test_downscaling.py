@@ -38,7 +38,7 @@ def data(zoom=NATIVE, land=True):
     tas = 286 + 10 * rng.standard_normal((2, healpix.n_cells(zoom)))
     sst = tas + 2
     if land:
-        sst[:, 5 : 40 : 4] = np.nan
+        sst[:, 5:40:4] = np.nan
     values = {"tas": (tas, "K"), "pr": (1e-5 * rng.standard_normal(tas.shape) * 86400, "mm day-1"), "sst": (sst, "K")}
     ds = xr.Dataset({n: (("time", "cell"), v, {"units": u}) for n, (v, u) in values.items()}, {"time": TIMES})
     return ds.assign_attrs(history="made by a test")
@@ -101,7 +101,7 @@ def test_zooms(bottle, drawn):
     a, b = (xr_cbottle.downscale(ds, bottle).tas.isel(time=0, cell=slice(0, 9)).values for ds in (finer, averaged))
     np.testing.assert_allclose(a, b, atol=1e-3)
     for zoom in (3, 7, "6", True):
-        with pytest.raises(ValueError, match="zoom is .*: it must be an integer from 4 to 6"):
+        with pytest.raises(ValueError, match=r"zoom is .*: it must be an integer from 4 to 6"):
             xr_cbottle.downscale(data(), bottle, zoom=zoom)
 
 

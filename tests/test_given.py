@@ -30,9 +30,7 @@ def latlon(lat: np.ndarray, lon: np.ndarray, **names: str) -> xr.Dataset:
 
 def cells(zoom: int, units: str = "K") -> xr.Dataset:
     field = 283.15 + 20 * analytic(*healpix.lonlat(zoom))
-    return xr.Dataset(
-        {"tas": (("time", "cell"), np.stack([field, field + 1]), {"units": units})}, {"time": TIMES}
-    )
+    return xr.Dataset({"tas": (("time", "cell"), np.stack([field, field + 1]), {"units": units})}, {"time": TIMES})
 
 
 def truth() -> np.ndarray:
@@ -57,7 +55,9 @@ def test_registration(grid: str) -> None:
     assert got.shape == (2, 1, healpix.n_cells(ZOOM))
     np.testing.assert_allclose(got[0, 0], truth(), atol=0.04)
     np.testing.assert_allclose(got[1], got[0] + 1, atol=1e-4)
-    shifted = read_given(latlon(GRIDS[grid][0], GRIDS[grid][1]).assign_coords(lon=GRIDS[grid][1] + 1), ("tas",), ZOOM, "x")
+    shifted = read_given(
+        latlon(GRIDS[grid][0], GRIDS[grid][1]).assign_coords(lon=GRIDS[grid][1] + 1), ("tas",), ZOOM, "x"
+    )
     assert np.abs(shifted.at([0])[0, 0] - truth()).max() > 0.3
 
 
@@ -155,7 +155,9 @@ def test_wrong_data(case: str) -> None:
 def test_wrong_together() -> None:
     ds = cells(ZOOM)
     ds["pr"] = ds.tas.assign_attrs(units="m")
-    with pytest.raises(ValueError, match="pr in 'm' is a sum over time: divide by its seconds and set units to 'm s-1'"):
+    with pytest.raises(
+        ValueError, match="pr in 'm' is a sum over time: divide by its seconds and set units to 'm s-1'"
+    ):
         read_given(ds, ("tas", "pr"), ZOOM, "x")
     ds = cells(ZOOM).merge(latlon(LAT, LON).rename(tas="ts"))
     with pytest.raises(ValueError, match="on different grids"):

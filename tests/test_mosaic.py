@@ -284,7 +284,7 @@ def test_form(bottle):
 def test_what_is_absent_says_why(bottle):
     for ds in (fine(bottle), fine(bottle, chunks={})):
         for get in (lambda ds=ds: ds["ta"], lambda ds=ds: ds[["tas", "ta"]]):
-            with pytest.raises(KeyError, match=r"makes no such variable: at zoom 6 there are tas, pr, sst; open zoom 3"):
+            with pytest.raises(KeyError, match=r"at zoom 6 there are tas, pr, sst; open zoom 3 or coarser for it"):
                 get()
         with pytest.raises(AttributeError, match="makes no such variable"):
             _ = ds.ta

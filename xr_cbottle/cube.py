@@ -343,7 +343,9 @@ class Cube:
         asked = {} if chunks == "auto" else {"time": chunks} if isinstance(chunks, int) else chunks
         known = isinstance(asked, Mapping) and set(asked) <= set(self.sizes)
         if not known or isinstance(chunks, bool):
-            raise ValueError(f"chunks is {chunks!r}: give {{}}, a number of times, or lengths of {', '.join(self.sizes)}")
+            raise ValueError(
+                f"chunks is {chunks!r}: give {{}}, a number of times, or lengths of {', '.join(self.sizes)}"
+            )
         preferred = form.encoding(tuple(self.sizes), self.sizes, 1, self.spec)["preferred_chunks"]
         return {**preferred, **{dim: n for dim, n in asked.items() if n is not None}}
 

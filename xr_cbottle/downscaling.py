@@ -7,9 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from xr_cbottle import form
+from xr_cbottle import channels, form
 from xr_cbottle.axis import TimeAxis
 from xr_cbottle.bottle import Bottle, open_bottle_file
 from xr_cbottle.cache import Field, Key
@@ -143,7 +141,7 @@ class Downscaling(Cube):
         manifest, given, fine = self.bottle.manifest, self.given, self.spec.fine
         assert fine is not None
         for source in given.sources:
-            name = next(n for n, layout in self.layouts.items() if source.channel in _channels_of(self, layout.channels))
+            name = channels.parse(source.channel).variable.name
             if name not in ds:
                 continue
             attrs = ds[name].attrs
@@ -169,10 +167,6 @@ class Downscaling(Cube):
             "history": "\n".join(part for part in (self.origin, line) if part),
         }
         return ds
-
-
-def _channels_of(cube: Downscaling, indices: Sequence[int]) -> list[str]:
-    return [cube.instant_channels[i] for i in indices]
 
 
 def _restore(

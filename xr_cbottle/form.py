@@ -37,7 +37,6 @@ def coordinates(
     import pandas as pd
     import xarray as xr
     from xarray.core.indexes import PandasIndex
-
     from xarray.core.indexing import LazilyIndexedArray
 
     from xr_cbottle.lazy import HeldVariable, IndexRange

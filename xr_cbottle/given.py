@@ -139,7 +139,9 @@ def read_given(ds: xr.Dataset, names: Sequence[str], zoom: int, what: str) -> Gi
     seconds = _seconds(arrays)
     grids = {_grid(array) for array in arrays}
     if len(grids) > 1:
-        raise ValueError(f"the fields are on different grids, {' and '.join(map(str, sorted(grids)))}: bring them to one")
+        raise ValueError(
+            f"the fields are on different grids, {' and '.join(map(str, sorted(grids)))}: bring them to one"
+        )
     spatial = grids.pop()
     sources = tuple(
         _source(name, array.transpose("time", *spatial), one[1])
@@ -234,7 +236,9 @@ def _source(name: str, array: xr.DataArray, sign: float) -> Source:
 
 def _with_time(array: xr.DataArray) -> xr.DataArray:
     if "time" not in array.coords:
-        raise ValueError(f"{array.name} has no time, by which the noise is chosen: add one with .assign_coords(time=...)")
+        raise ValueError(
+            f"{array.name} has no time, by which the noise is chosen: add one with .assign_coords(time=...)"
+        )
     return array if "time" in array.dims else array.expand_dims("time")
 
 

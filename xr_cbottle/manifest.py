@@ -38,10 +38,10 @@ or null), ``size`` (bytes or null): a cBottle v1 checkpoint file. ``superres``: 
 super-resolution have, and must have; their files are patch networks, told the coarse field of the same channels.
 
 **superres** ``zoom`` (int above the bottle's), ``channels`` (list of text, each one of the bottle's, in the order of
-the network's output), ``patch`` (int: cells along an edge of a patch), ``overlap`` (int: cells that patches share), ``sampler`` (of role ``superres``), ``sigmas``
-(of role ``superres-distilled``: the noise levels of its few steps, descending), ``window`` (number > 0, alpha of the
-Kaiser-Bessel-derived window that weighs patches, or null for plain means). Both roles must have one zoom and the same
-channels.
+the network's output), ``patch`` (int: cells along an edge of a patch), ``overlap`` (int: cells that patches share),
+``sampler`` (of role ``superres``), ``sigmas`` (of role ``superres-distilled``: the noise levels of its few steps,
+descending), ``window`` (number > 0, alpha of the Kaiser-Bessel-derived window that weighs patches, or null for plain
+means). Both roles must have one zoom and the same channels.
 
 **condition** ``location``, ``sha256``, ``size``, ``variable`` (name in the netCDF file, or null if there is
 one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(time, lat, lon)``; K or degC by

@@ -61,9 +61,7 @@ class Mosaic:
         from xr_cbottle import tiles
 
         spec = self.cube.spec
-        return tiles.get(
-            self.cube.bottle, self.fine, spec.native_zoom, device=spec.device, precision=spec.precision
-        )
+        return tiles.get(self.cube.bottle, self.fine, spec.native_zoom, device=spec.device, precision=spec.precision)
 
     def _draw(self, keys: Sequence[Key]) -> list[Field]:
         coarse: dict[Key, Field] = {}

@@ -23,7 +23,8 @@ _UNITS: Mapping[str, Mapping[str, Linear]] = {
     "m": {"m": (1, 0), "gpm": (1, 0), "m2 s-2": (1 / GRAVITY, 0), "m2/s2": (1 / GRAVITY, 0)},
     "kg kg-1": {"kg kg-1": (1, 0), "kg/kg": (1, 0), "1": (1, 0), "g kg-1": (1e-3, 0), "g/kg": (1e-3, 0)},
     "Pa s-1": {"Pa s-1": (1, 0), "Pa/s": (1, 0), "hPa s-1": (100, 0)},
-    "1": dict.fromkeys(("1", "(0 - 1)", "(0-1)", "0-1", "fraction"), (1.0, 0.0)) | {"%": (0.01, 0), "percent": (0.01, 0)},
+    "1": dict.fromkeys(("1", "(0 - 1)", "(0-1)", "0-1", "fraction"), (1.0, 0.0))
+    | {"%": (0.01, 0), "percent": (0.01, 0)},
 }
 
 NAMES: Mapping[str, Mapping[str, float]] = {
