@@ -24,7 +24,7 @@ _EXTRAS = {
 }  # fmt: skip
 _CUBE_KEYWORDS = (
     "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",
-    "precision", "device", "batch_size", "weights", "cache_dir",
+    "sr_mode", "sr_network", "precision", "device", "batch_size", "weights", "cache_dir",
 )  # fmt: skip
 
 
@@ -217,6 +217,8 @@ def _parser() -> argparse.ArgumentParser:
         keywords.add_argument("--seed", type=int, metavar="S", help="of all noise [0]")
         keywords.add_argument("--label", help="data set to imitate [the bottle's]")
         keywords.add_argument("--sst", metavar="FILE", help="your own sea surface temperature")
+        keywords.add_argument("--sr-mode", metavar="tiles|global", help="of zooms above the bottle's own [tiles]")
+        keywords.add_argument("--sr-network", metavar="distilled|full", help="of them too [distilled, if there is one]")
         sampling(keywords)
 
     info = command(_info, "info", "what a bottle is and what it stands for")

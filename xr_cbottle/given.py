@@ -90,7 +90,8 @@ class Given:
         order = np.asarray(positions, np.int64)
         out = np.empty((len(order), len(self.sources), healpix.n_cells(self.zoom)), np.float32)
         for i, source in enumerate(self.sources):
-            values = np.asarray(source.array.isel(time=order).values, np.float64) * source.factor + source.offset
+            values: npt.NDArray[np.floating] = np.asarray(source.array.isel(time=order).values, np.float64)
+            values = values * source.factor + source.offset
             if self.lat is not None and self.lon is not None:
                 values = healpix.bilinear_from_latlon(values, self.lat, self.lon, self.from_zoom)
             values = healpix.coarsen(values, self.from_zoom - self.zoom)

@@ -172,7 +172,7 @@ class FineDataset(xr.Dataset):
         same = made is not self and made._variables.keys() == self._variables.keys() and made._dims == self._dims
         return FineDataset.of(made, self._absent) if same else made
 
-    def compute(self, **kwargs: Any) -> xr.Dataset:
+    def compute(self, **kwargs: Any) -> xr.Dataset:  # type: ignore[override]
         """As `xarray.Dataset.compute`."""
         return xr.Dataset._construct_direct(
             dict(self._variables), set(self._coord_names), dict(self._dims), self._attrs, dict(self._indexes),

@@ -130,7 +130,8 @@ def load_superres(
         with torch.device("meta"):
             net = network.build(read.config).eval()
         net.load_state_dict(read.state, strict=True, assign=True)
-        net.requires_grad_(False).to(device=device, dtype=DTYPES[precision], memory_format=torch.channels_last)
+        net.requires_grad_(False).to(device=device, dtype=DTYPES[precision])
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return diffusion.Denoiser(net), read.info
 
     return _superres.get((bottle.digest, part, str(device), precision), load)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xr_cbottle import healpix
 from xr_cbottle.cache import Field, Key
 from xr_cbottle.disk import DiskTier
 
@@ -75,7 +74,7 @@ class Mosaic:
         missing = np.isnan(given)
         if missing.any():
             given = np.where(missing, resolver.center[:, None], given)
-        whole = {"seed": key.seed, "member": key.member, "time": np.datetime64(key.seconds, "s")}
+        whole: dict[str, Any] = {"seed": key.seed, "member": key.member, "time": np.datetime64(key.seconds, "s")}
         if self.fine.mode == "global":
             drawn = resolver.draw_globe(given, **whole)
         else:
@@ -91,8 +90,3 @@ class Mosaic:
     def _channels(self) -> list[int]:
         names = self.cube.instant_channels
         return [names.index(name) for name in self.fine.channels]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(channel, cell) of an instant."""
-        return len(self.cube.instant_channels), healpix.n_cells(self.cube.spec.native_zoom)

@@ -117,7 +117,8 @@ def by_piece(cells: slice | Index, total: int, size: int) -> dict[int, tuple[sli
     positions = range(*cells.indices(total))
     if not positions:
         return {}
-    step, found = positions.step, {}
+    step = positions.step
+    found: dict[int, tuple[slice | Index, slice | Index]] = {}
     for piece in range(min(positions[0], positions[-1]) // size, max(positions[0], positions[-1]) // size + 1):
         low, high = piece * size, (piece + 1) * size
         edges = (low, high) if step > 0 else (high - 1, low - 1)

@@ -94,6 +94,7 @@ class FineTarget(Target):
         if self.selection.pointwise:
             rows = rows[place]
         cells, inverse = self._prepared(field, rows, self._land(piece), fine.zoom - spec.zoom)
+        where: tuple[slice | Index, ...]
         if self.selection.pointwise:
             where, values = (rows,), cells[inverse, within]
         else:
