@@ -266,7 +266,7 @@ def test_super_resolution():
         ([changed(FINE, size=1)], "parts[2].superres.size must be absent or spelled otherwise"),
         ([FINE, FINE], "parts[3].role must be one that no earlier part has, unless coarse, got 'superres'"),
         ([FINE, changed(FEW, zoom=6)], "parts[3].superres must be of the zoom and channels of parts[2]"),
-        ([FINE, GOOD["parts"][1]], "parts[3].role must be such that coarse parts come first"),
+        ([FINE, GOOD["parts"][1]], "parts[2].role must be such that coarse parts come first, got 'superres'"),
     ],
 )  # fmt: skip
 def test_wrong_super_resolution(parts, says):

@@ -317,6 +317,10 @@ def test_dask(bottle, truth, drawn):
         means = dask.compute(part.tas.mean(), part.pr.mean())
         assert drawn() - before == 2  # for both variables
         np.testing.assert_allclose(means[0], truth.tas[SIZE // 2 : SIZE + SIZE // 2].mean(), rtol=1e-6)
+    first, again = (fine(bottle, chunks={}).tas.data.name for _ in range(2))
+    assert first == again
+    assert len({first, *(fine(bottle, chunks=c).tas.data.name for c in ({"time": 2}, {"cell": 2 * SIZE}))}) == 3
+    assert fine(bottle, chunks={}, seed=1).tas.data.name != first
     lengths = Cube(bottle, zoom=FINE).to_dataset(chunks={"time": 4, "cell": 2 * SIZE}).tas.chunks
     assert (lengths[0][0], lengths[1][0]) == (4, 2 * SIZE)
     assert Cube(bottle, zoom=FINE).to_dataset(chunks=3).tas.chunks[0][0] == 3

@@ -50,7 +50,7 @@ def downscale(
     ds
         The globe with datetime64 ``time``, on HEALPix cells (``cell``, nested) of the bottle's native zoom or a finer
         one, or on latitudes and longitudes as fine, which are interpolated bilinearly. Sea surface temperature and
-        sea ice may be NaN over land, and are NaN there in the result.
+        sea ice may be NaN over land, and are NaN there in the result. It is not copied: leave its values as they are.
     bottle
         Path, URL or name of a bottle with super-resolution, or an open `Bottle`.
     zoom

@@ -77,8 +77,13 @@ class CubeVariable(xr.Variable):
     ) -> xr.Variable:
         """As `xarray.Variable.chunk`, onto the shared graph if chunks are regular in time and member."""
         lazy = _whole(self._data)
-        # Above the native zoom a task for each tile of each variable: they meet in the cache of tiles.
-        if lazy is not None and lazy.dims == self.dims and lazy.cube.spec.fine is None:  # and not renamed
+        if lazy is not None and lazy.cube.spec.fine is not None:
+            # A task for each tile of each variable: they meet in the cache of tiles.
+            from dask.base import tokenize
+
+            own = {"name": f"cbottle-{lazy.name}-{tokenize(lazy, self.dims, str(chunks))}"}
+            name, kwargs = None, {**kwargs, "from_array_kwargs": {**(kwargs.get("from_array_kwargs") or {}), **own}}
+        elif lazy is not None and lazy.dims == self.dims:  # and not renamed
             everything = (range(self.sizes["time"]),)
             chunked = onto_graph(self, lazy, everything, dict.fromkeys(self.dims, -1), chunks, kwargs)
             if chunked is not None:
