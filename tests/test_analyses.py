@@ -1,4 +1,7 @@
-"""Ten analyses of the hackathon on the bundled bottle: what they find, with intake 2 and with 0.7, drawn and stored."""
+"""Ten analyses of the hackathon on both labels of the bundled bottle, with intake 2 and with 0.7, drawn and stored.
+
+Figures that differ between the labels are those of the two simulations for the same days of the year.
+"""
 
 from __future__ import annotations
 
@@ -24,23 +27,32 @@ pytestmark = [
 
 STEPS = 5  # of the sampler: noisy fields, of which means are good enough here
 INSTANTS = 8 + 24  # days of January and of June and July
+PSL = {"plasim": 1011.4, "jcm": 1028.2}  # hPa, mean of the globe in July
+RLUT_SPREAD = {"plasim": 23.8, "jcm": 17.1}  # W m-2, between 24 independent instants of June and July within 15 degrees
+
+
+@pytest.fixture(scope="module", params=["plasim", "jcm"])
+def label(request):
+    """The first is the default, which the entry is not told."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("analyses")
+def folder(label, tmp_path_factory):
+    return tmp_path_factory.mktemp(f"analyses_{label}")
 
 
 @pytest.fixture(scope="module")
-def keywords(folder):
+def keywords(label, folder):
     """What the entry is given before the analyses see it; they know nothing of it."""
-    return {"num_steps": STEPS, "cache_dir": str(folder / "instants")}
+    found = {"num_steps": STEPS, "cache_dir": str(folder / "instants")}
+    return found if label == "plasim" else {**found, "label": label}
 
 
 @pytest.fixture(scope="module")
-def drawn():
-    """How many instants were drawn since this module began."""
-    emulator = Cube("gcm", num_steps=STEPS).emulator()
+def drawn(label):
+    """How many instants were drawn since the first test of this label."""
+    emulator = Cube("gcm", num_steps=STEPS, label=label).emulator()
     before = emulator.drawn
     return lambda: emulator.drawn - before
 
@@ -117,7 +129,8 @@ def test_energy_transport(figures):
     middle = (abs(lat) > 30) & (abs(lat) < 60)
     for transport in (total, eddies):
         assert (np.sign(transport) == np.sign(lat))[middle].all()  # polewards
-        assert ((abs(transport) > 1) & (abs(transport) < 9))[middle].all()
+        # Of eight instants of the simulations it is, in all but one of a hundred samples, 0.9 to 4.4.
+        assert ((abs(transport) > 0.7) & (abs(transport) < 7))[middle].all()
         assert (abs(transport)[abs(lat) > 80] < 1).all()
     mse = np.array(found["mse_kJ_per_kg"])
     assert 320 < mse[abs(lat) < 10].mean() < 350
@@ -149,18 +162,26 @@ def test_rain_belt(figures):
         assert 0.05 < season["coloured"] < 0.2
 
 
-def test_stratocumulus(figures):
+def test_stratocumulus(figures, label):
     found = figures["stratocumulus"]
     tropics = found["tropics"]
+    # These are hours of 0 UTC: night and sunset in three of the regions, for the model that has them.
+    sunlit = ("californian",) if label == "plasim" else ("peruvian", "namibian", "californian", "canarian")
     for region in ("peruvian", "namibian", "californian", "canarian"):
         here = found[region]
         assert here["cells"] > 10
-        assert 0.95 < sum(here["histogram"]) / (8 * here["cells"]) <= 1  # few sampler steps: some are below 0
         assert here["pr_mm_per_day"] < 0.5 * tropics["pr_mm_per_day"]
         assert here["ts"] < tropics["ts"]
-        assert 30 < here["rsut"] < 200
-        assert here["rsut"] < here["rsut_p90"] < 300
         assert 0 < here["clt"] < 1
+        if region in sunlit:
+            assert 0.95 < sum(here["histogram"]) / (8 * here["cells"]) <= 1  # few sampler steps: some are below 0
+            assert 30 < here["rsut"] < 200
+            assert here["rsut"] < here["rsut_p90"] < 300
+        elif region == "peruvian":
+            assert -5 < here["rsut"] < 0.4 * found["californian"]["rsut"]
+        else:
+            assert abs(here["rsut"]) < 5
+            assert here["rsut_p90"] < 10
     stability = [found[region]["stability"] for region in ("peruvian", "namibian", "californian", "canarian")]
     assert np.mean(stability) > tropics["stability"]
 
@@ -175,18 +196,18 @@ def test_regridding(figures):
     assert 285 < found["one_point"] < 315
 
 
-def test_equatorial_waves(figures):
+def test_equatorial_waves(figures, label):
     """Instants are independent draws: no waves that travel, and as much power at all frequencies."""
     found = figures["equatorial_waves"]
     assert 220 < found["rlut"] < 290
-    assert 20 < found["spread"] < 60
+    assert 0.8 < found["spread"] / RLUT_SPREAD[label] < 2  # few sampler steps: too large
     assert 0.7 < found["east_over_west"] < 1.4
     assert 0.7 < found["slow_over_fast"] < 1.4
     assert 0.1 < found["kelvin_share_of_variance"] < 0.45  # of the plane, 14 of 72 wavenumbers and 8 of 12 frequencies
     assert found["imaginary"] < 1e-9
 
 
-def test_whole_snapshot(figures):
+def test_whole_snapshot(figures, label):
     found = figures["whole_snapshot"]
     assert len(found["variables"]) == 16
     assert found["grid"] == {"grid_mapping_name": "healpix", "healpix_order": "nest"}
@@ -196,6 +217,7 @@ def test_whole_snapshot(figures):
     assert ta[0] < ta[1] < ta[2] < found["means"]["tas"]
     assert zg[0] > zg[1] > zg[2] > 1000
     assert found["units"]["pr"] == "kg m-2 s-1"
+    assert found["means"]["psl"] == pytest.approx(100 * PSL[label], abs=300)
 
 
 def test_pictures(figures, folder):
@@ -236,6 +258,7 @@ def test_waves_that_are_there_are_found(tmp_path):
 # Elsewhere -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("label", ["plasim"], indirect=True)
 def test_with_intake_0_7(figures, folder, keywords, drawn):
     """The same to the last bit, from the instants that are on disk: nothing is drawn, torch not even imported."""
     kept = {path: path.stat().st_mtime_ns for path in (folder / "instants").rglob("*.npy")}
@@ -247,6 +270,7 @@ def test_with_intake_0_7(figures, folder, keywords, drawn):
     assert kept == {path: path.stat().st_mtime_ns for path in (folder / "instants").rglob("*.npy")}
 
 
+@pytest.mark.parametrize("label", ["plasim"], indirect=True)
 def test_on_a_stored_copy(figures, folder, keywords):
     """Only the entry changes: the same fields in zarr, with the hackathon's kind of entry, make the same figures."""
     entry = intake.open_catalog(MAIN)["gcm"](**keywords)

@@ -204,9 +204,9 @@ class Emulator:
             values = self.climatology.physical(x, label, times)
         else:
             values = x * self.model.scales[:, None] + self.model.center[:, None]
-        for name in self.bottle.manifest.nonnegative:
-            i = self.channels.index(name)
-            np.maximum(values[:, i], 0, out=values[:, i])
+        chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
+        if chosen:
+            values[:, chosen] = without_negatives(values[:, chosen])
         return values
 
     def normalised(
@@ -251,6 +251,21 @@ class Emulator:
                 + (f"the labels {names}" if names else "no labels, leave it out")
             )
         return label
+
+
+def without_negatives(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Values below 0 set to 0, and those above scaled such that the mean over the cells stays what it was.
+
+    Without the second the clipped noise of dry places would be rain: a tenth of all of it.
+
+    Parameters
+    ----------
+    values
+        (..., cell).
+    """
+    kept = np.maximum(values, 0)
+    before, after = (np.maximum(field.mean(-1, keepdims=True), 0) for field in (values, kept))
+    return kept * np.divide(before, after, out=np.ones_like(after), where=after > 0)
 
 
 def get(

@@ -112,7 +112,7 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
     if lent and label is not None:
         comments.append(f"The data of label {spec.label} had no {', '.join(lent)}: drawn under label {label.donor}.")
     if all(manifest.channels[i] in manifest.nonnegative for i in layout.channels):
-        comments.append("Values below 0 are set to 0.")
+        comments.append("Values below 0 are set to 0, and those above scaled to keep the mean over the globe.")
     if layout.variable.ocean_only and (spec.sst or manifest.sst):
         comments.append("Missing where the sea surface temperature that drives the model is missing.")
     if comments:

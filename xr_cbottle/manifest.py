@@ -23,7 +23,7 @@ key                type                      meaning
                                              the last with 0; then at most one of each other role
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
-``nonnegative``    list of text              channels whose values below 0 are set to 0
+``nonnegative``    list of text              channels of which nothing is below 0
 ``time``           time                      the time axis the bottle stands for
 ``sampler``        sampler                   the sampler's default settings
 ``trained_on``     object                    free: what is known of the training

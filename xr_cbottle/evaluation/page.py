@@ -157,7 +157,8 @@ def _target(letter: str, rows: Sequence[Row], left: str) -> str:
 def _rows(rows: Iterable[Row], left: str) -> str:
     head = (
         f'<tr><th>figure</th><th>of</th><th class="n">{_text(left)}</th><th class="n">reference</th>'
-        '<th class="n">judged</th><th class="n">± sampling</th><th class="n">noise floor</th><th>target</th><th>verdict</th><th></th></tr>'
+        '<th class="n">judged</th><th class="n">± sampling</th><th class="n">noise floor</th><th>target</th>'
+        "<th>verdict</th><th></th></tr>"
     )
     return _table(head, [_row(row) for row in rows])
 
