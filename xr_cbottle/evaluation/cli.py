@@ -76,9 +76,9 @@ def parser() -> argparse.ArgumentParser:
         "shows between two of its years) and for the response to Nino 3.4, which takes several years",
     )  # fmt: skip
     much = made.add_argument_group("how much is compared")
-    much.add_argument("--instants", type=int, metavar="N", help="of each label [300]")
+    much.add_argument("--instants", type=int, metavar="N", help="of each label [180]")
     much.add_argument(
-        "--monthly", type=int, metavar="N", help="instants of each month of the other years, for Nino 3.4; 0: none [3]"
+        "--monthly", type=int, metavar="N", help="instants of each month of the other years, for Nino 3.4; 0: none [2]"
     )
     much.add_argument("--copies", type=int, metavar="N", help="resampled, for sampling errors [100]")
     much.add_argument("--zoom", type=int, metavar="Z", help="HEALPix level of the comparison [the bottle's]")

@@ -52,8 +52,8 @@ class Settings:
         Whether to show bars; None: on a terminal.
     """
 
-    instants: int = 300
-    monthly: int = 3
+    instants: int = 180
+    monthly: int = 2
     copies: int = 100
     zoom: int | None = None
     name: str | None = None
