@@ -14,7 +14,7 @@ import xarray as xr
 
 from xr_cbottle import bottle, checkpoint
 from xr_cbottle.architecture import BatchInfo, ModelConfig
-from xr_cbottle.bottle import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+from xr_cbottle.bottle import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, SuperresSpec, TimeSpec
 from xr_cbottle.climatology import Climatology
 
 CHANNELS = ("T850", "T500", "U850", "Z500", "tas", "pr", "rlut", "sst")
@@ -100,6 +100,7 @@ def synthetic_bottle(
     sigma_mins: Sequence[float] = (0.0,),
     climatology: Climatology | None = None,
     conditions: int | None = None,
+    superres: Mapping[str, SuperresSpec] | None = None,
     **fields,
 ) -> Path:
     """Pack a whole ``.cbottle`` of a small network with random weights.
@@ -120,6 +121,8 @@ def synthetic_bottle(
         To draw anomalies from.
     conditions
         Fields that the network is told, if not those of the bottle.
+    superres
+        {role: specification} of networks above the zoom; see `fine_specs`.
     **fields
         Others of the manifest, such as ``name``, ``time`` or ``sampler``.
     """
@@ -143,6 +146,10 @@ def synthetic_bottle(
         if climatology is not None:
             about = Path(folder, "climatology.nc")
             climatology.write(about)
+        for i, (role, spec) in enumerate((superres or {}).items()):
+            fine = patch_config(spec.zoom, len(spec.channels), spec.patch)
+            files.append(write_random_part(Path(folder, role), fine, spec.channels, seed + 100 + i))
+            parts += (PartSpec(role, 0.0, f"{role}.checkpoint", superres=spec),)
         manifest = Manifest(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
             climatology=about and ConditionSpec("climatology.nc"), **{**defaults, **fields},
@@ -150,20 +157,34 @@ def synthetic_bottle(
         return bottle.pack(path, manifest, files, Path(folder, "sst.nc"), about)
 
 
+def fine_specs(
+    zoom: int = 5, channels: Sequence[str] = ("tas", "pr", "sst"), patch: int = 16, overlap: int = 8
+) -> dict[str, SuperresSpec]:
+    """Super-resolution of some channels, with Heun's method in 2 steps and distilled to 2."""
+    shape = dict(zoom=zoom, channels=tuple(channels), patch=patch, overlap=overlap)
+    return {
+        "superres": SuperresSpec(sampler=SamplerDefaults(2, 0.01, 80.0), **shape),
+        "superres-distilled": SuperresSpec(sigmas=(80.0, 2.0), window=1.0, **shape),
+    }
+
+
 def icon_manifest(base_url: str, name: str = "icon") -> Manifest:
-    """The bundled manifest of NVIDIA's model with its URLs moved to another server."""
+    """The bundled manifest of NVIDIA's coarse model with its URLs moved to another server."""
     original = bottle.open_bottle_file("icon").manifest
     moved = {spec.location: base_url.rstrip("/") + spec.location.partition("/main")[2] for spec in original.files}
-    parts = tuple(dataclasses.replace(spec, location=moved[spec.location]) for spec in original.parts)
+    parts = tuple(dataclasses.replace(spec, location=moved[spec.location]) for spec in original.coarse)
     sst = dataclasses.replace(original.sst, location=moved[original.sst.location])
     return dataclasses.replace(original, name=name, parts=parts, sst=sst)
 
 
 def icon_files(folder: Path, width: int = 16) -> Path:
-    """Files named and laid out like NVIDIA's, with all 45 channels, few model channels, random weights."""
+    """Files named and laid out like NVIDIA's, with all 45 channels, few model channels, random weights.
+
+    Those of super-resolution are not among them: at zoom 10 their position embedding alone has a gigabyte.
+    """
     manifest = bottle.open_bottle_file("icon").manifest
     config = ModelConfig(model_channels=width, out_channels=len(manifest.channels))
-    for i, spec in enumerate(manifest.parts):
+    for i, spec in enumerate(manifest.coarse):
         path = folder.joinpath(*spec.location.split("/")[-2:])
         path.parent.mkdir(parents=True, exist_ok=True)
         write_random_part(path, config, manifest.channels, seed=i)

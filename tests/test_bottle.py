@@ -29,6 +29,7 @@ from xr_cbottle.bottle import (
     FetchError,
     LabelSpec,
     Manifest,
+    PartSpec,
     bundled,
     find,
     open_bottle_file,
@@ -556,6 +557,46 @@ def test_packing_checks_what_it_is_given(made, folder, tmp_path):
     pack(out, manifest, files, folder / "sst.nc")
     assert out.read_bytes() == made.read_bytes()
     assert stat.S_IMODE(out.stat().st_mode) == stat.S_IMODE((folder / "bottle.json").stat().st_mode)
+
+
+def test_super_resolution_in_a_bottle(tmp_path):
+    path = bottles.synthetic_bottle(tmp_path / "fine.cbottle", superres=bottles.fine_specs())
+    bottle = open_bottle_file(path)
+    assert bottle.missing() == ()
+    assert [part.role for part in bottle.manifest.superres] == ["superres", "superres-distilled"]
+    part = bottle.read_part(1)
+    assert (part.config.zoom, part.info.channels) == (5, ("tas", "pr", "sst"))
+    assert bottle.manifest.parts[1].sha256 is not None
+    (tmp_path / "files").mkdir()
+    shutil.unpack_archive(path, tmp_path / "files", format="zip")
+    assert open_bottle_file(tmp_path / "files").read_part(2).config.img_resolution == 16
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (dict(level=4), "this part is of zoom 4 and the manifest says 5"),
+        (dict(condition_channels=1), "is told 1 fields; super-resolution of 3 channels is told 6"),
+        (dict(img_resolution=32), "patches of this part have 32 cells along an edge and the manifest says 16"),
+        (dict(architecture="unet_healpix", level=5), "this part is a unet_healpix and super-resolution is done by"),
+        (dict(channels=("tas", "pr", "rlut")), r"other channels than the manifest says \(tas, pr, rlut\)"),
+    ],
+)  # fmt: skip
+def test_packing_checks_super_resolution(tmp_path, changes, says):
+    spec = bottles.fine_specs()["superres"]
+    manifest = dataclasses.replace(
+        open_bottle_file("jcm").manifest, zoom=2, channels=bottles.CHANNELS, labels={}, default_label=None, sst=None,
+        parts=(PartSpec("coarse", 0.0, "a"), PartSpec("superres", 0.0, "b", superres=spec)),
+    )  # fmt: skip
+    channels = changes.pop("channels", spec.channels)
+    config = dataclasses.replace(bottles.patch_config(5, 3), **changes)
+    coarse = checkpoint.write_part(
+        tmp_path / "a", bottles.small_config(labels=0), bottles.batch_info(bottles.CHANNELS), {}
+    )
+    fine = checkpoint.write_part(tmp_path / "b", config, bottles.batch_info(channels), {})
+    with pytest.raises(BottleError, match=says) as caught:
+        pack(tmp_path / "out.cbottle", manifest, [coarse, fine])
+    assert "\n" not in str(caught.value)
 
 
 def test_packing_what_was_at_urls(folder, tmp_path):

@@ -24,6 +24,7 @@ from tests.webserver import WebServer
 from xr_cbottle import Cube, address, cache, names, open_bottle
 from xr_cbottle.backend import KEYWORDS
 from xr_cbottle.catalog import MAIN, CbottleSource
+from xr_cbottle.fine import finest_zoom
 from xr_cbottle.parameters import chunks_of, exact
 
 pytestmark = [
@@ -439,7 +440,7 @@ def test_metadata_is_the_bottles(file, name, entry):
     assert all(reference in metadata["references"] for reference in manifest.references)
     assert metadata["time_start"] == datetime.datetime.fromisoformat(manifest.time.start)
     assert metadata["time_end"] == datetime.datetime.fromisoformat(manifest.time.end)
-    assert entry["parameters"]["zoom"]["allowed"] == list(range(manifest.zoom, -1, -1))
+    assert entry["parameters"]["zoom"]["allowed"] == list(range(finest_zoom(manifest), -1, -1))
     one = {"allowed": list(manifest.labels)[:1], "default": manifest.default_label}
     labels = entry["parameters"].get("label", one)
     assert (labels["allowed"], labels["default"]) == (list(manifest.labels), manifest.default_label)

@@ -315,11 +315,12 @@ def test_copies_of_the_user(icon, tmp_path, monkeypatch):
         (flat / path.name).symlink_to(path)
     for folder in (icon, flat):
         with_weights = open_bottle_file("icon", weights=folder)
-        assert with_weights.missing() == ()
+        assert with_weights.missing(superres=False) == ()
         assert with_weights.read_part(0).info.channels[0] == "U1000"
         monkeypatch.setenv("XR_CBOTTLE_PATH", str(folder))
         bottle = open_bottle_file("icon")
-        assert bottle.missing() == ()
+        assert bottle.missing(superres=False) == ()
+        assert len(bottle.missing()) == 2
         assert bottle.read_part(1).config.model_channels == 16
         assert bottle.sst_dataset().sizes["lat"] == 18
         monkeypatch.delenv("XR_CBOTTLE_PATH")
@@ -353,7 +354,7 @@ def test_offline(monkeypatch, tmp_path):
     refuse_network(monkeypatch)
     bottle = open_bottle_file("icon")
     assert bottle.manifest.zoom == 6
-    assert len(bottle.missing()) == 4
+    assert (len(bottle.missing()), len(bottle.missing(superres=False))) == (6, 4)
     for read in (lambda: bottle.read_part(0), bottle.sst_dataset, lambda: rooms.fetch(bottle)):
         with pytest.raises(FetchError) as caught:
             read()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from xr_cbottle import manifest as rooms
 from xr_cbottle.bottle import open_bottle_file
 from xr_cbottle.errors import BottleError, SchemaError
-from xr_cbottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+from xr_cbottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, SuperresSpec, TimeSpec
 
 GOOD = {
     "format": "cbottle",
@@ -76,7 +76,7 @@ def test_defaults():
 
 
 def test_every_field_is_documented():
-    for record in (Manifest, PartSpec, ConditionSpec, LabelSpec, TimeSpec, SamplerDefaults):
+    for record in (Manifest, PartSpec, ConditionSpec, LabelSpec, TimeSpec, SamplerDefaults, SuperresSpec):
         for field in dataclasses.fields(record):
             assert f"``{field.name}``" in rooms.__doc__
 
@@ -102,7 +102,7 @@ def test_every_field_is_documented():
         ("channels", ["tas", "rlut", "tas"], "channels must be a list of different names"),
         ("channels.1", 7, "channels[1] must be text that is not empty, got 7"),
         ("parts", [], "parts must be a list of at least 1"),
-        ("parts.0.role", "Coarse", "parts[0].role must be one of coarse, got 'Coarse'"),
+        ("parts.0.role", "Coarse", "parts[0].role must be one of coarse, superres, superres-distilled, got 'Coarse'"),
         ("parts.0.sigma_min", -1, "parts[0].sigma_min must be a number >= 0, got -1"),
         ("parts.0.sigma_min", 0, "parts[1].sigma_min must be less than the one before (0.0)"),
         ("parts.1.sigma_min", 1, "parts[1].sigma_min must be 0, as this part is the last, got 1.0"),
@@ -216,6 +216,71 @@ def _late(moment) -> str:
     return moment.replace(year=2000 + moment.year % 100, day=1, microsecond=0).isoformat()
 
 
+FINE = {
+    "role": "superres", "sigma_min": 0, "location": "c.checkpoint",
+    "superres": {"zoom": 5, "channels": ["tas"], "patch": 16, "overlap": 8, "sampler": {"num_steps": 4}},
+}  # fmt: skip
+FEW = {
+    "role": "superres-distilled", "sigma_min": 0, "location": "d.checkpoint",
+    "superres": {"zoom": 5, "channels": ["tas"], "patch": 16, "overlap": 8, "sigmas": [800, 15], "window": 1},
+}  # fmt: skip
+
+
+def finer(*parts: dict) -> str:
+    return json.dumps({**GOOD, "parts": [*GOOD["parts"], *parts]})
+
+
+def changed(part: dict, **values: object) -> dict:
+    """With other values; those of `...` are removed, and others than the part's own are its super-resolution's."""
+    own = {key: values.pop(key) for key in list(values) if key in part and key != "superres"}
+    inner = {**part["superres"], **values}
+    return {**part, **own, "superres": {key: value for key, value in inner.items() if value is not ...}}
+
+
+def test_super_resolution():
+    manifest = Manifest.from_json(finer(FINE, FEW))
+    assert [part.role for part in manifest.coarse] == ["coarse", "coarse"]
+    assert manifest.superres[0].superres.sampler == SamplerDefaults(4)
+    assert manifest.superres[1].superres.sigmas == (800.0, 15.0)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert len(manifest.files) == 5
+    assert "superres" not in Manifest.from_json(json.dumps(GOOD)).canonical()  # older bottles keep their digests
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ([{**FINE, "superres": None}], "parts[2].superres must be given, as the role is superres, got None"),
+        ([{**FINE, "role": "coarse"}], "parts[2].superres must be absent, as the role is coarse"),
+        ([changed(FINE, sigma_min=1)], "parts[2].sigma_min must be 0, as the role is superres, got 1.0"),
+        ([changed(FINE, sampler=...)], "parts[2].superres.sampler must be given, as the role is superres"),
+        ([changed(FINE, sigmas=[1])], "parts[2].superres.sigmas must be absent, as the role is superres, got [1.0]"),
+        ([changed(FEW, sigmas=...)], "parts[2].superres.sigmas must be given, as the role is superres-distilled"),
+        ([changed(FEW, sampler={})], "parts[2].superres.sampler must be absent, as the role is superres-distilled"),
+        ([changed(FEW, sigmas=[15, 800])], "parts[2].superres.sigmas[1] must be less than the one before (15)"),
+        ([changed(FINE, zoom=3)], "parts[2].superres.zoom must be above that of the bottle (3), got 3"),
+        ([changed(FINE, channels=["pr"])], "parts[2].superres.channels[0] must be one of channels, got 'pr'"),
+        ([changed(FINE, channels=["tas", "tas"])], "parts[2].superres.channels must be a list of different names"),
+        ([changed(FINE, overlap=7)], "parts[2].superres.overlap must be such that patches of 16 cells tile a face"),
+        ([changed(FINE, window=0)], "parts[2].superres.window must be a number > 0"),
+        ([changed(FINE, size=1)], "parts[2].superres.size must be absent or spelled otherwise"),
+        ([FINE, FINE], "parts[3].role must be one that no earlier part has, unless coarse, got 'superres'"),
+        ([FINE, changed(FEW, zoom=6)], "parts[3].superres must be of the zoom and channels of parts[2]"),
+        ([FINE, GOOD["parts"][1]], "parts[2].role must be such that coarse parts come first, got 'superres'"),
+    ],
+)  # fmt: skip
+def test_wrong_super_resolution(parts, says):
+    with pytest.raises(SchemaError) as caught:
+        Manifest.from_json(finer(*parts))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_super_resolution_alone():
+    with pytest.raises(SchemaError, match="parts must be such that there is one of role coarse"):
+        Manifest.from_json(json.dumps({**GOOD, "parts": [FINE]}))
+
+
 @settings(max_examples=60, deadline=None)
 @given(manifests())
 def test_round_trip(manifest):
@@ -231,9 +296,18 @@ def test_the_published_model():
     assert len(manifest.channels) == 45
     assert manifest.channels[:3] == ("U1000", "U850", "U700")
     assert manifest.channels[-1] == "sic"
-    assert [(spec.sigma_min, spec.location[-20:-11]) for spec in manifest.parts] == [
+    assert [(spec.sigma_min, spec.location[-20:-11]) for spec in manifest.coarse] == [
         (100.0, "000512000"), (10.0, "002048000"), (0.0, "009856000"),
     ]  # fmt: skip
+    assert [(spec.role, spec.location.rpartition("/")[2]) for spec in manifest.superres] == [
+        ("superres", "cBottle-SR.zip"), ("superres-distilled", "cBottle-SR-Distill.zip"),
+    ]  # fmt: skip
+    for spec in manifest.superres:
+        assert (spec.superres.zoom, spec.superres.patch, spec.superres.overlap) == (10, 128, 32)
+        assert spec.superres.channels == (
+            "cllvi", "clivi", "tas", "uas", "vas", "rlut", "rsut", "pres_msl", "pr", "rsds", "sst", "sic"
+        )  # fmt: skip
+    assert manifest.superres[1].superres.sigmas == (800.0, 15.0)
     assert manifest.labels["icon"].index == 0
     assert manifest.labels["era5"] == LabelSpec(1, ("rlut", "rsut", "rsds"), "icon")
     assert "research and development" in manifest.licence

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from tests import trainings  # noqa: E402
 from xr_cbottle.emulator import Emulator, Sampler  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
-from xr_cbottle.training import loop  # noqa: E402
+from xr_cbottle.training import figures, loop  # noqa: E402
 from xr_cbottle.training.packing import pack_run  # noqa: E402
 
 TIMES = ["2000-01-01", "2000-01-02T07"]
@@ -122,3 +122,18 @@ def test_a_channel_that_no_label_can_lend(values, tmp_path):
     values["data"]["sources"][1]["missing"] += ["pr"]
     with pytest.raises(ValueError, match=r"no source has a training instant of channel\(s\) \['pr'\]"):
         loop.train(configs.parse(values), tmp_path / "run", progress=False)
+
+
+def test_figures_of_a_report_are_kept_short():
+    row = {"label": "a", "key": "a.global_mean.tas", "figure": 0.123456, "noise_floor": None, "verdict": "met", "x": 1}
+    report = {
+        "figures": [row, {**row, "label": "", "key": "g.difference"}],
+        "labels": {"a": {"reference": ["/data/a_1990.nc"], "other_years": [], "instants": 8, "first": "1990-01-01"}},
+        "summary": {"met": 2}, "sampler": "Heun", "format": "made",
+    }  # fmt: skip
+    kept = figures.condensed(report)["evaluation"]
+    assert kept["figures"] == {
+        "a": {"a.global_mean.tas": [0.1235, None, "met"]}, "all": {"g.difference": [0.1235, None, "met"]}
+    }  # fmt: skip
+    assert kept["labels"]["a"] == {"reference": ["a_1990.nc"], "other_years": [], "instants": 8}
+    assert figures.condensed({"mine": 1}) == {"mine": 1}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from xarray.backends import BackendArray
 from xarray.core.indexing import BasicIndexer, LazilyIndexedArray
 
-from xr_cbottle.selection import DIMS, select
+from xr_cbottle.selection import DIMS, by_piece, select
 
 SIZES = {"member": 2, "time": 5, "pressure": 3, "cell": 12}
 
@@ -108,3 +108,19 @@ def test_out_of_bounds():
     recorder = pair(("time", "cell"))[2]
     with pytest.raises(IndexError, match="dimension time of size 5"):
         recorder[BasicIndexer((5, slice(None)))]
+
+
+@given(st.one_of(st.slices(24), st.lists(st.integers(0, 23), max_size=30)), st.sampled_from([1, 2, 6, 24]))
+def test_by_piece(cells, size):
+    """Whatever the index, its parts put together from the pieces are the index of the whole."""
+    cells = cells if isinstance(cells, slice) else np.array(cells, np.int64)
+    values = np.random.default_rng(0).standard_normal(24)
+    expected = values[cells]
+    got, filled = np.full(len(expected), np.nan), np.zeros(len(expected), int)
+    parts = by_piece(cells, 24, size)
+    for piece, (place, within) in parts.items():
+        got[place] = values[piece * size : (piece + 1) * size][within]
+        filled[place] += 1
+    np.testing.assert_array_equal(got, expected)
+    assert (filled == 1).all()
+    assert list(parts) == sorted({*(np.arange(24)[cells] // size).tolist()})

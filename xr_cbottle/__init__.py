@@ -17,14 +17,16 @@ _HOMES = {
     "open_bottle": "xr_cbottle.bottle",
     "Emulator": "xr_cbottle.emulator",
     "Cube": "xr_cbottle.cube",
+    "downscale": "xr_cbottle.downscaling",
 }
 _NAMES = {"open_bottle": "open_bottle_file"}
 
-__all__ = ["Cube", "Emulator", "__version__", "open_bottle"]
+__all__ = ["Cube", "Emulator", "__version__", "downscale", "open_bottle"]
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle import open_bottle_file as open_bottle
     from xr_cbottle.cube import Cube
+    from xr_cbottle.downscaling import downscale
     from xr_cbottle.emulator import Emulator
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _SUFFIX = ".cbottle"
 KEYWORDS = (
     "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",
-    "precision", "device", "batch_size", "weights", "cache_size", "cache_dir", "max_instants", "progress",
+    "sr_mode", "sr_network", "precision", "device", "batch_size", "weights", "cache_size", "cache_dir",
+    "max_instants", "progress",
 )  # fmt: skip
 # xarray's own, which say how to decode a file: there is none here, and values come decoded.
 _DECODERS = frozenset(

@@ -18,7 +18,7 @@ from . import archive, checkpoint
 from .download import base_name
 from .errors import BottleError, BottleNotFound, FetchError, SchemaError
 from .files import Files, Weights
-from .manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+from .manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, SuperresSpec, TimeSpec
 from .names import MANIFEST, bundled, find, is_remote
 from .pack import check_part, pack
 from .source import read_source
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bottle", "BottleError", "BottleNotFound", "ConditionSpec", "FetchError", "LabelSpec", "Manifest",
-    "PartSpec", "SamplerDefaults", "SchemaError", "TimeSpec", "bundled", "fetch", "find",
+    "PartSpec", "SamplerDefaults", "SchemaError", "SuperresSpec", "TimeSpec", "bundled", "fetch", "find",
     "open_bottle_file", "pack",
 ]  # fmt: skip
 
@@ -112,9 +112,9 @@ class Bottle:
                 return None
         return total
 
-    def missing(self) -> tuple[str, ...]:
-        """Locations of the files that drawing would have to fetch first."""
-        return self._files.missing()
+    def missing(self, *, superres: bool = True) -> tuple[str, ...]:
+        """Locations of the files that drawing would have to fetch first; those of super-resolution are optional."""
+        return self._files.missing(superres=superres)
 
     def open_part(self, index: int, *, progress: bool = True) -> BinaryIO:
         """Part `index` as a seekable file, fetched if need be and checked; the caller closes it.
@@ -139,7 +139,7 @@ class Bottle:
         what = f"{self.path}: {base_name(self.manifest.parts[index].location)}"
         with self.open_part(index, progress=progress) as file:
             part = checkpoint.read_part(file, what)
-        check_part(self.manifest, part.config, part.info, what)
+        check_part(self.manifest, part.config, part.info, what, self.manifest.parts[index])
         return part
 
     def sst_dataset(self, *, progress: bool = True) -> xr.Dataset:
@@ -253,8 +253,8 @@ def open_bottle_file(
     return bottle
 
 
-def fetch(bottle: Bottle, progress: bool = True) -> None:
-    """Bring every file of a bottle to this machine, and check it.
+def fetch(bottle: Bottle, progress: bool = True, *, superres: bool = True) -> None:
+    """Bring every file of a bottle to this machine, and check it; those of super-resolution may be left out.
 
     Raises
     ------
@@ -264,7 +264,8 @@ def fetch(bottle: Bottle, progress: bool = True) -> None:
         One is damaged.
     """
     for spec in bottle.manifest.files:
-        bottle._files.open(spec, progress).close()
+        if superres or spec not in bottle.manifest.superres:
+            bottle._files.open(spec, progress).close()
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

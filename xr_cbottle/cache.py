@@ -30,7 +30,8 @@ class Key(NamedTuple):
     """What an instant is a function of.
 
     ``namespace`` is a digest of the bottle and everything else that makes its values: whoever has the same
-    namespace draws the same numbers. ``seconds`` count from 1970.
+    namespace draws the same numbers. ``seconds`` count from 1970. ``piece`` is the tile of an instant above the
+    native zoom, and None of a whole one.
     """
 
     namespace: str
@@ -38,6 +39,7 @@ class Key(NamedTuple):
     seed: int
     member: int
     seconds: int
+    piece: int | None = None
 
 
 class _Flight:

@@ -25,7 +25,7 @@ _EXTRAS = {
 }  # fmt: skip
 _CUBE_KEYWORDS = (
     "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",
-    "precision", "device", "batch_size", "weights", "cache_dir",
+    "sr_mode", "sr_network", "precision", "device", "batch_size", "weights", "cache_dir",
 )  # fmt: skip
 
 
@@ -142,8 +142,9 @@ def _fetch(options: argparse.Namespace) -> None:
 
     bottle = _open(options)
     print(f"{bottle.manifest.name}: {bottle.manifest.licence}", file=sys.stderr)
-    bottles.fetch(bottle, progress=not options.quiet)
-    print(f"{bottle.manifest.name}: all its files are here, {facts.size(bottle.nbytes or bottle.size)}")
+    bottles.fetch(bottle, progress=not options.quiet, superres=not options.no_superres)
+    without = " but those of super-resolution" if options.no_superres and bottle.manifest.superres else ""
+    print(f"{bottle.manifest.name}: all its files{without} are here, {facts.size(bottle.nbytes or bottle.size)}")
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -221,6 +222,8 @@ def _parser() -> argparse.ArgumentParser:
         keywords.add_argument("--seed", type=int, metavar="S", help="of all noise [0]")
         keywords.add_argument("--label", help="data set to imitate [the bottle's]")
         keywords.add_argument("--sst", metavar="FILE", help="your own sea surface temperature")
+        keywords.add_argument("--sr-mode", metavar="tiles|global", help="of zooms above the bottle's own [tiles]")
+        keywords.add_argument("--sr-network", metavar="distilled|full", help="of them too [distilled, if there is one]")
         sampling(keywords)
 
     info = command(_info, "info", "what a bottle is and what it stands for")
@@ -273,6 +276,7 @@ def _parser() -> argparse.ArgumentParser:
 
     fetch = command(_fetch, "fetch", "bring the files of a bottle to this machine")
     bottle(fetch)
+    fetch.add_argument("--no-superres", action="store_true", help="not those that only zooms above the bottle's need")
     fetch.add_argument("--quiet", action="store_true", help="no progress bar")
 
     pack = command(_pack, "pack", "make a bottle of a manifest and its files")

@@ -17,11 +17,12 @@ from xr_cbottle.bottle import Bottle, open_bottle_file
 from xr_cbottle.cache import Field, Key
 from xr_cbottle.chunked import ChunkedVariable
 from xr_cbottle.disk import DiskTier
-from xr_cbottle.lazy import CubeVariable, LazyVariable
+from xr_cbottle.lazy import CubeVariable, FineDataset, LazyVariable
+from xr_cbottle.mosaic import Mosaic
 from xr_cbottle.reading import Reading, make_reading, progress_bar
 from xr_cbottle.selection import Selection
 from xr_cbottle.spec import MAX_INSTANTS, CubeSpec, make_spec
-from xr_cbottle.target import Target
+from xr_cbottle.target import FineTarget, Target
 
 if TYPE_CHECKING:
     from xr_cbottle.conditions import SeaSurfaceTemperature
@@ -36,7 +37,9 @@ class Cube:
     bottle
         Path, URL or name of a bottle, or an open `Bottle`.
     zoom
-        HEALPix level, 0 to the bottle's own (the default): coarser ones are exact 4-cell means.
+        HEALPix level, 0 to the bottle's own (the default): coarser ones are exact 4-cell means. Above it, up to that
+        of its super-resolution if it has one, are the variables which that makes; those below the finest are means of
+        it, not of the native zoom.
     time
         ISO-8601 step (``"PT6H"``, any multiple of the bottle's, which is the default), explicit times
         (string, datetime64, list, index, DataArray), or a slice of times, with a step if need be.
@@ -52,6 +55,11 @@ class Cube:
         Sampler settings; the bottle's defaults if None.
     sst
         Your own SST: path, Dataset, DataArray or `SeaSurfaceTemperature`. Times are then those it covers.
+    sr_mode
+        Above the native zoom: ``"tiles"``, of which a read draws those that it touches; or ``"global"``, the globe
+        at once.
+    sr_network
+        Above the native zoom: ``"distilled"``, a few steps, or ``"full"``; the first that the bottle has if None.
     precision
         Of the network: float32, tf32, bfloat16 or float16.
     device
@@ -92,6 +100,8 @@ class Cube:
         sigma_min: float | None = None,
         sigma_max: float | None = None,
         sst: Any = None,
+        sr_mode: str = "tiles",
+        sr_network: str | None = None,
         precision: str = "float32",
         device: Any = None,
         batch_size: int | None = None,
@@ -127,7 +137,17 @@ class Cube:
     @functools.cached_property
     def layouts(self) -> dict[str, channels.VariableLayout]:
         """The variables, by name."""
-        return channels.variables(self.bottle.manifest.channels)
+        return channels.variables(self.spec.fine.channels if self.spec.fine else self.instant_channels)
+
+    @property
+    def instant_channels(self) -> tuple[str, ...]:
+        """Channels of an instant, in their order."""
+        return self.bottle.manifest.channels
+
+    @functools.cached_property
+    def mosaic(self) -> Mosaic | None:
+        """What draws above the native zoom; None up to it."""
+        return None if self.spec.fine is None else Mosaic(self)
 
     @functools.cached_property
     def pressures(self) -> tuple[int, ...]:
@@ -143,7 +163,9 @@ class Cube:
 
     @property
     def values_per_batch(self) -> int:
-        """How many times of the axis one batch of instants makes."""
+        """How many times of the axis one batch of instants makes; above the native zoom tiles are drawn one by one."""
+        if self.spec.fine is not None:
+            return 1
         return max(1, self.spec.batch_size // self.spec.axis.instants_per_value)
 
     def dims(self, name: str) -> tuple[str, ...]:
@@ -180,7 +202,7 @@ class Cube:
         Raises
         ------
         ValueError
-            If these are more than ``max_instants``.
+            If these are more instants, or above the native zoom more pieces of them, than ``max_instants``.
         """
         per_value = self.spec.axis.instants_per_value
         needed = max((len(s.pairs) for s in selections.values()), default=0) * per_value
@@ -189,27 +211,36 @@ class Cube:
                 f"this read takes {needed} instants to draw and max_instants is {self.reading.max_instants}: read "
                 "fewer times or members, read in pieces with chunks={}, or open with a larger max_instants"
             )
-        targets = {name: Target(self, name, selection) for name, selection in selections.items()}
+        kind = Target if self.spec.fine is None else FineTarget
+        targets = {name: kind(self, name, selection) for name, selection in selections.items()}
         wanted: dict[Key, list[tuple[Target, int]]] = {}
         for target in targets.values():
             for group, (member, time) in enumerate(target.selection.pairs.tolist()):
-                for key in self.keys(member, time):
-                    wanted.setdefault(key, []).append((target, group))
+                for piece in target.pieces(group):
+                    for key in self.keys(member, time, piece):
+                        wanted.setdefault(key, []).append((target, group))
+        if len(wanted) > self.reading.max_instants:
+            raise ValueError(
+                f"this read takes {len(wanted)} tiles to draw and max_instants is {self.reading.max_instants}: read "
+                "fewer cells, times or members, read in pieces with chunks={}, or open with a larger max_instants"
+            )
 
         def deliver(key: Key, field: Field) -> None:
             for target, group in wanted[key]:
-                target.fill(group, field)
+                target.fill(group, field, key.piece)
 
         if wanted:
             self.gather(list(wanted), deliver)
         return {name: target.finished() for name, target in targets.items()}
 
-    def keys(self, member: int, time: int) -> list[Key]:
-        """The instants that one time of one member, given by their positions, is made of."""
+    def keys(self, member: int, time: int, piece: int | None = None) -> list[Key]:
+        """The instants, or one piece of them, that a time of a member, given by their positions, is made of."""
         spec = self.spec
         number = 0 if spec.members is None else spec.members[member]
+        namespace = spec.namespace if piece is None else spec.fine_namespace
         return [
-            Key(spec.namespace, spec.label, spec.seed, number, seconds) for seconds in spec.axis.instants(time).tolist()
+            Key(namespace, spec.label, spec.seed, number, seconds, piece)
+            for seconds in spec.axis.instants(time).tolist()
         ]
 
     @property
@@ -218,23 +249,33 @@ class Cube:
         return cache.shared(self.reading.cache_size)
 
     def gather(self, keys: Sequence[Key], deliver: Callable[[Key, Field], None]) -> None:
-        """Give instants to ``deliver``, each once and in any order; those that are nowhere yet are drawn."""
-        manifest, reading = self.bottle.manifest, self.reading
-        bar = progress_bar(len(keys), reading.progress) if len(keys) > 2 * self.spec.batch_size else None
+        """Give instants, or pieces, to ``deliver``, each once and in any order; what is nowhere yet is drawn."""
+        pieces = self.mosaic is not None and bool(keys) and keys[0].piece is not None
+        few = 2 if pieces else 2 * self.spec.batch_size
+        unit = "tile" if pieces else "instant"
+        bar = progress_bar(len(keys), self.reading.progress, unit) if len(keys) > few else None
 
         def delivered(key: Key, field: Field) -> None:
             deliver(key, field)
             if bar is not None:
                 bar.update()
 
-        disk = None
-        if reading.cache_dir is not None:
-            disk = DiskTier(reading.cache_dir, (len(manifest.channels), healpix.n_cells(manifest.zoom)))
         try:
-            self.instant_cache.gather(keys, self._draw, delivered, batch=self.spec.batch_size, disk=disk)
+            if pieces and self.mosaic is not None:
+                self.mosaic.gather(keys, delivered)
+            else:
+                self.gather_instants(keys, delivered)
         finally:
             if bar is not None:
                 bar.close()
+
+    def gather_instants(self, keys: Sequence[Key], deliver: Callable[[Key, Field], None]) -> None:
+        """As `gather`, of whole instants, without a bar."""
+        disk = None
+        if self.reading.cache_dir is not None:
+            shape = len(self.instant_channels), healpix.n_cells(self.spec.native_zoom)
+            disk = DiskTier(self.reading.cache_dir, shape)
+        self.instant_cache.gather(keys, self._draw, deliver, batch=self.spec.batch_size, disk=disk)
 
     def _draw(self, keys: Sequence[Key]) -> list[Field]:
         from xr_cbottle.emulator import Instant
@@ -285,6 +326,8 @@ class Cube:
         ValueError
             If the chunks split levels or cells, which are drawn together.
         """
+        if chunks is not None and self.spec.fine is not None:
+            return self.lazy_dataset(drop_variables).chunk(self._fine_chunks(chunks))
         if chunks is not None:
             names, blocks = self.variables(drop_variables), graph.parse_chunks(self, chunks)
             lazy = [LazyVariable(self, name, tuple(names)) for name in names]
@@ -295,18 +338,34 @@ class Cube:
                 variable._data = MemoryCachedArray(CopyOnWriteArray(variable._data))  # type: ignore[assignment]
         return ds
 
+    def _fine_chunks(self, chunks: Any) -> dict[str, int]:
+        """Chunks above the native zoom, which are read one by one from the cache of tiles."""
+        asked = {} if chunks == "auto" else {"time": chunks} if isinstance(chunks, int) else chunks
+        known = isinstance(asked, Mapping) and set(asked) <= set(self.sizes)
+        if not known or isinstance(chunks, bool):
+            raise ValueError(
+                f"chunks is {chunks!r}: give {{}}, a number of times, or lengths of {', '.join(self.sizes)}"
+            )
+        preferred = form.encoding(tuple(self.sizes), self.sizes, 1, self.spec)["preferred_chunks"]
+        return {**preferred, **{dim: n for dim, n in asked.items() if n is not None}}
+
     def _dataset(self, variables: Mapping[str, xr.Variable], drop_variables: str | Iterable[str] | None) -> xr.Dataset:
         manifest = self.bottle.manifest
         for name, variable in variables.items():
             variable.attrs = form.variable_attrs(self.layouts[name], self.spec, manifest)
-            variable.encoding = form.encoding(self.dims(name), self.sizes, self.values_per_batch)
+            variable.encoding = form.encoding(self.dims(name), self.sizes, self.values_per_batch, self.spec)
         levels = any(self.layouts[name].pressures for name in variables)
         coords, others = form.coordinates(self.spec, self.pressures if levels else (), _names(drop_variables))
         ds = xr.Dataset({**variables, **others}, coords, form.global_attrs(self.spec, manifest, self._asked))
         ds = ds.set_coords(list(others))  # not as coords before, which would make base variables of them
         ds.encoding["source"] = self.bottle.path
         ds.set_close(self.close)
-        return ds
+        if self.spec.fine is None:
+            return ds
+        coarse = channels.variables(self.instant_channels)
+        sentence = form.absence(manifest.name, self.spec, tuple(self.layouts))
+        absent = {name: sentence for name in coarse if name not in self.layouts}
+        return FineDataset.of(ds, absent) if absent else ds
 
     def close(self) -> None:
         """Nothing to close: no file stays open, and what is in memory is shared."""
@@ -342,5 +401,5 @@ def _user_sst(sst: Any, zoom: int) -> SeaSurfaceTemperature | None:
 
 def _keywords(asked: Mapping[str, Any]) -> dict[str, str]:
     """Keywords that are not the default, as text for the history."""
-    default = {"time_method": "inst", "seed": 0, "precision": "float32"}
+    default = {"time_method": "inst", "seed": 0, "precision": "float32", "sr_mode": "tiles"}
     return {k: form.shortened(v) for k, v in asked.items() if v is not None and not (k in default and v == default[k])}

@@ -41,7 +41,7 @@ class DiskTier:
     shape: tuple[int, int]
 
     def path(self, key: Key) -> Path:
-        """File of an instant: ``<digest>/<label>/seed<seed>/member<member>/<year>/<time>.npy``."""
+        """File of an instant: ``<digest>/<label>/seed<seed>/member<member>/<year>/<time>[-<piece>].npy``."""
         time = np.datetime64(key.seconds, "s").item()
         return Path(
             self.folder,
@@ -50,7 +50,7 @@ class DiskTier:
             f"seed{key.seed}",
             f"member{key.member}",
             f"{time:%Y}",
-            f"{time:%Y%m%dT%H%M%S}.npy",
+            f"{time:%Y%m%dT%H%M%S}{'' if key.piece is None else f'-{key.piece}'}.npy",
         )
 
     def load(self, key: Key) -> npt.NDArray[np.float32] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xr_cbottle import axis, channels, healpix
 
 if TYPE_CHECKING:
-    from xr_cbottle.bottle import Bottle
+    from xr_cbottle.bottle import Bottle, Manifest
 
 _EARTH_RADIUS_KM = 6371.0
 _WIDTH = 100
@@ -58,13 +58,29 @@ def facts(bottle: Bottle) -> dict[str, Any]:
         "virtual_bytes": virtual,
         "ratio": None if weights is None else virtual / max(weights, bottle.size),
         "sampler": {**dataclasses.asdict(manifest.sampler), "evaluations": 2 * manifest.sampler.num_steps - 1},
-        "networks": len(manifest.parts),
+        "networks": len(manifest.coarse),
+        "superres": _superres(manifest),
         "licence": manifest.licence,
         "references": list(manifest.references),
         "source": manifest.source,
         "created": manifest.created,
         "trained_on": _plain(manifest.trained_on),
         "digest": f"sha256:{bottle.digest}",
+    }
+
+
+def _superres(manifest: Manifest) -> dict[str, Any] | None:
+    """Of the finest zoom: its variables, and the networks that make it."""
+    if not manifest.superres:
+        return None
+    spec = manifest.superres[0].superres
+    assert spec is not None  # its role demands it
+    cells = healpix.n_cells(spec.zoom)
+    return {
+        "zoom": spec.zoom,
+        "cell_km": round(math.sqrt(4 * math.pi / cells) * _EARTH_RADIUS_KM, 1),
+        "variables": list(channels.variables(spec.channels)),
+        "networks": [part.role for part in manifest.superres],
     }
 
 
@@ -84,6 +100,7 @@ def text(found: Mapping[str, Any]) -> str:
     for name, variable in found["variables"].items():
         pressures = "/".join(f"{p / 100:g}" for p in variable["pressures"])
         names.append(f"{name} ({variable['units']}{f'; {pressures} hPa' if pressures else ''})")
+    fine = found["superres"]
     rows = [
         (found["name"], found["title"]),
         ("", found["summary"]),
@@ -93,6 +110,7 @@ def text(found: Mapping[str, Any]) -> str:
             (f"under {label}", f"{', '.join(lent)} are drawn under another label")
             for label, lent in found["lent_channels"].items()
         ),
+        ("finer", fine and f"to zoom {fine['zoom']} ({fine['cell_km']:g} km): {', '.join(fine['variables'])}"),
         ("virtual size", f"{size(found['virtual_bytes'])} in float32, one member, one label{_ratio(found)}"),
         ("file", f"{found['path']}, {size(found['bytes'])}{_elsewhere(found)}"),
         (

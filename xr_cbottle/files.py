@@ -59,10 +59,10 @@ class Files:
                     undeclared.append(f"{spec.location}={_digest_at(path, found.st_size, found.st_mtime_ns)}")
         return hashlib.sha256("\n".join([self.source.manifest.canonical(), *undeclared]).encode()).hexdigest()
 
-    def missing(self) -> tuple[str, ...]:
-        """Locations of the files that are not on this machine."""
-        inside = self.source.members
-        specs = self.source.manifest.files
+    def missing(self, *, superres: bool = True) -> tuple[str, ...]:
+        """Locations of the files that are not on this machine, with those of super-resolution or without."""
+        inside, manifest = self.source.members, self.source.manifest
+        specs = [spec for spec in manifest.files if superres or spec not in manifest.superres]
         return tuple(spec.location for spec in specs if spec.location not in inside and not self.here(spec))
 
     def supplied(self, spec: Spec) -> Path | None:
@@ -204,6 +204,6 @@ def _in_folder(folder: Path, location: str) -> Path | None:
 def _is_ready(name: str) -> bool:
     try:
         path = find(name)
-        return not Files(path, read_source(path)).missing()
+        return not Files(path, read_source(path)).missing(superres=False)
     except (BottleError, OSError):
         return False

@@ -37,8 +37,9 @@ def coordinates(
     import pandas as pd
     import xarray as xr
     from xarray.core.indexes import PandasIndex
+    from xarray.core.indexing import LazilyIndexedArray
 
-    from xr_cbottle.lazy import HeldVariable
+    from xr_cbottle.lazy import HeldVariable, IndexRange
 
     cells = healpix.n_cells(spec.zoom)
     axes: dict[str, tuple[pd.Index, dict[str, Any]]] = {}
@@ -84,8 +85,12 @@ def coordinates(
     }
     # xdggs takes all attributes of cell_ids for its grid's, and fails on any other, also on a long_name.
     cell_ids = {"grid_name": "healpix", "level": spec.zoom, "indexing_scheme": "nested"}
+    if spec.fine is None:
+        numbers: xr.Variable = HeldVariable("cell", np.arange(cells), cell_ids, fastpath=True)
+    else:  # of the globe, of which a box may be all that is ever looked at
+        numbers = xr.Variable("cell", LazilyIndexedArray(IndexRange(cells)), cell_ids, fastpath=True)
     others = {
-        "cell_ids": HeldVariable("cell", np.arange(cells), cell_ids, fastpath=True),
+        "cell_ids": numbers,
         "crs": HeldVariable((), np.array(1, np.int64), crs, fastpath=True),
     }
     return xr.Coordinates(variables, indexes), {k: v for k, v in others.items() if k not in without}
@@ -102,7 +107,8 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
         attrs["units_metadata"] = "temperature: on_scale"  # and no difference of temperatures
     comments = []
     label = manifest.labels.get(spec.label or "")
-    lent = [manifest.channels[i] for i in layout.channels if label and manifest.channels[i] in label.masked]
+    names = manifest.channels if spec.fine is None else spec.fine.channels
+    lent = [names[i] for i in layout.channels if label and names[i] in label.masked]
     if lent and label is not None:
         comments.append(f"The data of label {spec.label} had no {', '.join(lent)}: drawn under label {label.donor}.")
     if all(manifest.channels[i] in manifest.nonnegative for i in layout.channels):
@@ -142,6 +148,7 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
         "sst": f"the user's, sha256:{spec.sst}" if spec.sst else ("the bottle's" if manifest.sst else ""),
         "zoom": spec.zoom,
         "native_zoom": manifest.zoom,
+        **(spec.fine.attrs() if spec.fine else {}),
         "time_method": (
             f"mean of {per_value} instants every {axis.format_period(spec.axis.native)} from one "
             f"{axis.format_period(spec.axis.step)} before the time, up to and not including the time"
@@ -156,9 +163,22 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
     return {k: v for k, v in attrs.items() if v != ""}
 
 
-def encoding(dims: tuple[str, ...], sizes: Mapping[str, int], times: int) -> dict[str, Any]:
-    """preferred_chunks: one batch of instants, which makes some times, with all levels and all cells."""
+def absence(name: str, spec: CubeSpec, there: tuple[str, ...]) -> str:
+    """Why a variable of the native zoom is not in a data set above it."""
+    return (
+        f"super-resolution of {name} makes no such variable: at zoom {spec.zoom} there are {', '.join(there)}; open "
+        f"zoom {spec.native_zoom} or coarser for it"
+    )
+
+
+def encoding(dims: tuple[str, ...], sizes: Mapping[str, int], times: int, spec: CubeSpec) -> dict[str, Any]:
+    """preferred_chunks: one batch of instants, which makes some times, with all levels and all cells.
+
+    Above the native zoom it is one instant of one tile.
+    """
     once = {"time": min(sizes["time"], times), "member": 1}
+    if spec.fine is not None:
+        once["cell"] = spec.fine.cells(spec.zoom)
     return {"preferred_chunks": {dim: once.get(dim, sizes[dim]) for dim in dims}}
 
 

@@ -8,7 +8,8 @@ faces. One time, because the instant is what is drawn; one level, because a map 
 of the instant are in the cache when they are asked for. Viewers such as gridlook read the twelve faces of a map
 at the same time: a browser fetches a globe once for all of them, and Python reads one chunk instead of twelve,
 ten times as fast; ten reads at a time of zarr-python are then of ten instants, which fill a batch, and not of
-one. At high zooms a globe is too much at once. There is no array ``cell``: viewers that find one take the data
+one. At high zooms a globe is too much at once. Above the native zoom a chunk is a tile, which is what is drawn
+there. There is no array ``cell``: viewers that find one take the data
 for those of a region.
 """
 
@@ -31,9 +32,10 @@ from xr_cbottle.zarray import Array
 if TYPE_CHECKING:
     import xarray as xr
 
+    from xr_cbottle.cache import Key
     from xr_cbottle.cube import Cube
 
-Chunking = Literal["face", "globe"]
+Chunking = Literal["face", "globe", "tile"]
 
 FACES_FROM_ZOOM = 8
 """Zoom from which on a chunk is a face if nobody says."""
@@ -79,6 +81,13 @@ class Chunk:
         at = self._at
         return ((at.get("member", 0), at["time"]),) if self._is_drawn else ()
 
+    @property
+    def keys(self) -> list[Key]:
+        """What has to be in the cache for it: instants, or above the native zoom a piece of each."""
+        fine = self.cube.spec.fine
+        first = None if fine is None else self._span.start // fine.cells(self.cube.spec.zoom)
+        return [key for frame in self.frames for key in self.cube.keys(*frame, first)]
+
     @functools.cached_property
     def selection(self) -> Selection | None:
         """What it is of the variable; None for a coordinate."""
@@ -121,7 +130,8 @@ class Hierarchy:
     cube
         The data set.
     chunking
-        ``"face"`` or ``"globe"``: what of the sphere a chunk holds. None: faces from zoom `FACES_FROM_ZOOM` on.
+        ``"face"`` or ``"globe"``: what of the sphere a chunk holds. None: faces from zoom `FACES_FROM_ZOOM` on; and
+        above the bottle's native zoom ``"tile"``, what is drawn at once there, which has no other.
     member_dimension
         False leaves out the dimension of a cube of one member, whose number is then a scalar coordinate.
 
@@ -132,9 +142,14 @@ class Hierarchy:
     """
 
     def __init__(self, cube: Cube, chunking: Chunking | None = None, *, member_dimension: bool = True) -> None:
+        fine = cube.spec.fine
+        if fine is not None:
+            if chunking not in (None, "tile"):
+                raise ValueError(f"chunking is {chunking!r}: above zoom {cube.spec.native_zoom} a chunk is one 'tile'")
+            chunking = "tile"
         if chunking is None:
             chunking = "face" if cube.spec.zoom >= FACES_FROM_ZOOM else "globe"
-        if chunking not in ("face", "globe"):
+        if fine is None and chunking not in ("face", "globe"):
             raise ValueError(f"chunking is {chunking!r}: choose 'face', 'globe', or None for what suits the zoom")
         count = len(cube.spec.members or (0,))
         if not member_dimension and count > 1:
@@ -159,7 +174,10 @@ class Hierarchy:
     def _array(self, name: str, variable: xr.Variable) -> Array:
         from xarray import conventions
 
-        cells = healpix.n_cells(self.cube.spec.zoom) // (healpix.FACES if self.chunking == "face" else 1)
+        spec = self.cube.spec
+        cells = healpix.n_cells(spec.zoom) // (healpix.FACES if self.chunking == "face" else 1)
+        if spec.fine is not None:
+            cells = spec.fine.cells(spec.zoom)
         dims = tuple(map(str, variable.dims))
         if name in self.cube.layouts:
             dtype, attributes = "float32", variable.attrs

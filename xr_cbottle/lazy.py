@@ -8,6 +8,7 @@ with names that say the bottle's digest. Whatever else is done to them makes ord
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,13 @@ class CubeVariable(xr.Variable):
     ) -> xr.Variable:
         """As `xarray.Variable.chunk`, onto the shared graph if chunks are regular in time and member."""
         lazy = _whole(self._data)
-        if lazy is not None and lazy.dims == self.dims:  # and not renamed
+        if lazy is not None and lazy.cube.spec.fine is not None:
+            # A task for each tile of each variable: they meet in the cache of tiles.
+            from dask.base import tokenize
+
+            own = {"name": f"cbottle-{lazy.name}-{tokenize(lazy, self.dims, str(chunks))}"}
+            name, kwargs = None, {**kwargs, "from_array_kwargs": {**(kwargs.get("from_array_kwargs") or {}), **own}}
+        elif lazy is not None and lazy.dims == self.dims:  # and not renamed
             everything = (range(self.sizes["time"]),)
             chunked = onto_graph(self, lazy, everything, dict.fromkeys(self.dims, -1), chunks, kwargs)
             if chunked is not None:
@@ -115,6 +122,78 @@ class HeldVariable(xr.Variable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return xr.Variable, (self._dims, self._data, self._attrs, self._encoding, True)
+
+
+class IndexRange(BackendArray):
+    """The numbers 0 to n - 1 as an array that takes no memory until it is indexed."""
+
+    def __init__(self, n: int) -> None:
+        self.shape, self.dtype = (n,), np.dtype(np.int64)
+
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        (k,) = key.tuple
+        n = self.shape[0]
+        if isinstance(k, slice):
+            return np.arange(*k.indices(n), dtype=np.int64)
+        positions = np.asarray(k, np.int64)
+        if positions.size and not -n <= positions.min() <= positions.max() < n:
+            raise IndexError(f"index {k} is out of bounds for dimension cell of size {n}")
+        return np.where(positions < 0, positions + n, positions)
+
+    async def async_getitem(self, key: ExplicitIndexer) -> Any:
+        """As indexing, which waits for nothing."""
+        return self[key]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return IndexRange, self.shape
+
+
+class FineDataset(xr.Dataset):
+    """A data set above the native zoom, which says of variables that there are only below why they are not here.
+
+    What is made of it, by selecting or by computing, is an ordinary `xarray.Dataset`.
+    """
+
+    __slots__ = ("_absent",)
+
+    _absent: Mapping[Any, str]
+
+    @classmethod
+    def of(cls, ds: xr.Dataset, absent: Mapping[Any, str]) -> FineDataset:
+        """A data set with a sentence for each variable that is not in it."""
+        made = object.__new__(cls)
+        for name in ("_variables", "_coord_names", "_dims", "_indexes", "_attrs", "_close", "_encoding"):
+            setattr(made, name, getattr(ds, name))
+        made._absent = dict(absent)
+        return made
+
+    @classmethod
+    def _construct_direct(cls, *args: Any, **kwargs: Any) -> Any:
+        return xr.Dataset._construct_direct(*args, **kwargs)
+
+    def _replace(self, *args: Any, **kwargs: Any) -> Any:
+        made = super()._replace(*args, **kwargs)
+        # xarray copies what it opens, and makes chunks of it.
+        same = made is not self and made._variables.keys() == self._variables.keys() and made._dims == self._dims
+        return FineDataset.of(made, self._absent) if same else made
+
+    def compute(self, **kwargs: Any) -> xr.Dataset:  # type: ignore[override]
+        """As `xarray.Dataset.compute`."""
+        return xr.Dataset._construct_direct(
+            dict(self._variables), set(self._coord_names), dict(self._dims), self._attrs, dict(self._indexes),
+            self._encoding, self._close,
+        ).compute(**kwargs)  # fmt: skip
+
+    def __getitem__(self, key: Any) -> Any:
+        for name in key if isinstance(key, list) else [key]:
+            if isinstance(name, Hashable) and name in self._absent and name not in self._variables:
+                raise KeyError(self._absent[name])
+        return super().__getitem__(key)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in object.__getattribute__(self, "_absent"):
+            raise AttributeError(self._absent[name])
+        return super().__getattr__(name)
 
 
 def _whole(data: Any) -> LazyVariable | None:

@@ -19,7 +19,8 @@ key                type                      meaning
 ``channels``       list of text              names in the order of the network's output (``T850``)
 ``labels``         {name: label}             data sets the model imitates; ``{}`` if it knows only one
 ``default_label``  name or null              the label used when none is asked for (null: the first)
-``parts``          list of part              the networks by descending ``sigma_min``; the last has 0
+``parts``          list of part              the networks: those of role ``coarse`` by descending ``sigma_min``,
+                                             the last with 0; then at most one of each other role
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``nonnegative``    list of text              channels of which nothing is below 0
@@ -33,9 +34,16 @@ key                type                      meaning
 **label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
 not have; they are drawn under ``donor``), ``donor`` (another label, or null).
 
-**part** ``role`` (``"coarse"``), ``sigma_min`` (number >= 0: used for noise levels sigma >= sigma_min that no
-earlier part takes), ``location``, ``sha256`` (hex or null), ``size`` (bytes or null): a cBottle v1 checkpoint
-file.
+**part** ``role`` (``"coarse"``, ``"superres"``, ``"superres-distilled"``), ``sigma_min`` (number >= 0: used for
+noise levels sigma >= sigma_min that no earlier part takes; 0 for super-resolution), ``location``, ``sha256`` (hex
+or null), ``size`` (bytes or null): a cBottle v1 checkpoint file. ``superres``: what only the parts of
+super-resolution have, and must have; their files are patch networks, told the coarse field of the same channels.
+
+**superres** ``zoom`` (int above the bottle's), ``channels`` (list of text, each one of the bottle's, in the order of
+the network's output), ``patch`` (int: cells along an edge of a patch), ``overlap`` (int: cells that patches share),
+``sampler`` (of role ``superres``), ``sigmas`` (of role ``superres-distilled``: the noise levels of its few steps,
+descending), ``window`` (number > 0, alpha of the Kaiser-Bessel-derived window that weighs patches, or null for plain
+means). Both roles must have one zoom and the same channels.
 
 **condition** ``location``, ``sha256``, ``size``, ``variable`` (name in the netCDF file, or null if there is
 one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(time, lat, lon)``; K or degC by
@@ -54,17 +62,20 @@ use.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from . import schema
 from .errors import BottleError, SchemaError
+from .patches import PatchGrid
 from .schema import Record, field
 
 FORMAT = "cbottle"
 VERSION = 1
-ROLES = ("coarse",)
+COARSE, SUPERRES, DISTILLED = "coarse", "superres", "superres-distilled"
+ROLES = (COARSE, SUPERRES, DISTILLED)
 #: A manifest is text; whatever is larger is something else.
 MAX_BYTES = 4 << 20
 
@@ -79,6 +90,46 @@ class LabelSpec(Record):
 
 
 @dataclasses.dataclass(frozen=True)
+class SamplerDefaults(Record):
+    """Heun's method from ``sigma_max`` to ``sigma_min`` in ``num_steps`` levels spaced by ``rho``."""
+
+    num_steps: int = field(schema.integer(2), 18)
+    sigma_min: float = field(schema.number(0, open_end=True), 0.02)
+    sigma_max: float = field(schema.number(0, open_end=True), 200.0)
+    rho: float = field(schema.number(0, open_end=True), 7.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma_max <= self.sigma_min:
+            raise SchemaError("sigma_max", f"a number > sigma_min ({self.sigma_min})", self.sigma_max)
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperresSpec(Record):
+    """A network of overlapping patches above the bottle's zoom, and how it is sampled: Heun, or few steps."""
+
+    zoom: int = field(schema.integer(1, 12))
+    channels: tuple[str, ...] = field(schema.each(schema.text(), 1))
+    patch: int = field(schema.integer(1), 128)
+    overlap: int = field(schema.integer(0), 32)
+    sampler: SamplerDefaults | None = field(schema.optional(schema.nested(SamplerDefaults)), None)  # noqa: RUF009
+    sigmas: tuple[float, ...] = field(schema.each(schema.number(0, open_end=True)), ())
+    window: float | None = field(schema.optional(schema.number(0, open_end=True)), None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.channels)) != len(self.channels):
+            raise SchemaError("channels", "a list of different names", list(self.channels))
+        try:
+            PatchGrid(self.zoom, self.patch, self.overlap)
+        except ValueError:
+            raise SchemaError("overlap", f"such that patches of {self.patch} cells tile a face", self.overlap) from None
+        for i, (before, after) in enumerate(itertools.pairwise(self.sigmas)):
+            if after >= before:
+                raise SchemaError(f"sigmas[{i + 1}]", f"less than the one before ({before:g})", after)
+
+
+@dataclasses.dataclass(frozen=True)
 class PartSpec(Record):
     """One network: used for ``sigma >= sigma_min`` that no earlier part takes; a v1 checkpoint file."""
 
@@ -87,6 +138,33 @@ class PartSpec(Record):
     location: str = field(schema.location())
     sha256: str | None = field(schema.optional(schema.sha256()), None)
     size: int | None = field(schema.optional(schema.integer(1)), None)
+    superres: SuperresSpec | None = field(schema.optional(schema.nested(SuperresSpec)), None)  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        spec = self.superres
+        if self.role == COARSE:
+            if spec is not None:
+                raise SchemaError("superres", f"absent, as the role is {COARSE}", spec.plain())
+            return
+        if spec is None:
+            raise SchemaError("superres", f"given, as the role is {self.role}", None)
+        if self.sigma_min != 0:
+            raise SchemaError("sigma_min", f"0, as the role is {self.role}", self.sigma_min)
+        few = self.role == DISTILLED
+        if (spec.sampler is None) != few:
+            raise SchemaError("superres.sampler", f"{'absent' if few else 'given'}, as the role is {self.role}", None)
+        if bool(spec.sigmas) != few:
+            raise SchemaError(
+                "superres.sigmas", f"{'given' if few else 'absent'}, as the role is {self.role}", list(spec.sigmas)
+            )
+
+    def plain(self) -> dict[str, Any]:
+        """As other records; without ``superres`` where there is none, so that older bottles keep their digests."""
+        values = super().plain()
+        if self.superres is None:
+            del values["superres"]
+        return values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,21 +189,6 @@ class TimeSpec(Record):
         super().__post_init__()
         if schema.parse_instant(self.end) < schema.parse_instant(self.start):
             raise SchemaError("end", f"no earlier than start ({self.start})", self.end)
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplerDefaults(Record):
-    """Heun's method from ``sigma_max`` to ``sigma_min`` in ``num_steps`` levels spaced by ``rho``."""
-
-    num_steps: int = field(schema.integer(2), 18)
-    sigma_min: float = field(schema.number(0, open_end=True), 0.02)
-    sigma_max: float = field(schema.number(0, open_end=True), 200.0)
-    rho: float = field(schema.number(0, open_end=True), 7.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sigma_max <= self.sigma_min:
-            raise SchemaError("sigma_max", f"a number > sigma_min ({self.sigma_min})", self.sigma_max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,12 +228,34 @@ class Manifest(Record):
             if name not in self.channels:
                 raise SchemaError(f"nonnegative[{i}]", "one of channels", name)
         self._check_labels()
-        levels = [part.sigma_min for part in self.parts]
+        levels = [part.sigma_min for part in self.coarse]
+        if not levels:
+            raise SchemaError("parts", "such that there is one of role coarse", [part.role for part in self.parts])
+        for i, part in enumerate(self.parts):
+            if (i < len(levels)) != (part.role == COARSE):
+                raise SchemaError(f"parts[{i}].role", "such that coarse parts come first", part.role)
         for i, level in enumerate(levels):
             if i and level >= levels[i - 1]:
                 raise SchemaError(f"parts[{i}].sigma_min", f"less than the one before ({levels[i - 1]})", level)
         if levels[-1] != 0:
             raise SchemaError(f"parts[{len(levels) - 1}].sigma_min", "0, as this part is the last", levels[-1])
+        self._check_superres(len(levels))
+
+    def _check_superres(self, first: int) -> None:
+        for i, part in enumerate(self.parts[first:], first):
+            spec, path = part.superres, f"parts[{i}]"
+            assert spec is not None  # PartSpec demands it
+            if part.role in [other.role for other in self.parts[first:i]]:
+                raise SchemaError(f"{path}.role", "one that no earlier part has, unless coarse", part.role)
+            if spec.zoom <= self.zoom:
+                raise SchemaError(f"{path}.superres.zoom", f"above that of the bottle ({self.zoom})", spec.zoom)
+            for j, channel in enumerate(spec.channels):
+                if channel not in self.channels:
+                    raise SchemaError(f"{path}.superres.channels[{j}]", "one of channels", channel)
+            before = self.parts[first].superres
+            assert before is not None
+            if (spec.zoom, spec.channels) != (before.zoom, before.channels):
+                raise SchemaError(f"{path}.superres", f"of the zoom and channels of parts[{first}]", spec.plain())
 
     def _check_labels(self) -> None:
         indices: dict[int, str] = {}
@@ -198,6 +283,16 @@ class Manifest(Record):
 
     def __hash__(self) -> int:
         return hash(self.canonical())
+
+    @property
+    def coarse(self) -> tuple[PartSpec, ...]:
+        """The networks that draw instants."""
+        return tuple(part for part in self.parts if part.role == COARSE)
+
+    @property
+    def superres(self) -> tuple[PartSpec, ...]:
+        """The networks above the bottle's zoom."""
+        return tuple(part for part in self.parts if part.role != COARSE)
 
     @property
     def files(self) -> tuple[PartSpec | ConditionSpec, ...]:

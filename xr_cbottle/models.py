@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from xr_cbottle import diffusion, network
+from xr_cbottle.architecture import BatchInfo
 from xr_cbottle.bottle import Bottle
 from xr_cbottle.errors import BottleError
 from xr_cbottle.spec import PRECISIONS
@@ -99,7 +100,7 @@ def load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
 
 def _load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
     experts = []
-    for i, spec in enumerate(bottle.manifest.parts):
+    for i, spec in enumerate(bottle.manifest.coarse):  # the first of the parts
         part = bottle.read_part(i)
         if part.config.time_length != 1:
             raise BottleError(
@@ -112,4 +113,29 @@ def _load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
     return Model(tuple(experts), np.array(part.info.scales), np.array(part.info.center), part.config.label_dim, device)
 
 
+def load_superres(
+    bottle: Bottle, part: int, device: torch.device, precision: str
+) -> tuple[diffusion.Denoiser, BatchInfo]:
+    """A bottle's patch network on a device and the statistics of its channels, loaded once as `load_model`.
+
+    Parameters
+    ----------
+    part
+        Number of the part.
+    """
+
+    def load() -> tuple[diffusion.Denoiser, BatchInfo]:
+        read = bottle.read_part(part)
+        # Empty, as its position embedding alone may have a GB: that of the checkpoint takes its place.
+        with torch.device("meta"):
+            net = network.build(read.config).eval()
+        net.load_state_dict(read.state, strict=True, assign=True)
+        net.requires_grad_(False).to(device=device, dtype=DTYPES[precision])
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return diffusion.Denoiser(net), read.info
+
+    return _superres.get((bottle.digest, part, str(device), precision), load)
+
+
 _models = Once(_MODELS_IN_MEMORY)
+_superres = Once(_MODELS_IN_MEMORY)

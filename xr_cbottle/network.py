@@ -204,7 +204,11 @@ class PatchUNet(UNet):
         geometry = Geometry(config.img_resolution, 1, config.time_length)
         inputs = config.out_channels + config.condition_channels + config.position_embed_channels
         super().__init__(config, geometry, inputs)
-        self.pos_embed = nn.Parameter(position_embedding(config.level, config.position_embed_channels))
+        if torch.get_default_device().type == "meta":  # a checkpoint's is coming: to make this one takes gigabytes
+            initial = torch.empty(config.position_embed_channels, healpix.n_cells(config.level))
+        else:
+            initial = position_embedding(config.level, config.position_embed_channels)
+        self.pos_embed = nn.Parameter(initial)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(batch, channel, row, column) -> (batch, out_channels, row, column)."""

@@ -15,7 +15,7 @@ from .architecture import BatchInfo, ModelConfig
 from .checkpoint import digest, read_part_specs
 from .download import base_name
 from .errors import BottleError
-from .manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, TimeSpec
+from .manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SuperresSpec, TimeSpec
 from .names import MANIFEST
 from .schema import is_url
 
@@ -74,8 +74,8 @@ def pack(
         members[name] = file
         return dataclasses.replace(spec, location=name, sha256=digest(file), size=os.path.getsize(file))
 
-    for file in part_files:
-        check_part(manifest, *read_part_specs(file), os.fspath(file))
+    for spec, file in zip(manifest.parts, part_files, strict=True):
+        check_part(manifest, *read_part_specs(file), os.fspath(file), spec)
     parts = tuple(packed(spec, file) for spec, file in zip(manifest.parts, part_files, strict=True))
     sst = packed(manifest.sst, sst_file) if manifest.sst is not None and sst_file is not None else None
     climatology = None
@@ -89,14 +89,20 @@ def pack(
     return Path(out)
 
 
-def check_part(manifest: Manifest, config: ModelConfig, info: BatchInfo, what: str) -> None:
-    """Check that a part makes what its manifest says.
+def check_part(
+    manifest: Manifest, config: ModelConfig, info: BatchInfo, what: str, spec: PartSpec | None = None
+) -> None:
+    """Check that a part makes what its manifest says: a coarse one, or that of a specification.
 
     Raises
     ------
     BottleError
-        Another zoom, other channels, or fewer labels.
+        Another zoom, other channels, or fewer labels; a super-resolution that is no patch network, or has other
+        patches.
     """
+    if spec is not None and spec.superres is not None:
+        _check_superres(spec.superres, config, info, what)
+        return
     if config.zoom != manifest.zoom:
         raise BottleError(
             f"{what}: this part is of zoom {config.zoom} and the manifest says {manifest.zoom}; they must agree."
@@ -117,6 +123,33 @@ def check_part(manifest: Manifest, config: ModelConfig, info: BatchInfo, what: s
     if most >= config.label_dim:
         raise BottleError(
             f"{what}: this part knows {config.label_dim} labels and the manifest uses index {most}; they must agree."
+        )
+
+
+def _check_superres(spec: SuperresSpec, config: ModelConfig, info: BatchInfo, what: str) -> None:
+    if config.architecture != "unet_hpx1024_patch":
+        raise BottleError(
+            f"{what}: this part is a {config.architecture} and super-resolution is done by unet_hpx1024_patch; "
+            "give it the role coarse, or another file."
+        )
+    if config.zoom != spec.zoom:
+        raise BottleError(
+            f"{what}: this part is of zoom {config.zoom} and the manifest says {spec.zoom}; they must agree."
+        )
+    if info.channels != spec.channels:
+        raise BottleError(
+            f"{what}: this part makes other channels than the manifest says ({', '.join(info.channels)}); "
+            "they must agree."
+        )
+    if config.condition_channels != 2 * len(spec.channels):
+        raise BottleError(
+            f"{what}: this part is told {config.condition_channels} fields; super-resolution of {len(spec.channels)} "
+            f"channels is told {2 * len(spec.channels)}, the coarse ones around and those of the globe."
+        )
+    if config.img_resolution != spec.patch:
+        raise BottleError(
+            f"{what}: the patches of this part have {config.img_resolution} cells along an edge and the manifest says "
+            f"{spec.patch}; they must agree."
         )
 
 

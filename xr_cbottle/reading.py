@@ -54,9 +54,9 @@ def make_reading(
     return Reading(None if size is None else operator.index(size), cache_dir, operator.index(max_instants), progress)
 
 
-def progress_bar(total: int, progress: bool | None) -> Any:
-    """A bar for some instants: on a terminal or in a notebook, or as asked."""
+def progress_bar(total: int, progress: bool | None, unit: str = "instant") -> Any:
+    """A bar for some instants or tiles: on a terminal or in a notebook, or as asked."""
     from tqdm.auto import tqdm
 
     disable = None if progress is None else not progress
-    return tqdm(total=total, unit="instant", desc="drawing", leave=False, disable=disable)
+    return tqdm(total=total, unit=unit, desc="drawing", leave=False, disable=disable)

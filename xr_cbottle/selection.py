@@ -101,6 +101,36 @@ def narrowing(key: Any, size: int) -> tuple[slice | Index, int | slice | Index] 
     return touched, rest.reshape(positions.shape)
 
 
+def by_piece(cells: slice | Index, total: int, size: int) -> dict[int, tuple[slice | Index, slice | Index]]:
+    """Part positions among ``total`` cells by the pieces of ``size`` cells that they lie in.
+
+    Returns
+    -------
+    {piece: (which of the positions, the positions within the piece)}, ascending. A slice takes no memory.
+    """
+    if not isinstance(cells, slice):
+        owner, within = np.divmod(cells, size)
+        order = np.argsort(owner, kind="stable")
+        pieces, begins = np.unique(owner[order], return_index=True)
+        parts = np.split(order, begins[1:])
+        return {piece: (part, within[part]) for piece, part in zip(pieces.tolist(), parts, strict=False)}
+    positions = range(*cells.indices(total))
+    if not positions:
+        return {}
+    step = positions.step
+    found: dict[int, tuple[slice | Index, slice | Index]] = {}
+    for piece in range(min(positions[0], positions[-1]) // size, max(positions[0], positions[-1]) // size + 1):
+        low, high = piece * size, (piece + 1) * size
+        edges = (low, high) if step > 0 else (high - 1, low - 1)
+        begin, end = (-((positions.start - edge) // step) for edge in edges)  # both rounded up
+        part = slice(max(begin, 0), min(end, len(positions)))
+        inside = positions[part]
+        if inside:
+            contiguous = slice(inside.start - low, inside.stop - low)
+            found[piece] = part, contiguous if step == 1 else np.array(inside, np.int64) - low
+    return found
+
+
 def is_everything(key: Any) -> bool:
     """Whether an index along one dimension is all of it, as it is."""
     return isinstance(key, slice) and key == slice(None)

@@ -15,6 +15,7 @@ import numpy as np
 
 from xr_cbottle import axis
 from xr_cbottle.axis import TimeAxis
+from xr_cbottle.fine import Fine, finest_zoom, make_fine
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle import Manifest
@@ -25,6 +26,7 @@ MAX_INSTANTS = 10_000
 
 # Raised when the same keywords begin to make other values: what older versions kept on disk is then not used.
 _NUMERICS = 1
+_FINE_NUMERICS = 1  # of super-resolution
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class CubeSpec:
         How the network is run; device None is chosen where values are read.
     sst
         Digest of the user's SST, None for the bottle's.
+    fine
+        How values above the native zoom are made; None up to it.
     """
 
     digest: str
@@ -63,6 +67,7 @@ class CubeSpec:
     batch_size: int
     device: str | None
     sst: str | None
+    fine: Fine | None = None
 
     @functools.cached_property
     def namespace(self) -> str:
@@ -71,9 +76,18 @@ class CubeSpec:
         return _sha256({"numerics": _NUMERICS} | {name: getattr(self, name) for name in names})
 
     @functools.cached_property
+    def fine_namespace(self) -> str:
+        """As `namespace`, of what a piece of the fine level is a function of."""
+        assert self.fine is not None  # there are pieces above the native zoom only
+        return _sha256({"numerics": _FINE_NUMERICS, "coarse": self.namespace, "fine": dataclasses.asdict(self.fine)})
+
+    @functools.cached_property
     def token(self) -> str:
         """Digest of the whole: dask's token."""
-        return _sha256({"numerics": _NUMERICS, **dataclasses.asdict(self)})
+        values = dataclasses.asdict(self)
+        if self.fine is None:
+            del values["fine"]
+        return _sha256({"numerics": _NUMERICS, **values})
 
 
 def _sha256(values: dict[str, Any]) -> str:
@@ -97,6 +111,8 @@ def make_spec(
     batch_size: int | None = None,
     device: Any = None,
     sst: SeaSurfaceTemperature | None = None,
+    sr_mode: str = "tiles",
+    sr_network: str | None = None,
 ) -> CubeSpec:
     """The data set that keywords ask for; see `xr_cbottle.cube.Cube` for them.
 
@@ -107,10 +123,10 @@ def make_spec(
     """
     if zoom is None:
         zoom = manifest.zoom
-    elif not _is_int(zoom) or not 0 <= zoom <= manifest.zoom:
-        raise ValueError(
-            f"zoom is {zoom!r}: {manifest.name} has zooms 0 to {manifest.zoom}, and no super-resolution beyond"
-        )
+    elif not _is_int(zoom) or not 0 <= zoom <= finest_zoom(manifest):
+        finest = finest_zoom(manifest)
+        beyond = f"by super-resolution up to {finest}" if manifest.superres else "no super-resolution beyond"
+        raise ValueError(f"zoom is {zoom!r}: {manifest.name} has zooms 0 to {manifest.zoom}, and {beyond}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
     if batch_size is None:
@@ -124,13 +140,14 @@ def make_spec(
         zoom=operator.index(zoom),
         axis=axis.make_axis(time, time_method, start=start, end=end, native=native),
         members=_members(members),
-        seed=_integer("seed", seed, 0, 2**63),
+        seed=integer("seed", seed, 0, 2**63),
         label=_label(manifest, label),
         sampler=_sampler(manifest, num_steps, sigma_min, sigma_max),
         precision=precision,
-        batch_size=_integer("batch_size", batch_size, 1, 2**16),
+        batch_size=integer("batch_size", batch_size, 1, 2**16),
         device=None if device is None else str(device),
         sst=None if sst is None else sst.token,
+        fine=make_fine(manifest, operator.index(zoom), sr_mode, sr_network),
     )
 
 
@@ -162,7 +179,7 @@ def _members(members: Any) -> tuple[int, ...] | None:
             raise ValueError(f"members is {members}: give how many, at least 1, or a list of member numbers")
         return tuple(range(operator.index(members)))
     try:
-        numbers = tuple(_integer("a member", m, 0, 2**32) for m in members)
+        numbers = tuple(integer("a member", m, 0, 2**32) for m in members)
     except TypeError:
         raise ValueError(f"members is {members!r}: give how many, or a list of member numbers") from None
     if not numbers or len(set(numbers)) < len(numbers) or isinstance(members, (str, bytes)):
@@ -186,7 +203,7 @@ def _sampler(
     manifest: Manifest, num_steps: int | None, sigma_min: float | None, sigma_max: float | None
 ) -> tuple[int, float, float, float]:
     default = manifest.sampler
-    steps = default.num_steps if num_steps is None else _integer("num_steps", num_steps, 2, 10_001)
+    steps = default.num_steps if num_steps is None else integer("num_steps", num_steps, 2, 10_001)
     low = default.sigma_min if sigma_min is None else _positive("sigma_min", sigma_min)
     high = default.sigma_max if sigma_max is None else _positive("sigma_max", sigma_max)
     if low >= high:
@@ -198,7 +215,8 @@ def _is_int(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
 
 
-def _integer(name: str, value: Any, low: int, end: int) -> int:
+def integer(name: str, value: Any, low: int, end: int) -> int:
+    """An integer from ``low`` to before ``end``; anything else is a ValueError that says so."""
     if not _is_int(value) or not low <= value < end:
         raise ValueError(f"{name} is {value!r}: it must be an integer from {low} to {end - 1}")
     return operator.index(value)

@@ -35,8 +35,8 @@ class CBottleStore(Store):
     bottle
         Path, URL or name of a bottle, an open `Bottle` or a `Cube`.
     chunking
-        What of the sphere a chunk holds: ``"face"``, ``"globe"`` or, by zoom, None. It is always of one member,
-        one time and one level.
+        What of the sphere a chunk holds: ``"face"``, ``"globe"`` or, by zoom, None, which is a tile above the
+        bottle's native zoom. It is always of one member, one time and one level.
     member_dimension
         False leaves out the dimension of a single member, whose number is then a scalar coordinate.
     **keywords

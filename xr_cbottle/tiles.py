@@ -13,20 +13,29 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from xr_cbottle import diffusion, healpix, noise, superres
+from xr_cbottle.emulator import arithmetic
 from xr_cbottle.healpix import Indices
+from xr_cbottle.models import Once, choose_device, load_superres
 from xr_cbottle.noise import Time
-from xr_cbottle.patches import PatchGrid, Region
+from xr_cbottle.patches import Region
 from xr_cbottle.superres import Field, RegionModel, Sampler
+from xr_cbottle.tiling import PATCHES_AT_ONCE, Tiling, default_tiling, is_exact
+
+if TYPE_CHECKING:
+    from xr_cbottle.bottle import Bottle
+    from xr_cbottle.fine import Fine
+
+__all__ = ["PATCHES_AT_ONCE", "Resolver", "Tiling", "block_noise", "default_tiling", "is_exact"]
 
 #: Noise is drawn for blocks of 4**5 cells; a constant, because values are a function of it.
 BLOCK_STEPS = 5
-PATCHES_AT_ONCE = 8
 
 
 def block_noise(
@@ -60,72 +69,6 @@ def block_noise(
     return out
 
 
-@dataclasses.dataclass(frozen=True)
-class Tiling:
-    """The tiles of a level, and what is drawn for each.
-
-    Attributes
-    ----------
-    grid
-        Patches of the level.
-    zoom
-        HEALPix level whose cells are the tiles.
-    halo
-        Cells around a tile for which patches are denoised too.
-    """
-
-    grid: PatchGrid
-    zoom: int
-    halo: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.zoom <= self.grid.zoom:
-            raise ValueError(f"tiles are of zoom {self.zoom}: it must be from 0 to {self.grid.zoom}")
-        if not 0 <= self.halo <= healpix.nside(self.grid.zoom):
-            raise ValueError(
-                f"halo is {self.halo} cells: it must be from 0 to {healpix.nside(self.grid.zoom)}, a face's edge"
-            )
-
-    @property
-    def count(self) -> int:
-        """Tiles of the globe."""
-        return healpix.n_cells(self.zoom)
-
-    @property
-    def cells_per_tile(self) -> int:
-        """Cells of the fine level in a tile."""
-        return 4 ** (self.grid.zoom - self.zoom)
-
-    def cells(self, tile: int) -> Indices:
-        """NEST cells of a tile."""
-        return np.arange(tile * self.cells_per_tile, (tile + 1) * self.cells_per_tile)
-
-    def tiles(self, cells: npt.ArrayLike) -> Indices:
-        """Tiles that hold some NEST cells, ascending."""
-        return np.unique(np.asarray(cells, np.int64) // self.cells_per_tile)
-
-    def rounds(self, tile: int, sampler: Sampler) -> list[Indices]:
-        """Patches that are denoised for a tile in each leg of a sampler."""
-        if is_exact(sampler):
-            return self.grid.cone(self.cells(tile), len(sampler.legs))
-        return [self.grid.around(self.zoom, tile, self.halo)] * len(sampler.legs)
-
-
-def is_exact(sampler: Sampler) -> bool:
-    """Whether all that a tile depends on is drawn: each leg is one evaluation."""
-    return all(count == 1 for count in sampler.evaluations)
-
-
-def default_tiling(grid: PatchGrid, tile_zoom: int | None = None, halo: int | None = None) -> Tiling:
-    """Tiles of about two patches along an edge, with a halo of half a patch.
-
-    Smaller tiles cost a small box less and a large one more: their halos overlap.
-    """
-    steps = min(grid.zoom, max(0, (2 * grid.size).bit_length() - 1))
-    tile_zoom = grid.zoom - steps if tile_zoom is None else tile_zoom
-    return Tiling(grid, tile_zoom, min(grid.size // 2, healpix.nside(grid.zoom)) if halo is None else halo)
-
-
 class Resolver:
     """A super-resolution network that draws tiles, or the globe at once, from coarse fields.
 
@@ -141,6 +84,8 @@ class Resolver:
         What is drawn for a tile, and how.
     batch_size
         Patches denoised at once; the last bits of values depend on it.
+    precision
+        In which the network was loaded.
 
     Attributes
     ----------
@@ -160,9 +105,10 @@ class Resolver:
         sampler: Sampler,
         *,
         batch_size: int = PATCHES_AT_ONCE,
+        precision: str = "float32",
     ) -> None:
         self.denoiser, self.coarse_zoom, self.tiling = denoiser, coarse_zoom, tiling
-        self.sampler, self.batch_size = sampler, batch_size
+        self.sampler, self.batch_size, self.precision = sampler, batch_size, precision
         self.scales, self.center = np.asarray(scales, np.float64), np.asarray(center, np.float64)
         self.evaluated = self.drawn = 0
         self.lock = threading.Lock()
@@ -212,7 +158,7 @@ class Resolver:
             region.grid.zoom, region.cells, len(self.scales), draws=self.sampler.draws,
             seed=seed, member=member, time=time,
         )  # fmt: skip
-        with self.lock, torch.inference_mode():
+        with self.lock, torch.inference_mode(), arithmetic(self.precision):
             model = RegionModel(self.denoiser, region, normalised, self.coarse_zoom, batch_size=self.batch_size)
             fresh = model.put(normals).double()
             if is_exact(self.sampler):
@@ -225,3 +171,37 @@ class Resolver:
         if not np.isfinite(values).all():
             raise FloatingPointError("super-resolution gave values that are not finite; use precision='float32'.")
         return values.astype(np.float32), region.cells
+
+
+def get(bottle: Bottle, fine: Fine, coarse_zoom: int, *, device: str | None, precision: str) -> Resolver:
+    """The process's one resolver for these settings, made at the first call for all who wait for it.
+
+    Parameters
+    ----------
+    bottle
+        Whose part is the network.
+    fine
+        Which part, and how it is used.
+    coarse_zoom
+        HEALPix level of the coarse fields.
+    device, precision
+        As for `xr_cbottle.emulator.Emulator`.
+    """
+    chosen = choose_device(device)
+
+    def make() -> Resolver:
+        denoiser, info = load_superres(bottle, fine.part, chosen, precision)
+        spec = fine.spec
+        if spec.sampler is not None:
+            sampler = superres.heun_sampler(**dataclasses.asdict(spec.sampler), alpha=spec.window)
+        else:
+            sampler = superres.few_step_sampler(spec.sigmas, spec.window)
+        return Resolver(
+            denoiser, info.scales, info.center, coarse_zoom, fine.tiling, sampler,
+            batch_size=fine.patches_at_once, precision=precision,
+        )  # fmt: skip
+
+    return _resolvers.get((bottle.digest, fine, coarse_zoom, str(chosen), precision), make)
+
+
+_resolvers = Once(16)

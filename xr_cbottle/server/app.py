@@ -117,12 +117,13 @@ class Server:
         if not chunk.frames:
             return await self._read(chunk.read)
         cube = hierarchy.cube
-        keys = [key for frame in chunk.frames for key in cube.keys(*frame)]
+        keys, spec = chunk.keys, cube.spec
         with _departure(request) as gone:
             async with self.admission.frame(self.lanes[name], keys, cube.gather, gone) as how:
                 request.scope["xr_cbottle"] = how
                 # Its instants are in memory: of a few cells it is made sooner than a thread gets to it.
-                few = len(keys) * healpix.n_cells(cube.spec.native_zoom) <= _FEW_CELLS
+                cells = healpix.n_cells(spec.native_zoom) if spec.fine is None else spec.fine.cells(spec.fine.zoom)
+                few = len(keys) * cells <= _FEW_CELLS
                 return chunk.read() if few else await self._read(chunk.read)
 
     async def _read(self, work: Callable[[], Any]) -> Any:

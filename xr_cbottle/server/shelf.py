@@ -14,6 +14,7 @@ from xr_cbottle import __version__, address, facts
 from xr_cbottle.axis import METHODS, format_period, parse_period
 from xr_cbottle.bottle import Bottle, open_bottle_file
 from xr_cbottle.cube import Cube
+from xr_cbottle.fine import finest_zoom
 from xr_cbottle.hierarchy import Hierarchy
 from xr_cbottle.server.answer import Refused
 
@@ -145,6 +146,7 @@ class Shelf:
             "pinned": self.pinned(name),
             **{key: found[key] for key in _FROM_FACTS},
             "zooms": list(range(found["zoom"] + 1)),
+            "fine_zooms": list(range(found["zoom"] + 1, finest_zoom(self.bottles[name].manifest) + 1)),
             "steps": steps or [format_period(native)],
             "time_methods": list(METHODS),
             "mean_steps": [step for step in steps if parse_period(step) // native <= most],
@@ -240,7 +242,7 @@ def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
     found = {
         "time": choice("str", "time resolution of the dataset", _usual_step(entry), entry["steps"]),
         "time_method": choice("str", "instants, or means over the resolution", "inst", entry["time_methods"]),
-        "zoom": choice("int", "zoom resolution of the dataset", entry["zoom"], entry["zooms"]),
+        "zoom": choice("int", "zoom resolution of the dataset", entry["zoom"], [*entry["zooms"], *entry["fine_zooms"]]),
         "seed": choice("int", "of all the noise", 0) | {"min": 0},
         "members": choice("int", "how many realisations, along a dimension; 0 or 1 is one, without it", 0),
         "member": choice("str", "which realisation that one is, or several such as 4-7", "0"),

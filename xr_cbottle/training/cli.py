@@ -64,9 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     state = loop.Run(config, run) if options.only_pack else loop.train(config, run)
     if options.pack is not None and state.team.leads:
+        from .figures import condensed
         from .packing import pack_run
 
-        figures = json.loads(options.figures.read_text()) if options.figures else None
+        figures = condensed(json.loads(options.figures.read_text())) if options.figures else None
         experts = [(float(sigma), loop.Run(configs.load(path), folder)) for sigma, path, folder in options.expert]
         print(pack_run(state, options.pack, figures, experts=experts))
     return 0
