@@ -181,7 +181,8 @@ def _found(location: str) -> list[str]:
 def _open(path: str) -> xr.Dataset:
     is_zarr = path.rstrip("/").endswith(".zarr") or os.path.isdir(path) or "://" in path
     try:
-        return xr.open_zarr(path, chunks=None) if is_zarr else xr.open_dataset(path)
+        # By name: xarray would guess that a bottle is to be drawn.
+        return xr.open_zarr(path, chunks=None) if is_zarr else xr.open_dataset(path, engine="netcdf4")
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} cannot be read as {'zarr' if is_zarr else 'netCDF'} ({reason})") from None
