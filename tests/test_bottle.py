@@ -585,7 +585,8 @@ def test_super_resolution_in_a_bottle(tmp_path):
 def test_packing_checks_super_resolution(tmp_path, changes, says):
     spec = bottles.fine_specs()["superres"]
     manifest = dataclasses.replace(
-        open_bottle_file("jcm").manifest, zoom=2, channels=bottles.CHANNELS, labels={}, default_label=None, sst=None,
+        open_bottle_file("gcm").manifest, zoom=2, channels=bottles.CHANNELS, labels={}, default_label=None, sst=None,
+        climatology=None, nonnegative=(),
         parts=(PartSpec("coarse", 0.0, "a"), PartSpec("superres", 0.0, "b", superres=spec)),
     )  # fmt: skip
     channels = changes.pop("channels", spec.channels)

@@ -83,7 +83,7 @@ def test_the_seasons_are_no_sampling_error():
     reference = evaluation_data.field("tas", WHEN, ZOOM)
     season = 20 * np.cos(2 * np.pi * reference["time"].dt.dayofyear / 365)
     (row,) = means.global_mean_rows(case("tas", reference + season, reference + season, copies=50))
-    assert row.sampling_error < 0.3 * float(season.std()) / np.sqrt(292) * 2
+    assert row.sampling_error < 0.4 * float(season.std()) / np.sqrt(292) * 2
 
 
 def test_a_shift_within_a_season_misses_that_season_only():

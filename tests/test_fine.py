@@ -14,7 +14,7 @@ from xr_cbottle.manifest import Manifest, PartSpec
 
 def manifest(*roles: str) -> Manifest:
     """Of the bundled bottle, with super-resolution from zoom 4 to 5."""
-    original = open_bottle_file("jcm").manifest
+    original = open_bottle_file("gcm").manifest
     specs = fine_specs(channels=("tas", "pr"))
     parts = tuple(PartSpec(role, 0.0, f"{role}.checkpoint", "a" * 64, superres=specs[role]) for role in roles)
     return dataclasses.replace(original, parts=original.coarse + parts)
@@ -68,9 +68,9 @@ def test_a_cell_of_any_zoom_lies_in_one_tile() -> None:
     ("roles", "keywords", "says"),
     [
         (("superres",), {"mode": "tile"}, "sr_mode is 'tile': choose one of tiles, global"),
-        (("superres",), {"network": "distilled"}, "sr_network is 'distilled': jcm has full"),
-        (("superres", "superres-distilled"), {"network": "few"}, "sr_network is 'few': jcm has distilled and full"),
-        ((), {"network": "full"}, "sr_network is 'full': jcm has no super-resolution, leave it out"),
+        (("superres",), {"network": "distilled"}, "sr_network is 'distilled': gcm has full"),
+        (("superres", "superres-distilled"), {"network": "few"}, "sr_network is 'few': gcm has distilled and full"),
+        ((), {"network": "full"}, "sr_network is 'full': gcm has no super-resolution, leave it out"),
     ],
 )
 def test_wrong_words(roles: tuple[str, ...], keywords: dict[str, str], says: str) -> None:

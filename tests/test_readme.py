@@ -11,6 +11,7 @@ import pytest
 
 from xr_cbottle import cli, names
 from xr_cbottle.emulator import Emulator
+from xr_cbottle.evaluation import cli as evaluation
 
 README = Path(__file__).parent.parent / "README.md"
 pytestmark = [
@@ -57,7 +58,9 @@ def test_commands_are_commands():
     commands = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("xr-cbottle ")]
     assert len(commands) >= 5
     for command in commands:
-        if command[0] != "train":
+        if command[0] == "evaluate":
+            evaluation.parser().parse_args(command[1:])
+        elif command[0] != "train":
             cli._parser().parse_args(command)
 
 

@@ -251,6 +251,8 @@ class BottleConfig:
         Of the sampler, by default,
     sigma_min, sigma_max, rho : float
         from the highest to the lowest of these noise levels, spaced by ``rho``.
+    nonnegative : tuple of str
+        Channels of which nothing is to be below 0; what is, is set to 0 at an unchanged global mean.
     dtype : {"float32", "float16", "bfloat16"}
         Precision of the weights in the file.
     weights : {"average", "last"}
