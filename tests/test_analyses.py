@@ -180,8 +180,8 @@ def test_stratocumulus(figures, label):
         elif region == "peruvian":
             assert -5 < here["rsut"] < 0.4 * found["californian"]["rsut"]
         else:
-            assert abs(here["rsut"]) < 5
-            assert here["rsut_p90"] < 10
+            assert 0 <= here["rsut"] < 10  # the bottle's nights have a noise of some W m-2, none of it below 0
+            assert here["rsut_p90"] < 25
     stability = [found[region]["stability"] for region in ("peruvian", "namibian", "californian", "canarian")]
     assert np.mean(stability) > tropics["stability"]
 
