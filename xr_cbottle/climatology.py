@@ -229,7 +229,9 @@ def _combine(rows: Floats, coefficients: Floats) -> Floats:
     channels, cells = coefficients.shape[0], coefficients.shape[-1]
     columns = coefficients.transpose(1, 2, 0, 3).reshape(rows.shape[1], -1)
     used = np.flatnonzero(columns.any(1))  # a label without a diurnal cycle needs few of them
-    return (rows[:, used] @ columns[used]).reshape(len(rows), channels, cells)
+    # One time after the other: a product of matrices rounds by how many there are, and a value must not depend on that.
+    combined = [np.einsum("k,kx->x", row, columns[used]) for row in rows[:, used]]
+    return np.stack(combined).reshape(len(rows), channels, cells)
 
 
 class Fit:
