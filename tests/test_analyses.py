@@ -178,10 +178,10 @@ def test_stratocumulus(figures, label):
             assert 30 < here["rsut"] < 200
             assert here["rsut"] < here["rsut_p90"] < 300
         elif region == "peruvian":
-            assert 0 <= here["rsut"] < 0.4 * found["californian"]["rsut"]
-        else:  # the simulation has 0.0 and 0.2; few sampler steps leave noise, of which nothing is below 0
-            assert 0 <= here["rsut"] < 0.1 * found["californian"]["rsut"]
-            assert here["rsut_p90"] < 0.2 * found["californian"]["rsut_p90"]
+            assert -5 < here["rsut"] < 0.4 * found["californian"]["rsut"]
+        else:
+            assert abs(here["rsut"]) < 5
+            assert here["rsut_p90"] < 10
     stability = [found[region]["stability"] for region in ("peruvian", "namibian", "californian", "canarian")]
     assert np.mean(stability) > tropics["stability"]
 

@@ -253,7 +253,7 @@ def check_ensembles_and_extremes(nb: SimpleNamespace) -> None:
     assert ((nb.low <= nb.exceedance) & (nb.exceedance <= nb.high)).all()
     assert (nb.low >= 0).all()
     assert (nb.high <= 1 + 1e-12).all()
-    assert nb.high[-1] == pytest.approx(1.96**2 / (n + 1.96**2))  # nobody exceeds 50 m/s
+    assert nb.high[-1] == pytest.approx(1.96**2 / (n + 1.96**2))  # nobody exceeds 40 m/s
     width = nb.running_high - nb.running_low
     assert width[-1] < width[0] / 2
     assert nb.quantile_low <= nb.quantile <= nb.quantile_high

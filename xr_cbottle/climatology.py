@@ -153,7 +153,7 @@ class Climatology:
 
     def sst_anomaly(self, kelvin: Floats, times: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """SST (n, cell NEST) in K, NaN over land, less its mean year, as a network gets it: 0 over land; float32."""
-        mean = _product(basis(times, self.harmonics[0], 0)[:, :, 0], self.sst.astype(np.float64))
+        mean = basis(times, self.harmonics[0], 0)[:, :, 0] @ self.sst.astype(np.float64)
         return np.nan_to_num((kelvin - mean) / SST_ANOMALY_KELVIN).astype(np.float32)
 
     def to_dataset(self) -> xr.Dataset:
@@ -229,12 +229,7 @@ def _combine(rows: Floats, coefficients: Floats) -> Floats:
     channels, cells = coefficients.shape[0], coefficients.shape[-1]
     columns = coefficients.transpose(1, 2, 0, 3).reshape(rows.shape[1], -1)
     used = np.flatnonzero(columns.any(1))  # a label without a diurnal cycle needs few of them
-    return _product(rows[:, used], columns[used]).reshape(len(rows), channels, cells)
-
-
-def _product(rows: Floats, columns: Floats) -> Floats:
-    """(n, k) times (k, m), row by row: the last bits of a product depend on the number and the strides of rows."""
-    return np.stack([np.ascontiguousarray(row) @ columns for row in rows])
+    return (rows[:, used] @ columns[used]).reshape(len(rows), channels, cells)
 
 
 class Fit:
