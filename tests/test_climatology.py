@@ -92,6 +92,21 @@ def test_standardised_is_the_inverse_of_physical(seconds: int, label: str):
     np.testing.assert_allclose(both, values, rtol=1e-6)  # each time for itself
 
 
+def test_an_instant_is_the_same_to_the_last_bit_whatever_is_drawn_with_it():
+    rng, times, shape = np.random.default_rng(0), YEAR[:50:10], (26, 3072)  # a large product, which is cut by BLAS
+    coefficients = rng.normal(size=(1, 26, 5, 9, 3072)).astype(np.float32)
+    spread, sst = np.ones((1, *shape), np.float32), rng.normal(size=(5, 3072)).astype(np.float32)
+    ones, names = np.ones(26), tuple(map(str, range(26)))
+    known = Climatology(("a",), names, ones, ones, coefficients, spread, abs(coefficients), sst)
+    x = rng.normal(size=(len(times), *shape))
+    together = known.physical(x, "a", times), known.sst_anomaly(280 + x[:, 0], times)
+    for i in range(len(times)):
+        one = slice(i, i + 1)
+        alone = known.physical(x[one], "a", times[one]), known.sst_anomaly(280 + x[one, 0], times[one])
+        for values, value in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(value[0], values[i])
+
+
 def test_spread_has_a_floor():
     known = made()
     _, spread = known.at("a", YEAR[:50])

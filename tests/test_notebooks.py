@@ -1,7 +1,7 @@
 """The example notebooks: each runs from top to bottom, shows pictures, and its numbers make sense.
 
 They are run as they are, in an empty folder, but for their settings, and for the bottle `gcm`: here that is a copy
-whose sampler takes 5 evaluations of the network instead of 35, so that there is something to check within seconds.
+whose sampler takes 7 evaluations of the network instead of 35, so that there is something to check within seconds.
 What each notebook has found is checked inside it, by a cell at its end that calls one of the functions below.
 """
 
@@ -36,9 +36,9 @@ pytestmark = [
     pytest.mark.skipif(not NOTEBOOKS, reason="only in a checkout"),
     pytest.mark.skipif("gcm" not in names.bundled(), reason="the bottle gcm is not here"),
 ]
-# Fewest evaluations of the network with which the climate is still one: 3 steps from where weather appears.
-SAMPLER = {"num_steps": 3, "sigma_max": 5.0}
-YEAR = slice("1990-01-01T00", "1990-12-31", "PT366H")  # each time another hour of the day
+# Fewest evaluations of the network with which the climate is still one: 4 steps from where weather appears.
+SAMPLER = {"num_steps": 4, "sigma_max": 5.0}
+YEAR = slice("1990-01-01T00", "1990-12-31", "PT294H")  # each time another hour of the day
 BEFORE = "import warnings\nwarnings.filterwarnings('error', module='xr_cbottle')"
 AFTER = """
 import sys, types
@@ -60,7 +60,7 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
         "03_ensembles_and_extremes": {"MEMBERS": 32, "CACHE_DIR": cache},
         "04_compare_models": {
             "MODELS": {"jcm": str(folder / "jcm.zarr"), "plasim": str(folder / "plasim.zarr")},
-            "HOURS": 366, "CACHE_DIR": cache,
+            "HOURS": 294, "CACHE_DIR": cache,
         },
         "05_train_your_own": {
             "CATALOG": str(ROOT / "catalogs" / "main.yaml"), "HOURS": 750, "IMAGES": 48, "DRAWN": 4, "CACHE_DIR": cache,
