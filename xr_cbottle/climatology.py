@@ -13,7 +13,6 @@ from its own mean year: small beside the sea surface temperature itself, and wha
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -208,14 +207,6 @@ class Climatology:
         for name in ("mean", "cycle"):
             encoding[name]["chunksizes"] = chunks
         dataset.to_netcdf(path, encoding=encoding, engine="netcdf4")
-
-    @property
-    def token(self) -> str:
-        """sha256 of the values."""
-        digest = hashlib.sha256(repr((self.labels, self.channels, self.mean.shape)).encode())
-        for array in (self.center, self.scale, self.mean, self.spread, self.cycle, self.sst):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
 
 
 _FORM = {

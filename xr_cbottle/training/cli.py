@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--only-pack needs --pack OUT.cbottle")
     try:
         config = configs.load(options.config)
+    except FileNotFoundError as error:
+        parser.error(f"there is no file {error.filename}: give a configuration such as examples/training/gcm.yaml")
     except (ValueError, OSError) as error:
         parser.error(str(error))
     run = options.run or Path(options.config.stem)
