@@ -1,9 +1,9 @@
-"""Simulate the atmosphere with JCM (SPEEDY physics, T31 L8) under observed SSTs and write HEALPix output.
+"""Simulate the atmosphere with JCM (SPEEDY physics, L8) under observed SSTs and write HEALPix output.
 
     pip install jcm==3.0.0 healpy netcdf4 scipy
-    python simulate_jcm.py OUT_DIR FIRST_YEAR N_YEARS [--stride-hours 6] [--zoom 4]
+    python simulate_jcm.py OUT_DIR FIRST_YEAR N_YEARS [--stride-hours 6] [--zoom 4] [--truncation 31]
 
-Three to eight minutes a simulated year on one core. Writes OUT_DIR/jcm_YYYY.nc: variables (time, cell) and
+Three to eight minutes a simulated year at T31 on one core. Writes OUT_DIR/jcm_YYYY.nc: variables (time, cell) and
 (time, pressure, cell), NEST order, packed to int16; OUT_DIR/jcm_static.nc (orog, sftlf); and OUT_DIR/sst_forcing.nc
 (the monthly SST and sea ice that drove the run, K and 1, on the same cells). The boundary data (climatology,
 observed monthly SST anomalies 1979-2013) come with the jcm package.
@@ -32,8 +32,13 @@ LAPSE_RATE = 0.0065  # K m-1, below the lowest level
 HALF_LEVELS = np.array([0, 0.05, 0.14, 0.26, 0.42, 0.6, 0.77, 0.9, 1.0], np.float32)  # SPEEDY's sigma, top first
 FREEZING, WARMEST, LARGEST_ANOMALY = 271.35, 306.0, 6.0
 DAYS_AT_A_TIME = 15
-SOURCE = "JCM 3.0.0, SPEEDY physics, T31 L8, observed monthly SST"
+SOURCE = "JCM 3.0.0, SPEEDY physics, T{truncation} L8, observed monthly SST"
 BOUNDARY = Path(jcm.__file__).parent / "data/bc"
+#: Terrain and climatology of the boundary by truncation, and the time step in minutes.
+RESOLUTIONS = {
+    31: ("t30/clim/terrain.nc", "t30/clim/forcing.nc", 30),
+    63: ("t63/terrain.nc", "t63/forcing.nc", 15),
+}
 
 
 def variables(output: xr.Dataset) -> dict[str, np.ndarray]:
@@ -71,30 +76,35 @@ def variables(output: xr.Dataset) -> dict[str, np.ndarray]:
     }
 
 
-def boundary_conditions() -> xr.Dataset:
+def boundary_conditions(truncation: int = 31) -> xr.Dataset:
     """The climatology repeated over 1979-2013, plus the observed SST anomaly over open sea."""
-    climatology = xr.open_dataset(BOUNDARY / "t30/clim/forcing.nc", decode_times=False)
+    climatology = xr.open_dataset(BOUNDARY / RESOLUTIONS[truncation][1], decode_times=False)
     anomaly = xr.open_dataset(BOUNDARY / "t30/anom/sea_surface_temperature_anomaly.nc").ssta
     anomaly = anomaly.sortby("lat").transpose("lon", "lat", "time").clip(-LARGEST_ANOMALY, LARGEST_ANOMALY).fillna(0.0)
+    if truncation != 31:
+        around = xr.concat([anomaly, anomaly.isel(lon=[0]).assign_coords(lon=[360.0])], "lon")
+        anomaly = around.interp(lon=climatology.lon, lat=climatology.lat, kwargs={"fill_value": "extrapolate"})
+        anomaly = anomaly.transpose("lon", "lat", "time").clip(-LARGEST_ANOMALY, LARGEST_ANOMALY)
     month = anomaly.time.dt.month.values - 1
-    monthly = [name for name in climatology.data_vars if "time" in climatology[name].dims]
+    monthly = ("sst", "icec", "stl", "soilw_am", "snowc")
+    fields = {name: climatology[name].transpose("lon", "lat", "time").values for name in monthly}
     forcing = xr.Dataset(
-        {name: (("lon", "lat", "time"), climatology[name].values[:, :, month].astype(np.float32)) for name in monthly},
+        {name: (("lon", "lat", "time"), values[:, :, month].astype(np.float32)) for name, values in fields.items()},
         {
             "lon": climatology.lon.values,
             "lat": climatology.lat.values,
             "time": pd.DatetimeIndex(anomaly.time.values) + pd.Timedelta(days=14),
         },
     )
-    forcing["alb"] = (("lon", "lat"), climatology.alb.values)
+    forcing["alb"] = (("lon", "lat"), climatology.alb.transpose("lon", "lat").values)
     open_sea = 1 - np.clip(forcing.icec.values, 0, 1)
     forcing["sst"] = (forcing.sst + anomaly.values * open_sea).clip(FREEZING, WARMEST)
     return forcing
 
 
-def write_static(out: Path, forcing: xr.Dataset, to_cells: Regridder) -> None:
+def write_static(out: Path, truncation: int, forcing: xr.Dataset, to_cells: Regridder) -> None:
     """Orography and land fraction, and the monthly forcing, on the cells."""
-    terrain = xr.open_dataset(BOUNDARY / "t30/clim/terrain.nc")
+    terrain = xr.open_dataset(BOUNDARY / RESOLUTIONS[truncation][0]).transpose("lon", "lat", ...)
     static = {
         name: ("cell", to_cells(terrain[key].values.T), {"units": units})
         for name, key, units in (("orog", "orog", "m"), ("sftlf", "lsm", "1"))
@@ -114,24 +124,27 @@ def simulate(
     *,
     stride_hours: int = 6,
     zoom: int = 4,
-    spinup_days: int = 90,
+    spinup_days: int = 270,
+    truncation: int = 31,
     say: Callable[[str], Any] = print,
 ) -> None:
     """Run from ``first`` (1 January) to ``end``, after a spin-up from rest, and write a file a year."""
     out.mkdir(parents=True, exist_ok=True)
+    terrain, _, minutes = RESOLUTIONS[truncation]
     loaded = configurations.load("speedy-t31", **{
-        "terrain.file": str(BOUNDARY / "t30/clim/terrain.nc"), "terrain.interpolate": False,
-        "forcing.file": str(BOUNDARY / "t63/forcing.nc"), "run.time_step": 30, "run.save_interval": 0.25,
+        "grid.spectral_truncation": truncation,
+        "terrain.file": str(BOUNDARY / terrain), "terrain.interpolate": False,
+        "forcing.file": str(BOUNDARY / "t63/forcing.nc"), "run.time_step": minutes, "run.save_interval": 0.25,
         "run.start_time": str((first - pd.Timedelta(days=spinup_days)).date()), "run.total_time": 1,
     })  # fmt: skip
     model, arguments = loaded.model, dict(loaded.run_kwargs)
-    forcing = boundary_conditions()
+    forcing = boundary_conditions(truncation)
     to_cells = Regridder(forcing.lat.values, forcing.lon.values, zoom)
-    write_static(out, forcing, to_cells)
+    write_static(out, truncation, forcing, to_cells)
 
     def forcing_of(year: int) -> ForcingData:
-        # Always 16 months: one shape, one compilation.
-        window = forcing.sel(time=slice(f"{year - 1}-11", f"{year + 1}-02"))
+        # Always 26 months: one shape, one compilation; the spin-up of the first year has its own seasons.
+        window = forcing.sel(time=slice(f"{year - 1}-01", f"{year + 1}-02"))
         return ForcingData.from_dataset(
             window, coords=model.coords, align_mode="by_date_interp", validate=False, persist="hold"
         )
@@ -154,9 +167,10 @@ def simulate(
         if output.sizes["time"]:
             times = output.time.values.astype("datetime64[s]").astype("datetime64[ns]")
             parts.append(to_dataset(variables(output), times, to_cells))
+            say(f"{now:%Y-%m-%d} {time.time() - began:.0f} s")
         year, now = now.year, now + pd.Timedelta(days=days)
         if now.year != year or now >= end:
-            write(xr.concat(parts, "time"), out / f"jcm_{year}.nc", SOURCE, zoom)
+            write(xr.concat(parts, "time"), out / f"jcm_{year}.nc", SOURCE.format(truncation=truncation), zoom)
             parts = []
             say(f"{year} {time.time() - began:.0f} s")
 
@@ -169,16 +183,24 @@ def main() -> None:
     parser.add_argument("n_years", type=int)
     parser.add_argument("--stride-hours", type=int, default=6)
     parser.add_argument("--zoom", type=int, default=4)
-    parser.add_argument("--spinup-days", type=int, default=90)
+    parser.add_argument(
+        "--spinup-days", type=int, default=270, help="90 leave the pressure over Antarctica 30 hPa too high until April"
+    )
+    parser.add_argument("--truncation", type=int, default=31, choices=sorted(RESOLUTIONS))
+    parser.add_argument("--months", type=int, help="only the first ones of the last year")
     options = parser.parse_args()
+    end = pd.Timestamp(f"{options.first_year + options.n_years}-01-01")
+    if options.months:
+        end += pd.DateOffset(months=options.months, years=-1)
     warnings.filterwarnings("ignore")
     simulate(
         options.out,
         pd.Timestamp(f"{options.first_year}-01-01"),
-        pd.Timestamp(f"{options.first_year + options.n_years}-01-01"),
+        end,
         stride_hours=options.stride_hours,
         zoom=options.zoom,
         spinup_days=options.spinup_days,
+        truncation=options.truncation,
         say=lambda text: print(text, flush=True),
     )
 
