@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import hypothesis
@@ -31,7 +32,7 @@ def made(
     sst = np.concatenate([np.full((1, cells), 290.0), rng.normal(size=(4, cells))])
     sst[:, :3] = np.nan
     floats = (x.astype(np.float32) for x in (mean, spread, cycle, sst))
-    return Climatology(labels, channels, np.array([280.0, 1e-5]), np.array([10.0, 4e-5]), *floats)
+    return Climatology(labels, channels, np.array([280.0, 1e-5]), np.array([10.0, 4e-5]), *floats, np.ones(2))
 
 
 def test_basis_is_products_of_harmonics():
@@ -91,12 +92,36 @@ def test_standardised_is_the_inverse_of_physical(seconds: int, label: str):
     np.testing.assert_allclose(both, values, rtol=1e-6)  # each time for itself
 
 
+def test_a_root_makes_what_is_below_zero_dry_and_is_undone():
+    known = dataclasses.replace(made(), center=np.array([280.0, 1e-3]), scale=np.array([10.0, 4e-3]), root=np.array([1, 2]))
+    times = YEAR[:3]
+    x = np.random.default_rng(0).normal(size=(3, 2, 12))
+    plain, values = dataclasses.replace(known, root=np.ones(2)).physical(x, "a", times), known.physical(x, "a", times)
+    np.testing.assert_array_equal(values[:, 0], plain[:, 0])
+    np.testing.assert_allclose(values[:, 1], np.maximum(plain[:, 1], 0) ** 2)
+    assert (values[:, 1] == 0).any()
+    wet = values[:, 1] > 0
+    np.testing.assert_allclose(known.standardised(values, "a", times)[:, 1][wet], x[:, 1][wet], atol=1e-6)
+    np.testing.assert_allclose(known.standardised(values, "a", times)[:, 0], x[:, 0], atol=1e-6)
+
+
+def test_a_file_of_the_first_bottles_has_no_roots(tmp_path: Path):
+    old = made().to_dataset().drop_vars("root")
+    assert Climatology.from_dataset(old).root.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("root", [[1, 0.5], [1, np.nan]])
+def test_roots_are_one_or_more(root):
+    with pytest.raises(ValueError, match="roots must be 1 or more"):
+        dataclasses.replace(made(), root=np.array(root))
+
+
 def test_an_instant_is_the_same_to_the_last_bit_whatever_is_drawn_with_it():
     rng, times, shape = np.random.default_rng(0), YEAR[:50:10], (26, 3072)  # a large product, which is cut by BLAS
     coefficients = rng.normal(size=(1, 26, 5, 9, 3072)).astype(np.float32)
     spread, sst = np.ones((1, *shape), np.float32), rng.normal(size=(5, 3072)).astype(np.float32)
     ones, names = np.ones(26), tuple(map(str, range(26)))
-    known = Climatology(("a",), names, ones, ones, coefficients, spread, abs(coefficients), sst)
+    known = Climatology(("a",), names, ones, ones, coefficients, spread, abs(coefficients), sst, ones)
     x = rng.normal(size=(len(times), *shape))
     together = known.physical(x, "a", times), known.sst_anomaly(280 + x[:, 0], times)
     for i in range(len(times)):

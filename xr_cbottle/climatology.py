@@ -6,6 +6,9 @@ anomalies* x from these instead::
 
     channel(time, cell) = center + scale * (mean(time, cell) + spread(cell) * sqrt(cycle(time, cell)) * x)
 
+Of a channel that is never negative and mostly near zero, such as rain, this may be its square (or higher) root instead: its
+``root`` then says which, and the channel is that power of the above, and 0 where the above is negative.
+
 ``mean``, and ``cycle``, that of the variance about 1, are sums of products of annual and diurnal harmonics, with
 coefficients for each label, channel and cell. The network is also told the anomaly of the sea surface temperature
 from its own mean year: small beside the sea surface temperature itself, and what drives the slow anomalies.
@@ -75,13 +78,15 @@ class Climatology:
     ----------
     labels, channels : tuple of str
     center, scale : (channel,) float64
-        In the channel's unit.
+        In the channel's unit, or its root.
     mean, cycle : (label, channel, annual, diurnal, cell NEST) float32
         Coefficients of `basis`: of the mean over ``scale``, and of the variance over its constant term.
     spread : (label, channel, cell NEST) float32
         Over ``scale``: what an anomaly x of 1 is where ``cycle`` is 1.
     sst : (annual, cell NEST) float32
         K, NaN over land.
+    root : (channel,) float64
+        1, or which root of the channel all this is about.
     """
 
     labels: tuple[str, ...]
@@ -92,6 +97,7 @@ class Climatology:
     spread: Floats
     cycle: Floats
     sst: Floats
+    root: Floats
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), len(self.channels))
@@ -105,16 +111,19 @@ class Climatology:
             or self.mean.shape[3] % 2 == 0
             or self.center.shape != shape[1:]
             or self.scale.shape != shape[1:]
+            or self.root.shape != shape[1:]
             or self.sst.shape != (self.mean.shape[2], cells)
         )
         if wrong:
             raise ValueError(
                 "a climatology needs mean and cycle of (label, channel, annual, diurnal, cell) with odd numbers of "
-                "harmonics, spread of (label, channel, cell), center and scale of (channel,) and sst of (annual, cell)"
+                "harmonics, spread of (label, channel, cell), center, scale and root of (channel,) and sst of (annual, cell)"
             )
         finite = all(np.isfinite(part).all() for part in (self.center, self.mean, self.spread, self.cycle))
         if not (finite and (self.scale > 0).all() and np.isfinite(self.scale).all()):
             raise ValueError("a climatology's values must be finite, and its scale positive")
+        if not (np.isfinite(self.root).all() and (self.root >= 1).all()):
+            raise ValueError("a climatology's roots must be 1 or more")
 
     @property
     def harmonics(self) -> tuple[int, int]:
@@ -143,12 +152,12 @@ class Climatology:
     def physical(self, x: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
         """Standardised anomalies (n, channel, cell NEST) as values in the channels' units; float64."""
         mean, spread = self.at(label, times)
-        return self.center[:, None] + self.scale[:, None] * (mean + spread * x.astype(np.float64))
+        return powered(self.center[:, None] + self.scale[:, None] * (mean + spread * x.astype(np.float64)), self.root)
 
     def standardised(self, values: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
         """The inverse of `physical`."""
         mean, spread = self.at(label, times)
-        return ((values - self.center[:, None]) / self.scale[:, None] - mean) / spread
+        return ((rooted(values, self.root) - self.center[:, None]) / self.scale[:, None] - mean) / spread
 
     def sst_anomaly(self, kelvin: Floats, times: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """SST (n, cell NEST) in K, NaN over land, less its mean year, as a network gets it: 0 over land; float32."""
@@ -168,6 +177,7 @@ class Climatology:
                 "scale": ("channel", self.scale, {"long_name": "scale, in the channel's unit"}),
                 "sst": (("annual", "cell"), self.sst, {"long_name": "harmonics of the sea surface temperature",
                                                        "units": "K"}),
+                "root": ("channel", self.root, {"long_name": "which root of the channel this is about", "units": "1"}),
             },
             {"label": list(self.labels), "channel": list(self.channels)},
             {"healpix_order": "nest", "title": "Mean and spread by harmonics of the year and the day"},
@@ -182,11 +192,13 @@ class Climatology:
         BottleError
             A variable is missing or has another shape, or values are not finite.
         """
+        if "root" not in dataset:  # as the first bottles with a climatology
+            dataset = dataset.assign(root=("channel", np.ones(dataset.sizes["channel"]))) if "center" in dataset else dataset
         try:
             parts: dict[str, Any] = {
                 name: dataset[name]
                 .transpose(*dims)
-                .values.astype(np.float64 if name in ("center", "scale") else np.float32)
+                .values.astype(np.float64 if name in ("center", "scale", "root") else np.float32)
                 for name, dims in _FORM.items()
             }
             labels, channels = (tuple(map(str, dataset[name].values)) for name in ("label", "channel"))
@@ -211,8 +223,26 @@ class Climatology:
 
 _FORM = {
     "mean": _DIMS, "spread": _SPREAD, "cycle": _DIMS, "center": ("channel",), "scale": ("channel",),
-    "sst": ("annual", "cell"),
+    "sst": ("annual", "cell"), "root": ("channel",),
 }  # fmt: skip
+
+
+def rooted(values: Floats, root: Floats) -> Floats:
+    """The roots of (..., channel, cell) values; what is negative has the root 0."""
+    if (root == 1).all():
+        return values
+    out = np.array(values)
+    for c in np.flatnonzero(root != 1):
+        out[..., c, :] = np.maximum(out[..., c, :], 0) ** (1 / root[c])
+    return out
+
+
+def powered(values: Floats, root: Floats) -> Floats:
+    """The inverse of `rooted`; what is negative becomes 0."""
+    out = np.array(values)
+    for c in np.flatnonzero(root != 1):
+        out[..., c, :] = np.maximum(out[..., c, :], 0) ** root[c]
+    return out
 
 
 def _combine(rows: Floats, coefficients: Floats) -> Floats:

@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--figures", type=Path, metavar="FILE.json", help="results of an evaluation, to keep in the bottle's manifest"
     )
+    parser.add_argument(
+        "--calibrate", type=int, default=0, metavar="N",
+        help="before packing draw N instants of each label, at times that were learnt, and mend the climatology",
+    )  # fmt: skip
     parser.add_argument("--only-pack", action="store_true", help="train no further")
     parser.add_argument(
         "--dry-run", action="store_true",
@@ -45,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--dry-run writes nothing: leave --pack out")
     if options.only_pack and options.pack is None:
         parser.error("--only-pack needs --pack OUT.cbottle")
+    if options.calibrate < 0 or (options.calibrate and options.pack is None):
+        parser.error("--calibrate takes a number of instants, and needs --pack OUT.cbottle")
     try:
         config = configs.load(options.config)
     except FileNotFoundError as error:
@@ -71,5 +77,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         figures = condensed(json.loads(options.figures.read_text())) if options.figures else None
         experts = [(float(sigma), loop.Run(configs.load(path), folder)) for sigma, path, folder in options.expert]
-        print(pack_run(state, options.pack, figures, experts=experts))
+        print(pack_run(state, options.pack, figures, experts=experts, calibrate=options.calibrate))
     return 0

@@ -45,6 +45,9 @@ class DataConfig:
         standardised anomalies (see `xr_cbottle.climatology`), and is told the anomaly of the SST too.
     annual_harmonics : int
         Of the climatology.
+    roots : mapping of float
+        Channels of which the climatology, and what the network draws, is about a root instead: ``{pr: 2}`` for the square
+        root of rain. For what is never negative and mostly near zero.
     """
 
     zoom: int
@@ -54,6 +57,7 @@ class DataConfig:
     cache: str | None = None
     scale: str = "std"
     annual_harmonics: int = 2
+    roots: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= self.zoom <= 10:
@@ -76,6 +80,12 @@ class DataConfig:
             raise ValueError(f"sst: source is {self.sst.source!r}, but the sources are {', '.join(labels)}")
         if self.scale not in ("std", "anomaly", "climatology"):
             raise ValueError(f"data: scale is {self.scale!r}, must be 'std', 'anomaly' or 'climatology'")
+        if unknown := sorted(set(self.roots) - set(self.channels)):
+            raise ValueError(f"data: roots names {unknown}, which are not among the channels")
+        if wrong := {name: root for name, root in self.roots.items() if not 1 <= root <= 8}:
+            raise ValueError(f"data: roots are {wrong}: each must be a number from 1 to 8")
+        if self.roots and self.scale != "climatology":
+            raise ValueError("data: roots are taken with scale: climatology only")
         if not 0 <= self.annual_harmonics <= 6:
             raise ValueError(f"data: annual_harmonics is {self.annual_harmonics}, must be 0 to 6")
 

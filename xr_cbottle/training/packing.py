@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import tempfile
@@ -15,8 +16,10 @@ import numpy as np
 from .. import checkpoint
 from ..architecture import BatchInfo
 from ..bottle import pack
+from ..emulator import Emulator
 from ..manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
 from ..network import Network
+from .calibration import calibrated
 from .data import LabelData
 from .loop import VALIDATION_IMAGES, Run, validate
 
@@ -27,6 +30,7 @@ def pack_run(
     figures: Mapping[str, Any] | None = None,
     *,
     experts: Sequence[tuple[float, Run]] = (),
+    calibrate: int = 0,
 ) -> Path:
     """Write the weights of a run as a bottle, with its SST and what it was trained on.
 
@@ -41,6 +45,9 @@ def pack_run(
     experts : sequence of (float, Run)
         Other runs on the same data, each with the noise level from which it is used, highest first; ``run`` is
         used below.
+    calibrate : int
+        Instants of each label to draw, at times that were learnt, for mending the climatology by what the network still
+        gets wrong (see `xr_cbottle.training.calibration`); 0: it stays as it was measured.
 
     Returns
     -------
@@ -82,7 +89,16 @@ def pack_run(
         for (_, expert), part in zip(runs, parts, strict=True):
             state = _packed(expert).state_dict()
             checkpoint.write_part(part, expert.model_config, _info(expert), state, dtype=about.dtype)
-        return pack(out, manifest, parts, data.sst_path, data.climatology_path)
+        climatology = data.climatology_path
+        if calibrate:
+            if climatology is None:
+                raise ValueError("calibrate needs a climatology: train with scale: climatology")
+            draft = pack(Path(folder) / "draft.cbottle", manifest, parts, data.sst_path, climatology)
+            mended = calibrated(Emulator(draft), data, calibrate, progress=run.progress)
+            climatology = Path(folder) / "climatology.nc"
+            mended.write(climatology)
+            manifest = dataclasses.replace(manifest, trained_on={**manifest.trained_on, "calibrated_on": calibrate})
+        return pack(out, manifest, parts, data.sst_path, climatology)
 
 
 def _packed(run: Run) -> Network:

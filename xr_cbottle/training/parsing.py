@@ -94,7 +94,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         # YAML reads 1980-01-01 as a date
         return value.isoformat() if isinstance(value, datetime.date) else str(value)
     if origin is dict and isinstance(value, dict):
-        if dataclasses.is_dataclass(arguments[1]):
+        if dataclasses.is_dataclass(arguments[1]) or arguments[1] is float:
             return {str(key): _convert(item, arguments[1], f"{where}: {key}") for key, item in value.items()}
         return cast(dict[str, Any], _plain(value))
     raise ValueError(f"{where}: {value!r} is not of type {getattr(hint, '__name__', hint)}")

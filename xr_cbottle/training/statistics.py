@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import healpix
-from ..climatology import SMALLEST_SPREAD, Climatology, Fit, basis
+from ..climatology import SMALLEST_SPREAD, Climatology, Fit, basis, rooted
 from ..conditions import SeaSurfaceTemperature
 from .gathered import Gathered
 
@@ -80,7 +80,12 @@ def measure(parts: Sequence[Gathered], scaling: str, *, progress: bool) -> Stati
 
 
 def measure_climatology(
-    parts: Sequence[Gathered], annual: int, sst: SeaSurfaceTemperature, *, progress: bool
+    parts: Sequence[Gathered],
+    annual: int,
+    sst: SeaSurfaceTemperature,
+    roots: Mapping[str, float] | None = None,
+    *,
+    progress: bool,
 ) -> Climatology:
     """Harmonics of mean and variance of every label, over its training instants.
 
@@ -94,6 +99,8 @@ def measure_climatology(
         Highest harmonic of the year; that of the day is each source's.
     sst
         Whose mean year is taken over all its months.
+    roots
+        Of which root of a channel it is, where it is not of the channel itself.
 
     Raises
     ------
@@ -102,11 +109,12 @@ def measure_climatology(
     """
     channels, zoom = parts[0].channels, parts[0].zoom
     shape = (len(channels), healpix.n_cells(zoom))
+    root = np.array([(roots or {}).get(name, 1.0) for name in channels])
 
     def fit(part: Gathered, what: str, quantity: Callable[[Array, Array], Array]) -> Array:
         found = Fit(annual, part.source.diurnal_harmonics, shape)
         for times, values in part.training(what, progress):
-            found.add(times, quantity(times, values))
+            found.add(times, quantity(times, rooted(values, root)))
         return found.solve(SIGNIFICANCE)
 
     def squared_about(mean: Array, part: Gathered) -> Callable[[Array, Array], Array]:
@@ -135,7 +143,7 @@ def measure_climatology(
     return Climatology(
         tuple(part.source.label for part in parts), channels, center, scale,
         (mean / scale[:, None, None, None]).astype(np.float32), spread.astype(np.float32),
-        cycle.astype(np.float32), months.solve()[:, 0].astype(np.float32),
+        cycle.astype(np.float32), months.solve()[:, 0].astype(np.float32), root,
     )  # fmt: skip
 
 
