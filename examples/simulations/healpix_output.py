@@ -93,4 +93,6 @@ def write(dataset: xr.Dataset, path: Path, source: str, zoom: int) -> None:
             "_FillValue": -32768, "zlib": True, "complevel": 4, "shuffle": True, "chunksizes": (1, *values.shape[1:]),
         }  # fmt: skip
     dataset.attrs = {"source": source, "healpix_nside": 2**zoom, "healpix_order": "nest"}
-    dataset.to_netcdf(path, encoding=encoding)
+    partial = path.with_name(path.name + ".partial")
+    dataset.to_netcdf(partial, encoding=encoding)
+    partial.replace(path)
