@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import config as configs
+from .patchwise import config as configs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
