@@ -21,7 +21,6 @@ from ..images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels, st
 from .data import PatchData
 
 Array = npt.NDArray[Any]
-VALIDATION_SHARE = 8  # held-out images are so many times those asked for: a patch says less than a globe
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,18 @@ class PatchBatch(Tensors):
 
 
 class PatchBatches:
-    """Draws batches of patches; every patch of every training instant comes once in an epoch."""
+    """Draws batches of patches; every patch of every training instant comes once in an epoch.
 
-    def __init__(self, optim: OptimConfig, data: PatchData) -> None:
+    Parameters
+    ----------
+    optim, data
+        Of the run.
+    share
+        Held-out images are so many times those that the loop asks for: a patch says less than a globe.
+    """
+
+    def __init__(self, optim: OptimConfig, data: PatchData, *, share: int = 8) -> None:
+        self.share = share
         self.optim, self.data, self.grid = optim, data, data.grid
         self.train = np.flatnonzero(~data.validation)
         self.validation = np.flatnonzero(data.validation)
@@ -74,7 +82,7 @@ class PatchBatches:
 
     def validating(self, count: int) -> PatchBatch:
         """A fixed set of held-out images, evenly spread in time, over patches and noise levels."""
-        count = VALIDATION_SHARE * count
+        count = self.share * count
         instants = self.validation[np.linspace(0, len(self.validation) - 1, count).round().astype(int)]
         patches = self._stream(VALIDATION, 2**32 - 1).permutation(max(count, self.grid.count)) % self.grid.count
         chosen = list(zip(instants.tolist(), patches[:count].tolist(), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ... import network
 from ...diffusion import SIGMA_DATA, Denoise, Denoiser
+from ...manifest import SUPERRES, SamplerDefaults, SuperresSpec
 from ...network import PatchUNet
 from ..case import Losses
 from ..config import OptimConfig
 from ..start import pass_on
 from .batches import PatchBatch, PatchBatches
-from .config import SuperresConfig
+from .config import PatchDataConfig, SuperresConfig
 from .data import PatchData, prepare
 
 LEAST_SPREAD = 1e-3
@@ -25,8 +26,10 @@ LEAST_SPREAD = 1e-3
 class Denoising:
     """A run of super-resolution; `xr_cbottle.training.case.Case` documents what it has."""
 
+    role = SUPERRES
+
     def __init__(self, config: SuperresConfig, folder: Path, *, progress: bool = True) -> None:
-        self.config = config
+        self.config, self.patches = config, config.superres
         self.data = prepare(config.superres, folder, progress=progress)
         self.batches = PatchBatches(config.training, self.data)
         self.model_config = config.model_config
@@ -44,6 +47,32 @@ class Denoising:
         noisy = batch.clean + batch.sigma.view(-1, 1, 1, 1) * batch.noise
         plain = weighted_error(denoise(noisy, batch.sigma), batch.clean, batch.sigma)
         return Losses(plain, plain, batch.sigma)
+
+    def spec(self) -> SuperresSpec:
+        """How the network is used."""
+        part = self.config.part
+        sampler = SamplerDefaults(part.num_steps, part.sigma_min, part.sigma_max, part.rho)
+        return specification(self.patches, self.data, sampler=sampler, window=part.window)
+
+    def facts(self) -> dict[str, Any]:
+        """What it learnt from, for the manifest."""
+        optim = self.config.training
+        return {"sigma": [optim.sigma_min, optim.sigma_max]}
+
+
+def specification(
+    patches: PatchDataConfig,
+    data: PatchData,
+    *,
+    window: float | None,
+    sampler: SamplerDefaults | None = None,
+    sigmas: tuple[float, ...] = (),
+) -> SuperresSpec:
+    """What a manifest says of a network on these data and its sampler."""
+    return SuperresSpec(
+        patches.zoom, patches.channels, patches.patch, patches.overlap, sampler, sigmas, window,
+        tuple(data.detail.tolist()) if patches.residual else (), patches.conserve,
+    )  # fmt: skip
 
 
 def conditioned(denoiser: Denoiser, batch: PatchBatch) -> Denoise:
