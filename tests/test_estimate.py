@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from tests import trainings  # noqa: E402
 from xr_cbottle import cli, network  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
-from xr_cbottle.training import estimate, loop  # noqa: E402
+from xr_cbottle.training import coarse, estimate, loop  # noqa: E402
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_before_and_after(folder, monkeypatch):
     assert (found.done, found.total) == (0, 96)
     assert found.seconds == pytest.approx(96 / found.speed.images_per_second)
 
-    net = network.build(loop.model_config(config))
+    net = network.build(coarse.model_config(config))
     assert found.speed.parameters == sum(p.numel() for p in net.parameters())
     assert found.speed.bytes["weights"] == 4 * found.speed.parameters
     # Adam keeps two numbers for each of its weights, Muon one

@@ -17,7 +17,7 @@ import yaml
 torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
-from xr_cbottle import cli  # noqa: E402
+from xr_cbottle import cli, network  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import loop, step  # noqa: E402
 from xr_cbottle.training.schedule import ema_factor, learning_rate  # noqa: E402
@@ -163,14 +163,14 @@ def steps(values, tmp_path, name, change=None, images=16):
 
 def test_bfloat16_computes_in_it_and_keeps_float32(values, tmp_path, monkeypatch):
     seen = set()
-    build = loop.network.build
+    build = network.build
 
     def watched(config):
         net = build(config)
         net.model.dec["4x4_aux_conv"].register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
         return net
 
-    monkeypatch.setattr(loop.network, "build", watched)
+    monkeypatch.setattr(network, "build", watched)
     full = steps(values, tmp_path, "full")
     assert seen == {torch.float32}
     seen.clear()
@@ -218,7 +218,7 @@ def test_gradients_are_clipped(values, tmp_path):
             p.grad.clone() for p in net.parameters() if p.grad is not None
         )
         batch = run.batches.training(0, 4)
-        _, norm, _ = step.take_step(
+        _, _, norm, _ = step.take_step(
             run.net, run.average, loop.Denoiser(run.net), run.optimizer, batch, run.config.training, 0
         )
         norms[clip] = float(norm), float(torch.cat([g.flatten() for g in grads]).norm())

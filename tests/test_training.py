@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
 from tests.trainings import CELLS, ZOOM, N, simulation  # noqa: E402
-from xr_cbottle import channels, healpix  # noqa: E402
+from xr_cbottle import channels, healpix, network  # noqa: E402
 from xr_cbottle.diffusion import Denoiser  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import data as training_data  # noqa: E402
-from xr_cbottle.training import loop  # noqa: E402
+from xr_cbottle.training import coarse, loop  # noqa: E402
 from xr_cbottle.training.batches import Batches  # noqa: E402
 from xr_cbottle.training.loss import edm_loss  # noqa: E402
 
@@ -79,7 +79,7 @@ def test_loss_ignores_missing_channels_and_images_do_not_mix(config, folder):
     batch = Batches(config, data).training(0, len(Batches(config, data).train))
     missing = torch.isnan(batch.clean[:, 1, 0, 0])
     assert missing.sum() == 4
-    net = loop.network.build(loop.model_config(config))
+    net = network.build(coarse.model_config(config))
     torch.nn.init.normal_(net.model.dec["4x4_aux_conv"].weight)
     objective, plain = edm_loss(Denoiser(net), batch, 0.5)
     assert torch.isfinite(objective).all()
@@ -117,8 +117,8 @@ def test_informed_start_passes_fields_on(config, folder, values):
     values["network"]["model_channels"] = 16
     config = configs.parse(values)
     data = training_data.prepare(config.data, folder, progress=False)
-    net = loop.network.build(loop.model_config(config))
-    loop.start(net, data.statistics)
+    net = network.build(coarse.model_config(config))
+    coarse.start(net, data.statistics)
     seen = {}
     net.model.dec["4x4_aux_norm"].register_forward_hook(lambda module, inputs, output: seen.update(x=inputs[0]))
     batch = Batches(config, data).training(0, 4)

@@ -11,8 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-Architecture = Literal["unet_hpx64", "unet_hpx1024_patch", "unet_healpix"]
+Architecture = Literal["unet_hpx64", "unet_hpx1024_patch", "unet_healpix", "unet_patch"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
+
+#: Networks of overlapping patches, for super-resolution.
+PATCH_ARCHITECTURES = ("unet_hpx1024_patch", "unet_patch")
+#: Those whose depths are said; of the others they are the published ones.
+SHAPED = ("unet_healpix", "unet_patch")
 
 #: The published coarse network is always zoom 6, whatever its ``level`` says.
 PUBLISHED_ZOOM = 6
@@ -53,6 +58,7 @@ class ModelConfig:
         ``unet_hpx1024_patch``: the published patch network of super-resolution.
         ``unet_healpix``: our name for the coarse network at any ``level``, whose shape is given by
         the last three fields; NVlabs/cBottle does not know it.
+        ``unet_patch``: the same for the patch network; it attends at the coarsest resolution only.
     model_channels, out_channels, condition_channels, label_dim, time_length
         Widths of the network, and the number of frames that temporal attention joins (1: none).
     level
@@ -62,8 +68,8 @@ class ModelConfig:
     enable_classifier
         Whether there is a head of logits at a low resolution.
     channel_mult, attn_resolutions, num_blocks
-        ``unet_healpix`` only: width of each resolution over ``model_channels``, cells along a face
-        edge where there is attention, and blocks a resolution (the decoder has one more).
+        ``unet_healpix`` and ``unet_patch`` only: width of each resolution over ``model_channels``, cells along a
+        face edge where there is attention (``unet_healpix``), and blocks a resolution (the decoder has one more).
     """
 
     architecture: str = "unet_hpx64"
@@ -104,6 +110,13 @@ class ModelConfig:
                 "use fewer channel_mult or a higher level."
             )
 
+        halvings = len(self.channel_mult) - 1
+        if self.architecture == "unet_patch" and self.img_resolution % 2**halvings:
+            raise ValueError(
+                f"model.json: a patch of {self.img_resolution} cells along an edge cannot be halved {halvings} times; "
+                "use fewer channel_mult or another img_resolution."
+            )
+
     @property
     def zoom(self) -> int:
         """HEALPix level of the cells the network works on."""
@@ -119,7 +132,7 @@ class ModelConfig:
     def to_json(self) -> str:
         """Text of ``model.json``, without the keys NVlabs/cBottle does not have if it knows the architecture."""
         values = dataclasses.asdict(self)
-        if self.architecture != "unet_healpix":
+        if self.architecture not in SHAPED:
             for key in ("channel_mult", "attn_resolutions", "num_blocks"):
                 del values[key]
         return json.dumps(values)

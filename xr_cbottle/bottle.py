@@ -126,7 +126,11 @@ class Bottle:
         FetchError
             It is not here and cannot be fetched.
         """
-        return self._files.open(self.manifest.parts[index], progress)
+        return self.open_file(self.manifest.parts[index], progress=progress)
+
+    def open_file(self, spec: PartSpec | ConditionSpec, *, progress: bool = True) -> BinaryIO:
+        """One of the manifest's ``files``, as `open_part`."""
+        return self._files.open(spec, progress)
 
     def read_part(self, index: int, *, progress: bool = True) -> checkpoint.Part:
         """Part `index` with its weights, after checking that it makes what the manifest says. Imports torch.
@@ -193,7 +197,7 @@ class Bottle:
         """A condition's file: from a zip in memory, from a file of its own lazy."""
         import xarray as xr
 
-        with self._files.open(spec, progress) as file:
+        with self.open_file(spec, progress=progress) as file:
             # A member is read at once, to outlive the archive; a file is left to xarray to read as needed.
             inside = isinstance(getattr(file, "raw", None), archive.Window)
             content: io.BytesIO | str = io.BytesIO(file.read()) if inside else file.name

@@ -88,7 +88,8 @@ class Fine:
             evaluations, halo = steps, "all patches that it depends on"
             levels = list(spec.sigmas)
         tiles = f"tiles of {self.cells(self.zoom)} cells, each drawn with {halo}"
-        return {
+        told = {"superres_mean": "each cell of the native zoom keeps its mean"} if spec.conserve else {}
+        return told | {
             "superres": f"zoom {self.zoom} by overlapping patches of {spec.patch} x {spec.patch} cells",
             "superres_part": self.digest,
             "superres_mode": tiles if self.mode == "tiles" else f"the globe at once, {tiling.grid.count} patches",

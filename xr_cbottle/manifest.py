@@ -43,7 +43,10 @@ super-resolution have, and must have; their files are patch networks, told the c
 the network's output), ``patch`` (int: cells along an edge of a patch), ``overlap`` (int: cells that patches share),
 ``sampler`` (of role ``superres``), ``sigmas`` (of role ``superres-distilled``: the noise levels of its few steps,
 descending), ``window`` (number > 0, alpha of the Kaiser-Bessel-derived window that weighs patches, or null for plain
-means). Both roles must have one zoom and the same channels.
+means). Both roles must have one zoom and the same channels. ``detail`` (list of number > 0, one a channel; absent: the
+network draws the normalised field): the network draws what differs from the bilinear interpolation of the normalised
+coarse field, divided by these. ``conserve`` (true or absent): what is drawn is shifted such that the mean of each coarse
+cell is the coarse value; where a channel is ``nonnegative`` it is cut at 0 first and scaled.
 
 **condition** ``location``, ``sha256``, ``size``, ``variable`` (name in the netCDF file, or null if there is
 one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(time, lat, lon)``; K or degC by
@@ -115,11 +118,15 @@ class SuperresSpec(Record):
     sampler: SamplerDefaults | None = field(schema.optional(schema.nested(SamplerDefaults)), None)  # noqa: RUF009
     sigmas: tuple[float, ...] = field(schema.each(schema.number(0, open_end=True)), ())
     window: float | None = field(schema.optional(schema.number(0, open_end=True)), None)
+    detail: tuple[float, ...] = field(schema.each(schema.number(0, open_end=True)), ())
+    conserve: bool = field(schema.boolean(), False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(set(self.channels)) != len(self.channels):
             raise SchemaError("channels", "a list of different names", list(self.channels))
+        if self.detail and len(self.detail) != len(self.channels):
+            raise SchemaError("detail", f"absent or {len(self.channels)} numbers, one a channel", list(self.detail))
         try:
             PatchGrid(self.zoom, self.patch, self.overlap)
         except ValueError:
@@ -127,6 +134,11 @@ class SuperresSpec(Record):
         for i, (before, after) in enumerate(itertools.pairwise(self.sigmas)):
             if after >= before:
                 raise SchemaError(f"sigmas[{i + 1}]", f"less than the one before ({before:g})", after)
+
+    def plain(self) -> dict[str, Any]:
+        """As other records; without keys of later releases that say nothing, so that older bottles keep their digests."""
+        values = super().plain()
+        return {key: value for key, value in values.items() if value or key not in ("detail", "conserve")}
 
 
 @dataclasses.dataclass(frozen=True)

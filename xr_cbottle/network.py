@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xr_cbottle import healpix
-from xr_cbottle.architecture import ModelConfig
+from xr_cbottle.architecture import PATCH_ARCHITECTURES, SHAPED, ModelConfig
 from xr_cbottle.layers import Block, Conv, Geometry, GroupNorm, silu
 
 CALENDAR_HARMONICS = 8
@@ -41,7 +41,7 @@ class UNet(nn.Module):
         width, embedding = config.model_channels, 4 * config.model_channels
         sphere = geometry.on_sphere
         multiples = _channel_mult(config)
-        blocks = 4 if config.architecture != "unet_healpix" else config.num_blocks
+        blocks = config.num_blocks if config.architecture in SHAPED else 4
         temporal = config.time_length > 1
 
         if config.label_dim:
@@ -135,7 +135,7 @@ class UNet(nn.Module):
 def _channel_mult(config: ModelConfig) -> tuple[int, ...]:
     if config.architecture == "unet_hpx1024_patch":
         return PATCH_CHANNEL_MULT
-    return config.channel_mult if config.architecture == "unet_healpix" else (1, 2, 2, 2)
+    return config.channel_mult if config.architecture in SHAPED else (1, 2, 2, 2)
 
 
 def _attention_sizes(config: ModelConfig) -> tuple[int, ...]:
@@ -236,7 +236,7 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         self.register_buffer("device_buffer", torch.empty(0))
-        self.model = PatchUNet(config) if config.architecture == "unet_hpx1024_patch" else SphereUNet(config)
+        self.model = PatchUNet(config) if config.architecture in PATCH_ARCHITECTURES else SphereUNet(config)
 
     def forward(self, *args: Tensor | None) -> Tensor | tuple[Tensor, Tensor | None]:
         return self.model(*args)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import archive
-from .architecture import BatchInfo, ModelConfig
+from .architecture import PATCH_ARCHITECTURES, BatchInfo, ModelConfig
 from .checkpoint import digest, read_part_specs
 from .download import base_name
 from .errors import BottleError
@@ -127,9 +127,10 @@ def check_part(
 
 
 def _check_superres(spec: SuperresSpec, config: ModelConfig, info: BatchInfo, what: str) -> None:
-    if config.architecture != "unet_hpx1024_patch":
+    if config.architecture not in PATCH_ARCHITECTURES:
         raise BottleError(
-            f"{what}: this part is a {config.architecture} and super-resolution is done by unet_hpx1024_patch; "
+            f"{what}: this part is a {config.architecture} and super-resolution is done by "
+            f"{' or '.join(PATCH_ARCHITECTURES)}; "
             "give it the role coarse, or another file."
         )
     if config.zoom != spec.zoom:
@@ -166,7 +167,7 @@ def inferred(path: Path, config: ModelConfig, info: BatchInfo) -> Manifest:
     BottleError
         A network that does not make a field from noise and SST alone: super-resolution, video.
     """
-    if config.architecture == "unet_hpx1024_patch" or config.time_length > 1 or config.condition_channels > 1:
+    if config.architecture in PATCH_ARCHITECTURES or config.time_length > 1 or config.condition_channels > 1:
         kind = "video" if config.time_length > 1 else "super-resolution"
         raise BottleError(f"{path}: this is a {kind} network, which makes no data set by itself; open a coarse one.")
     labels: dict[str, LabelSpec] = {}

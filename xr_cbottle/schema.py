@@ -115,6 +115,17 @@ def integer(least: int, most: int | None = None) -> Check:
     return check
 
 
+def boolean() -> Check:
+    """True or false."""
+
+    def check(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise SchemaError("", "true or false", value)
+        return value
+
+    return check
+
+
 def number(least: float, *, open_end: bool = False) -> Check:
     """A finite number, kept as float."""
     must = f"a number {'>' if open_end else '>='} {least:g}"

@@ -120,6 +120,8 @@ class RegionModel:
         (channel, cell NEST) the coarse field, normalised.
     batch_size
         Patches denoised at once; batches are padded to it, because the last bits depend on it.
+    detail
+        (channel,) if the state of the network is not the field but what differs from the coarse one, over these.
 
     Attributes
     ----------
@@ -128,7 +130,8 @@ class RegionModel:
     """
 
     def __init__(
-        self, denoiser: diffusion.Denoiser, region: Region, coarse: Field, coarse_zoom: int, *, batch_size: int = 16
+        self, denoiser: diffusion.Denoiser, region: Region, coarse: Field, coarse_zoom: int, *, batch_size: int = 16,
+        detail: Sequence[float] = (),
     ) -> None:
         grid = region.grid
         self.denoiser, self.region, self.batch_size = denoiser, region, batch_size
@@ -136,10 +139,20 @@ class RegionModel:
         self.device = embedding.device
         self._seen = self.put(region.seen)
         self.local = self.put(local_view(coarse, coarse_zoom, grid.zoom, region.cells).T)
+        self._detail = self.put(np.array(detail)) if len(detail) else None
         self._overview = self.put(overview(coarse, coarse_zoom, grid.size))[None]
         # The embedding is a parameter of the whole level: only the region's columns are copied.
         self._position = embedding.detach()[:, self.put(region.cells)].T.contiguous()
         self.evaluated = 0
+
+    @property
+    def background(self) -> Tensor:
+        """(cell, channel) the state that the interpolated coarse field is."""
+        return self.local if self._detail is None else torch.zeros_like(self.local)
+
+    def field(self, state: Tensor) -> Tensor:
+        """(cell, channel) the normalised field of a clean state."""
+        return state if self._detail is None else self.local + self._detail * state
 
     def put(self, values: npt.NDArray) -> Tensor:
         """An array on the network's device."""
@@ -234,6 +247,7 @@ def together(model: RegionModel, alpha: float | None = None, *, stand_in: bool =
         of the region owns are the coarse field in any case.
     """
     full = model.full_weight(alpha) if stand_in else None
+    background = model.background
     patches = range(len(model.region.patches))
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
@@ -243,8 +257,8 @@ def together(model: RegionModel, alpha: float | None = None, *, stand_in: bool =
             for i, answer in zip(batch, model.denoise(padded)(model.gather(x, padded), sigma), strict=False):
                 mean.add(i, answer)
         if full is None:
-            return torch.where(mean.weight > 0, mean.total / mean.weight, model.local.to(x.dtype))
-        return (mean.total + (full - mean.weight) * model.local) / full
+            return torch.where(mean.weight > 0, mean.total / mean.weight, background.to(x.dtype))
+        return (mean.total + (full - mean.weight) * background) / full
 
     return denoise
 

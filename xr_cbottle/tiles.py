@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from xr_cbottle import diffusion, healpix, noise, superres
+from xr_cbottle import conservation, diffusion, healpix, noise, superres
 from xr_cbottle.emulator import arithmetic
 from xr_cbottle.healpix import Indices
 from xr_cbottle.models import Once, choose_device, load_superres
@@ -86,6 +87,12 @@ class Resolver:
         Patches denoised at once; the last bits of values depend on it.
     precision
         In which the network was loaded.
+    detail
+        See `xr_cbottle.superres.RegionModel`.
+    conserve
+        Whether coarse cells keep their means.
+    nonnegative
+        (channel,) where nothing that is drawn is to be below 0, if coarse cells keep their means.
 
     Attributes
     ----------
@@ -106,7 +113,13 @@ class Resolver:
         *,
         batch_size: int = PATCHES_AT_ONCE,
         precision: str = "float32",
+        detail: Sequence[float] = (),
+        conserve: bool = False,
+        nonnegative: Sequence[bool] = (),
     ) -> None:
+        if conserve and tiling.zoom > coarse_zoom:
+            raise ValueError(f"tiles of zoom {tiling.zoom} cut coarse cells of zoom {coarse_zoom}: they cannot keep means")
+        self.detail, self.conserve, self.nonnegative = tuple(detail), conserve, tuple(nonnegative)
         self.denoiser, self.coarse_zoom, self.tiling = denoiser, coarse_zoom, tiling
         self.sampler, self.batch_size, self.precision = sampler, batch_size, precision
         self.scales, self.center = np.asarray(scales, np.float64), np.asarray(center, np.float64)
@@ -134,18 +147,27 @@ class Resolver:
         rounds = self.tiling.rounds(tile, self.sampler)
         drawn, cells = self._draw(coarse, rounds, seed, member, time)
         self.drawn += 1
-        return drawn[:, np.searchsorted(cells, self.tiling.cells(tile))]
+        own = self.tiling.cells(tile)
+        return self._finished(drawn[:, np.searchsorted(cells, own)], coarse, own)
 
     def draw_globe(self, coarse: Field, *, seed: int, member: int, time: Time) -> npt.NDArray[np.float32]:
         """All cells of an instant at once, (channel, cell NEST), with the noise that tiles have."""
         everywhere = np.arange(self.tiling.grid.count)
-        drawn, _ = self._draw(coarse, [everywhere] * len(self.sampler.legs), seed, member, time)
+        drawn, cells = self._draw(coarse, [everywhere] * len(self.sampler.legs), seed, member, time)
         self.drawn += self.tiling.count
-        return drawn
+        return self._finished(drawn, coarse, cells)
+
+    def _finished(self, drawn: npt.NDArray[np.float64], coarse: Field, cells: Indices) -> npt.NDArray[np.float32]:
+        """What is drawn as it is given, on NEST cells that are whole coarse ones."""
+        if self.conserve:
+            size = 4 ** (self.tiling.grid.zoom - self.coarse_zoom)
+            wanted = coarse[:, cells[::size] // size].astype(np.float64)
+            drawn = conservation.with_means(drawn, wanted, self.nonnegative)
+        return drawn.astype(np.float32)
 
     def _draw(
         self, coarse: Field, rounds: list[Indices], seed: int, member: int, time: Time
-    ) -> tuple[npt.NDArray[np.float32], Indices]:
+    ) -> tuple[npt.NDArray[np.float64], Indices]:
         """(channel, cell) of the cells that patches see, and these cells."""
         expected = (len(self.scales), healpix.n_cells(self.coarse_zoom))
         if coarse.shape != expected:
@@ -159,7 +181,7 @@ class Resolver:
             seed=seed, member=member, time=time,
         )  # fmt: skip
         with self.lock, torch.inference_mode(), arithmetic(self.precision):
-            model = RegionModel(self.denoiser, region, normalised, self.coarse_zoom, batch_size=self.batch_size)
+            model = RegionModel(self.denoiser, region, normalised, self.coarse_zoom, batch_size=self.batch_size, detail=self.detail)
             fresh = model.put(normals).double()
             if is_exact(self.sampler):
                 places = [np.searchsorted(region.patches, patches).tolist() for patches in rounds]
@@ -167,10 +189,11 @@ class Resolver:
             else:
                 state = superres.draw_together(model, fresh, self.sampler, stand_in=False)
             self.evaluated += model.evaluated
+            state = model.field(state)
         values = state.cpu().numpy().T * self.scales[:, None] + self.center[:, None]
         if not np.isfinite(values).all():
             raise FloatingPointError("super-resolution gave values that are not finite; use precision='float32'.")
-        return values.astype(np.float32), region.cells
+        return values, region.cells
 
 
 def get(bottle: Bottle, fine: Fine, coarse_zoom: int, *, device: str | None, precision: str) -> Resolver:
@@ -198,7 +221,8 @@ def get(bottle: Bottle, fine: Fine, coarse_zoom: int, *, device: str | None, pre
             sampler = superres.few_step_sampler(spec.sigmas, spec.window)
         return Resolver(
             denoiser, info.scales, info.center, coarse_zoom, fine.tiling, sampler,
-            batch_size=fine.patches_at_once, precision=precision,
+            batch_size=fine.patches_at_once, precision=precision, detail=spec.detail, conserve=spec.conserve,
+            nonnegative=[name in bottle.manifest.nonnegative for name in spec.channels],
         )  # fmt: skip
 
     return _resolvers.get((bottle.digest, fine, coarse_zoom, str(chosen), precision), make)

@@ -8,7 +8,6 @@ interruption changes what the network sees.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,14 +18,11 @@ from torch import Tensor
 from .. import conditions, healpix
 from .config import Config
 from .data import Array, TrainingData
-
-# First words of the keys of independent streams.
-ORDER, IMAGE, VALIDATION = 0, 1, 2
-GOLDEN = (math.sqrt(5) - 1) / 2
+from .images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels, stream
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Tensors):
     """What the loss needs.
 
     Attributes
@@ -47,15 +43,6 @@ class Batch:
     labels: Tensor
     second_of_day: Tensor
     day_of_year: Tensor
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same on a device."""
-        return Batch(**{name: getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__})
-
-    def pinned(self) -> Batch:
-        """The same in memory that a GPU can copy from while it computes."""
-        return Batch(**{name: getattr(self, name).pin_memory() for name in self.__dataclass_fields__})
-
 
 class Batches:
     """Draws batches for a configuration; images of all labels are mixed in proportion to their number."""
@@ -84,27 +71,19 @@ class Batches:
         jitter = np.array([stream.uniform(-1, 1) for stream in streams])
         # A Kronecker sequence: any run of consecutive images covers the noise levels evenly.
         offset = self._stream(ORDER, 2**32 - 1).uniform()
-        sigma = self._sigma((offset + np.array(numbers) * GOLDEN) % 1)
+        sigma = noise_levels(self.optim, (offset + np.array(numbers) * GOLDEN) % 1)
         return self._assemble(chosen, streams, sigma, jitter, dropped)
 
     def validating(self, count: int) -> Batch:
         """A fixed set of held-out images, evenly spread in time and noise level."""
         count = min(count, len(self.validation))
         chosen = self.validation[np.linspace(0, len(self.validation) - 1, count).round().astype(int)]
-        sigma = self._sigma(((np.arange(count) + 0.5) * GOLDEN) % 1)
+        sigma = noise_levels(self.optim, ((np.arange(count) + 0.5) * GOLDEN) % 1)
         streams = [self._stream(VALIDATION, i) for i in range(count)]
         return self._assemble(chosen, streams, sigma, np.zeros(count), np.zeros(count, bool))
 
-    def _sigma(self, place: Array) -> Array:
-        """Noise level at a place in [0, 1): the inverse of its distribution function, one range after the other."""
-        optim = self.optim
-        low, high = optim.sigma_focus_range
-        wide = optim.sigma_min * (optim.sigma_max / optim.sigma_min) ** (place / (1 - optim.sigma_focus))
-        narrow = low * (high / low) ** ((place - 1 + optim.sigma_focus) / max(optim.sigma_focus, 1e-9))
-        return np.where(place < 1 - optim.sigma_focus, wide, narrow)
-
     def _stream(self, kind: int, number: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=(kind, number))))
+        return stream(self.seed, kind, number)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  (a run has one of these objects)
     def _order(self, epoch: int) -> Array:

@@ -8,7 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import config as configs
+from .config import Config
+from .patchwise import config as configs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--run", "--folder", type=Path, help="folder of the run, resumed if it is there [name of the config]"
     )
     parser.add_argument("--pack", type=Path, metavar="OUT.cbottle", help="then write the bottle")
+    parser.add_argument(
+        "--into", type=Path, metavar="BOTTLE.cbottle",
+        help="of super-resolution: what is packed is this bottle, with the network added or replaced",
+    )  # fmt: skip
     parser.add_argument(
         "--expert", nargs=3, action="append", default=[], metavar=("SIGMA", "CONFIG.yaml", "FOLDER"),
         help="pack another run too, used for noise levels >= SIGMA; repeat with falling SIGMA",
@@ -57,6 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"there is no file {error.filename}: give a configuration such as examples/training/gcm.yaml")
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    coarse = isinstance(config, Config)
+    if options.into is not None and options.pack is None:
+        parser.error("--into says what is packed: give --pack OUT.cbottle too, which may be the same file")
+    if options.pack is not None and coarse != (options.into is None):
+        parser.error(
+            "--into is of super-resolution and its distillation: leave it out" if coarse
+            else "super-resolution is packed into a bottle that is there: give --into BOTTLE.cbottle"
+        )  # fmt: skip
+    if not coarse and (options.expert or options.figures or options.dry_run):
+        parser.error("--expert, --figures and --dry-run are of coarse networks: leave them out")
     run = options.run or Path(options.config.stem)
 
     if options.dry_run:
@@ -71,7 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from . import loop  # imports torch
 
     state = loop.Run(config, run) if options.only_pack else loop.train(config, run)
-    if options.pack is not None and state.team.leads:
+    if options.into is not None and state.team.leads:
+        from .patchwise.packing import pack_part
+
+        print(pack_part(state, options.pack, options.into))
+    elif options.pack is not None and state.team.leads:
         from .figures import condensed
         from .packing import pack_run
 

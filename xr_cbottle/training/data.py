@@ -24,7 +24,7 @@ from ..climatology import Climatology
 from ..conditions import SeaSurfaceTemperature
 from . import sources, statistics
 from .config import DataConfig, as_dict
-from .gathered import Gathered, gather, validation
+from .gathered import Gathered, gather
 from .sst import write_sst
 from .statistics import Statistics
 from .store import SourceConfig
@@ -169,4 +169,4 @@ def _write_values(part: Gathered, about: Statistics | Climatology, folder: Path,
 def _open_label(source: SourceConfig, folder: Path) -> LabelData:
     times = np.load(folder / f"{source.label}_times.npy")
     values = np.load(folder / f"{source.label}.npy", mmap_mode="r")
-    return LabelData(source.label, times, values, validation(source, times), source.time_jitter_hours, source.missing)
+    return LabelData(source.label, times, values, source.held_out(times), source.time_jitter_hours, source.missing)

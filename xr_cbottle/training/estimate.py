@@ -16,10 +16,11 @@ from .. import facts, healpix, network
 from ..diffusion import Denoiser
 from . import sources
 from .batches import Batch, Batches
+from .coarse import model_config
 from .config import Config
 from .data import prepare, prepared_folder
 from .loader import Loader
-from .loop import choose_device, model_config
+from .loop import choose_device
 from .step import optimizers, take_step
 
 LOADER_SECONDS = 2.0

@@ -52,7 +52,7 @@ class Gathered:
     def training(self, what: str, progress: bool) -> Iterator[tuple[Array, Array]]:
         """The same without what is kept for validation."""
         for times, values in self.blocks(what, progress):
-            chosen = ~validation(self.source, times)
+            chosen = ~self.source.held_out(times)
             if chosen.any():
                 yield times[chosen], values[chosen]
 
@@ -79,10 +79,3 @@ def gather(source: SourceConfig, channels: tuple[str, ...], zoom: int, folder: P
     if not stamps:
         raise ValueError(f"source {source.label!r}: it has no instant from {source.start} to {source.end}")
     return Gathered(source, channels, np.concatenate(stamps), path, zoom)
-
-
-def validation(source: SourceConfig, times: Array) -> Array:
-    """(n,) which instants training does not see."""
-    if source.validation_start is None:
-        return np.zeros(len(times), bool)
-    return times >= np.datetime64(source.validation_start, "s")

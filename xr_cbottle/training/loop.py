@@ -9,7 +9,6 @@ again goes on where the last state was saved and ends with the same weights as a
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
 import os
 import signal
@@ -21,39 +20,20 @@ from typing import Any
 import torch
 
 from .. import network
-from ..architecture import ModelConfig
 from ..diffusion import Denoiser
-from .batches import Batch, Batches
+from . import case
 from .board import Board
-from .config import Config, OptimConfig, as_dict
-from .data import TrainingData, prepare
+from .coarse import coarse_loss
+from .config import OptimConfig, as_dict
+from .images import Tensors
 from .loader import Loader
-from .loss import edm_loss
+from .patchwise.config import AnyConfig
 from .record import Window, by_sigma
 from .schedule import learning_rate
-from .start import start
-from .step import optimizers, take_step
+from .step import Loss, optimizers, take_step
 from .team import Team
 
 VALIDATION_IMAGES = 64
-
-
-def model_config(config: Config) -> ModelConfig:
-    """The network that a configuration describes."""
-    size = config.network
-    return ModelConfig(
-        architecture="unet_healpix",
-        model_channels=size.model_channels,
-        label_dim=size.label_dim,
-        label_dropout=size.label_dropout,
-        out_channels=len(config.data.channels),
-        condition_channels=2 if config.data.scale == "climatology" else 1,
-        level=config.data.zoom,
-        calendar_include_legacy_bug=False,
-        channel_mult=size.channel_mult,
-        attn_resolutions=size.attn_resolutions,
-        num_blocks=size.num_blocks,
-    )
 
 
 def choose_device(local_rank: int) -> torch.device:
@@ -66,7 +46,8 @@ class Run:
 
     Parameters
     ----------
-    config : Config
+    config : Config, SuperresConfig or DistilConfig
+        The kind of run follows from it, see `xr_cbottle.training.case`.
     folder : path-like
         Made if it is not there; a state in it is resumed.
     progress : bool
@@ -74,7 +55,7 @@ class Run:
     """
 
     def __init__(
-        self, config: Config, folder: str | os.PathLike[str], *, progress: bool = True, team: Team | None = None
+        self, config: AnyConfig, folder: str | os.PathLike[str], *, progress: bool = True, team: Team | None = None
     ) -> None:
         self.config, self.folder, self.progress = config, Path(folder), progress
         self.team = team = team or Team()
@@ -82,15 +63,12 @@ class Run:
             Board.check()
         self.folder.mkdir(parents=True, exist_ok=True)
         with team.first():
-            self.data: TrainingData = prepare(config.data, self.folder / "data", progress=progress)
-        self.batches = Batches(config, self.data)
+            self.case = case.prepare(config, self.folder / "data", progress=progress)
+        self.data, self.batches = self.case.data, self.case.batches
         self.device = choose_device(team.local_rank)
         torch.manual_seed(config.training.seed)
-        self.model_config = model_config(config)
-        net = network.build(self.model_config)
-        if config.network.start == "informed":
-            start(net, self.data.statistics)
-        self.net = net.to(self.device)
+        self.model_config = self.case.model_config
+        self.net = self.case.network().to(self.device)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         optim = config.training
         self.optimizer = optimizers(self.net, optim)
@@ -155,12 +133,12 @@ class Run:
             _write_text(log, "".join(line + "\n" for line in lines))
 
 
-def train(config: Config, run: str | os.PathLike[str], *, progress: bool = True, stop_at: int | None = None) -> Run:
+def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = True, stop_at: int | None = None) -> Run:
     """Train until ``total_images`` or ``max_hours``, or until SIGTERM, saving as it goes.
 
     Parameters
     ----------
-    config : Config
+    config : Config, SuperresConfig or DistilConfig
     run : path-like
         Folder of the run; if it holds a state, the run goes on from it.
     progress : bool
@@ -196,13 +174,13 @@ def train(config: Config, run: str | os.PathLike[str], *, progress: bool = True,
             batch = next(loader).to(state.device)
 
             late = optim.max_hours is not None and state.seconds > 3600 * optim.max_hours
-            losses, norm, stop = take_step(
+            losses, sigma, norm, stop = take_step(
                 state.net, state.average, denoiser, state.optimizer, batch, optim, state.images,
-                team=team, stop=terminated() or late,
+                loss=state.case.loss, team=team, stop=terminated() or late,
             )  # fmt: skip
             before, state.images = state.images, state.images + optim.batch_size
 
-            window.add(batch, losses, norm)
+            window.add(sigma, losses, norm)
             state.seconds += time.monotonic() - began
             bar.update(optim.batch_size)
             if before // optim.log_images != state.images // optim.log_images:
@@ -211,7 +189,7 @@ def train(config: Config, run: str | os.PathLike[str], *, progress: bool = True,
                 state.log(lr=optim.lr * learning_rate(optim, state.images), seconds=round(state.seconds, 1), **entry)
             due = before // optim.validate_images != state.images // optim.validate_images
             if due and validation is not None and team.leads:
-                state.log(**validate(state.average, validation, optim))
+                state.log(**validate(state.average, validation, optim, state.case.loss))
             passed = optim.save_images is not None and before // optim.save_images != state.images // optim.save_images
             if passed or time.monotonic() - saved > optim.save_seconds:
                 state.save()
@@ -222,16 +200,15 @@ def train(config: Config, run: str | os.PathLike[str], *, progress: bool = True,
 
 
 @torch.no_grad()
-def validate(net: network.Network, batch: Batch, optim: OptimConfig) -> dict[str, Any]:
+def validate(net: network.Network, batch: Tensors, optim: OptimConfig, loss: Loss = coarse_loss) -> dict[str, Any]:
     """Mean loss of held-out images, all and by noise level."""
-    parts = []
-    for first in range(0, len(batch.sigma), optim.batch_size):
-        part = Batch(
-            **{f.name: getattr(batch, f.name)[first : first + optim.batch_size] for f in dataclasses.fields(Batch)}
-        ).to(next(net.parameters()).device)
-        parts.append(edm_loss(Denoiser(net), part)[1].cpu())
-    losses = torch.cat(parts)
-    return {"validation": round(float(losses.mean()), 5), "validation_by_sigma": by_sigma(batch.sigma, losses)}
+    device = next(net.parameters()).device
+    found = [
+        loss(Denoiser(net), batch.part(first, optim.batch_size).to(device), optim)
+        for first in range(0, len(batch.sigma), optim.batch_size)
+    ]
+    losses, sigma = (torch.cat([getattr(part, name).cpu() for part in found]) for name in ("plain", "sigma"))
+    return {"validation": round(float(losses.mean()), 5), "validation_by_sigma": by_sigma(sigma, losses)}
 
 
 def _bar(state: Run, end: int) -> Any:

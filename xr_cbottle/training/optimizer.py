@@ -86,7 +86,7 @@ class Optimizers:
         inner: list[nn.Parameter] = []
         outer: list[nn.Parameter] = []
         for name, p in net.named_parameters():
-            ends = any(part in name for part in ("pos_embed", "map_label", "conv_embed", "_aux_"))
+            ends = any(part in name for part in ("pos_embed", "map_label", "conv_embed", "_conv.", "_aux_"))
             (inner if matrix_lr and p.ndim >= 2 and not ends else outer).append(p)
         self.members: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(outer, lr=lr, betas=betas, weight_decay=weight_decay, foreach=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from .batches import Batch
 from .team import Team
 
 SIGMA_BINS = (0.02, 0.1, 0.5, 2.0, 10.0, 50.0, 200.0)
@@ -27,9 +26,12 @@ class Window:
         self.norms: list[torch.Tensor] = []
         self.began = time.monotonic()
 
-    def add(self, batch: Batch, losses: torch.Tensor, norm: torch.Tensor) -> None:
-        """Note a step: (b,) losses and the norm of the gradient. They stay on their device: nobody waits for it."""
-        self.sigmas.append(batch.sigma)
+    def add(self, sigma: torch.Tensor, losses: torch.Tensor, norm: torch.Tensor) -> None:
+        """Note a step: (n,) noise levels and losses, and the norm of the gradient.
+
+        They stay on their device: nobody waits for it.
+        """
+        self.sigmas.append(sigma)
         self.losses.append(losses.detach())
         self.norms.append(norm.detach())
 

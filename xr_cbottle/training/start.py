@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from ..network import Conv, GroupNorm, Network, SphereUNet
+from ..network import Conv, GroupNorm, Network, SphereUNet, UNet
 from .statistics import Statistics
 
 
@@ -26,7 +26,16 @@ def start(net: Network, statistics: Statistics) -> None:
     embedding, the leading patterns of the mean year.
     """
     model = cast(SphereUNet, net.model)
-    width, fields = model.width, statistics.center.size
+    kept = pass_on(model, statistics.center.size)
+    patterns = mean_year_patterns(statistics, model.width - kept)
+    model.pos_embed[:kept] = 0
+    model.pos_embed[kept : kept + len(patterns), 0] = torch.from_numpy(patterns)
+
+
+@torch.no_grad()
+def pass_on(model: UNet, fields: int) -> int:
+    """Set the first and last layers as `start` says; returns how many of the network's channels that takes."""
+    width = model.width
     cells, edges = min(fields, width // 3), min(fields, width // 3)
     if width >= 2 * fields + 4:
         cells = edges = fields
@@ -47,10 +56,7 @@ def start(net: Network, statistics: Statistics) -> None:
     skip[:, below:] = torch.eye(width)
     norm = cast(GroupNorm, model.dec[f"{model.aux_name}_norm"])
     norm.bias[cells:kept] = 2  # where silu is nearly linear
-
-    patterns = mean_year_patterns(statistics, width - kept)
-    model.pos_embed[:kept] = 0
-    model.pos_embed[kept : kept + len(patterns), 0] = torch.from_numpy(patterns)
+    return kept
 
 
 def mean_year_patterns(statistics: Statistics, count: int) -> np.ndarray:

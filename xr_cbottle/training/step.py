@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from ..diffusion import Denoiser
-from .batches import Batch
+from .case import Losses
+from .coarse import coarse_loss
 from .config import OptimConfig
-from .loss import edm_loss
+from .images import Tensors
 from .optimizer import Optimizers
 from .schedule import ema_factor, learning_rate
 from .team import Team
+
+Loss = Callable[[Denoiser, Any, OptimConfig], Losses]
 
 
 def optimizers(net: nn.Module, optim: OptimConfig) -> Optimizers:
@@ -30,13 +36,14 @@ def take_step(
     average: nn.Module,
     denoiser: Denoiser,
     optimizer: Optimizers,
-    batch: Batch,
+    batch: Tensors,
     optim: OptimConfig,
     images: int,
     *,
+    loss: Loss = coarse_loss,
     team: Team | None = None,
     stop: bool = False,
-) -> tuple[Tensor, Tensor, bool]:
+) -> tuple[Tensor, Tensor, Tensor, bool]:
     """Move the weights by one batch, and the average after them.
 
     Parameters
@@ -46,11 +53,13 @@ def take_step(
     denoiser : Denoiser
         Of ``net``, possibly compiled.
     optimizer : Optimizers
-    batch : Batch
+    batch : Tensors
         This process's share.
     optim : OptimConfig
     images : int
         Images seen before this step.
+    loss : callable
+        That of the case.
     team : Team, optional
         Those who share the batch.
     stop : bool
@@ -58,17 +67,18 @@ def take_step(
 
     Returns
     -------
-    losses, norm, stop : (b,) Tensor, () Tensor, bool
-        Of each image; of the gradient before it is cut; whether any process wants to stop.
+    losses, sigma, norm, stop : (n,) Tensor, (n,) Tensor, () Tensor, bool
+        What the loss says of the images, and of which noise levels; of the gradient before it is cut; whether any
+        process wants to stop.
     """
     with autocast(optim, batch.sigma.device):
-        objective, plain = edm_loss(denoiser, batch, optim.coarse_weight)
-    objective.mean().backward()
+        found = loss(denoiser, batch, optim)
+    found.objective.mean().backward()
     stop = (team or Team()).average_gradients(net, stop=stop)
     norm = nn.utils.clip_grad_norm_(net.parameters(), optim.grad_clip)
     optimizer.step(learning_rate(optim, images))
     move_average(average, net, ema_factor(optim, images + optim.batch_size))
-    return plain.detach(), norm, stop
+    return found.plain.detach(), found.sigma, norm, stop
 
 
 @torch.no_grad()

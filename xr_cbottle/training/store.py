@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,12 @@ class SourceConfig(StoreConfig):
     missing: tuple[str, ...] = ()
     time_jitter_hours: float = 0.0
     diurnal_harmonics: int = 0
+
+    def held_out(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
+        """(n,) which instants training does not see."""
+        if self.validation_start is None:
+            return np.zeros(len(times), bool)
+        return np.asarray(times >= np.datetime64(self.validation_start, "s"))
 
     def __post_init__(self) -> None:
         try:

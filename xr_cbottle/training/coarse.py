@@ -1,0 +1,59 @@
+"""The coarse network as a case: instants of the globe, of several labels."""
+
+from __future__ import annotations
+
+import os
+
+from .. import network
+from ..architecture import ModelConfig
+from ..diffusion import Denoiser
+from .batches import Batch, Batches
+from .case import Losses
+from .config import Config, OptimConfig
+from .data import prepare
+from .loss import edm_loss
+from .start import start
+
+
+class Coarse:
+    """A run of the network that draws instants; `xr_cbottle.training.case.Case` documents what it has."""
+
+    def __init__(self, config: Config, folder: str | os.PathLike[str], *, progress: bool = True) -> None:
+        self.config = config
+        self.data = prepare(config.data, folder, progress=progress)
+        self.batches = Batches(config, self.data)
+        self.model_config = model_config(config)
+
+    def network(self) -> network.Network:
+        """The network with its initial weights."""
+        net = network.build(self.model_config)
+        if self.config.network.start == "informed":
+            start(net, self.data.statistics)
+        return net
+
+    def loss(self, denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
+        """That of EDM, of the state and of its means."""
+        return coarse_loss(denoiser, batch, optim)
+
+
+def coarse_loss(denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
+    """`edm_loss` as the loop takes it."""
+    return Losses(*edm_loss(denoiser, batch, optim.coarse_weight), batch.sigma)
+
+
+def model_config(config: Config) -> ModelConfig:
+    """The network that a configuration describes."""
+    size = config.network
+    return ModelConfig(
+        architecture="unet_healpix",
+        model_channels=size.model_channels,
+        label_dim=size.label_dim,
+        label_dropout=size.label_dropout,
+        out_channels=len(config.data.channels),
+        condition_channels=2 if config.data.scale == "climatology" else 1,
+        level=config.data.zoom,
+        calendar_include_legacy_bug=False,
+        channel_mult=size.channel_mult,
+        attn_resolutions=size.attn_resolutions,
+        num_blocks=size.num_blocks,
+    )

@@ -1,0 +1,62 @@
+"""What batches of all kinds of images share: random streams, noise levels, and tensors that go together."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .config import OptimConfig
+
+Array = npt.NDArray[Any]
+T = TypeVar("T", bound="Tensors")
+
+# First words of the keys of independent streams.
+ORDER, IMAGE, VALIDATION = 0, 1, 2
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensors:
+    """Tensors of the same images, along their first dimension.
+
+    Attributes
+    ----------
+    sigma : (b,) float32
+        Noise levels.
+    """
+
+    sigma: Tensor
+
+    def to(self: T, device: torch.device | str) -> T:
+        """The same on a device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self: T) -> T:
+        """The same in memory that a GPU can copy from while it computes."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def part(self: T, first: int, count: int) -> T:
+        """Some images, one after the other."""
+        return self._each(lambda tensor: tensor[first : first + count])
+
+    def _each(self: T, change: Any) -> T:
+        return type(self)(**{f.name: change(getattr(self, f.name)) for f in dataclasses.fields(self)})
+
+
+def stream(seed: int, kind: int, number: int) -> np.random.Generator:
+    """The random numbers of an image, or of another thing that is counted."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(kind, number))))
+
+
+def noise_levels(optim: OptimConfig, place: Array) -> Array:
+    """Noise level at a place in [0, 1): the inverse of its distribution function, one range after the other."""
+    low, high = optim.sigma_focus_range
+    wide = optim.sigma_min * (optim.sigma_max / optim.sigma_min) ** (place / (1 - optim.sigma_focus))
+    narrow = low * (high / low) ** ((place - 1 + optim.sigma_focus) / max(optim.sigma_focus, 1e-9))
+    return np.where(place < 1 - optim.sigma_focus, wide, narrow)

@@ -1,0 +1,1 @@
+"""Training super-resolution on overlapping patches, and distilling it to a few steps."""

@@ -1,0 +1,111 @@
+"""Super-resolution as a case: a network learns to denoise patches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ... import network
+from ...diffusion import SIGMA_DATA, Denoise, Denoiser
+from ...manifest import SUPERRES, SamplerDefaults, SuperresSpec
+from ...network import PatchUNet
+from ..case import Losses
+from ..config import OptimConfig
+from ..start import pass_on
+from .batches import PatchBatch, PatchBatches
+from .config import PatchDataConfig, SuperresConfig
+from .data import PatchData, prepare
+
+LEAST_SPREAD = 1e-3
+
+
+class Denoising:
+    """A run of super-resolution; `xr_cbottle.training.case.Case` documents what it has."""
+
+    role = SUPERRES
+
+    def __init__(self, config: SuperresConfig, folder: Path, *, progress: bool = True) -> None:
+        self.config, self.patches = config, config.superres
+        self.data = prepare(config.superres, folder, progress=progress)
+        self.batches = PatchBatches(config.training, self.data)
+        self.model_config = config.model_config
+
+    def network(self) -> network.Network:
+        """The network with its initial weights."""
+        net = network.build(self.model_config)
+        if self.config.network.start == "informed":
+            start(net, self.data)
+        return net
+
+    def loss(self, denoiser: Denoiser, batch: PatchBatch, optim: OptimConfig) -> Losses:
+        """That of EDM (Karras et al. 2022, https://arxiv.org/abs/2206.00364): mean over channels and pixels."""
+        denoise = conditioned(denoiser, batch)
+        noisy = batch.clean + batch.sigma.view(-1, 1, 1, 1) * batch.noise
+        plain = weighted_error(denoise(noisy, batch.sigma), batch.clean, batch.sigma)
+        return Losses(plain, plain, batch.sigma)
+
+    def spec(self) -> SuperresSpec:
+        """How the network is used."""
+        part = self.config.part
+        sampler = SamplerDefaults(part.num_steps, part.sigma_min, part.sigma_max, part.rho)
+        return specification(self.patches, self.data, sampler=sampler, window=part.window)
+
+    def facts(self) -> dict[str, Any]:
+        """What it learnt from, for the manifest."""
+        optim = self.config.training
+        return {"sigma": [optim.sigma_min, optim.sigma_max]}
+
+
+def specification(
+    patches: PatchDataConfig,
+    data: PatchData,
+    *,
+    window: float | None,
+    sampler: SamplerDefaults | None = None,
+    sigmas: tuple[float, ...] = (),
+) -> SuperresSpec:
+    """What a manifest says of a network on these data and its sampler."""
+    return SuperresSpec(
+        patches.zoom, patches.channels, patches.patch, patches.overlap, sampler, sigmas, window,
+        tuple(data.detail.tolist()) if patches.residual else (), patches.conserve,
+    )  # fmt: skip
+
+
+def conditioned(denoiser: Denoiser, batch: PatchBatch) -> Denoise:
+    """The denoiser of a batch's patches, told what `xr_cbottle.superres.RegionModel` tells it."""
+    model = cast(PatchUNet, denoiser.network.model)
+    rows = model.pos_embed.t().contiguous()
+    position = torch.nn.functional.embedding(batch.cells, rows)
+    twice = batch.cells != batch.partners
+    if bool(twice.any()):
+        other = torch.nn.functional.embedding(batch.partners[twice], rows)
+        position = position.index_put((twice,), (position[twice] + other) * 0.5)
+    condition = torch.cat([batch.local, batch.overview, position.permute(0, 3, 1, 2)], 1)
+    return lambda x, sigma: denoiser(x, sigma.to(x.dtype).expand(len(x)), condition=condition)
+
+
+def weighted_error(denoised: Tensor, wanted: Tensor, sigma: Tensor) -> Tensor:
+    """(b,) mean square over channels and pixels of (sigma^2 + sd^2)/(sigma sd)^2 (D - y)^2, as EDM weighs it."""
+    root_weight = (sigma**2 + SIGMA_DATA**2).sqrt() / (sigma * SIGMA_DATA)
+    return (root_weight.view(-1, 1, 1, 1) * (denoised.float() - wanted)).square().mean((1, 2, 3))
+
+
+@torch.no_grad()
+def start(net: network.Network, data: PatchData) -> None:
+    """Set the first and last layers, and tell each cell its mean detail and how much that varies.
+
+    The last rows of the position embedding, two for each channel (as many as fit beside four of the harmonics),
+    become the mean and the logarithm of the standard deviation in time, standardised. That is a start: all stays free.
+    """
+    model = cast(PatchUNet, net.model)
+    pass_on(model, len(data.center))
+    maps = np.concatenate([data.mean, np.log(np.maximum(data.spread, LEAST_SPREAD))])
+    maps = (maps - maps.mean(1, keepdims=True)) / (maps.std(1, keepdims=True) + 1e-6)
+    room = max(len(model.pos_embed) - 4, 0)
+    if room:
+        maps = maps[:room]
+        model.pos_embed[-len(maps) :] = torch.from_numpy(maps.astype(np.float32))

@@ -1,0 +1,122 @@
+"""A patch network of few steps as a case: it learns where its teacher's way from each of its noise levels ends.
+
+A sampler of few steps goes from a noise level to a clean state at once, and adds fresh noise of the next level. So the
+network has to know, at these few levels, the end of the teacher's ODE that goes through a state: the consistency
+function (Song et al. 2023, https://arxiv.org/abs/2303.01469). As the levels are known beforehand, that end is followed by
+the teacher's own steps (Luhman and Luhman 2021, https://arxiv.org/abs/2101.02388) instead of being bootstrapped from
+noise level to noise level: one way down passes all levels, each state on it has the same end, and there is no second
+network that lags behind. What is learnt is a map, not a mean: its values at the last level are samples.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ... import network
+from ...diffusion import Denoiser, heun, heun_schedule
+from ...manifest import DISTILLED, SuperresSpec
+from ..case import Losses
+from ..config import OptimConfig
+from ..sources import expanded
+from .batches import PatchBatch, PatchBatches
+from .config import DistilConfig, SuperresConfig, parse
+from .data import prepare
+from .denoising import conditioned, specification, weighted_error
+
+
+class Distillation:
+    """A run of distillation; `xr_cbottle.training.case.Case` documents what it has.
+
+    Attributes
+    ----------
+    teacher_config : SuperresConfig
+        Of the run that is learnt from, whose data are used.
+    teacher_images : int
+        Images that the teacher saw.
+    """
+
+    role = DISTILLED
+
+    def __init__(self, config: DistilConfig, *, progress: bool = True) -> None:
+        self.config = config
+        folder = Path(expanded(config.distil.run))
+        self.teacher_config, state = _teacher(folder)
+        self.patches = self.teacher_config.superres
+        self.data = prepare(self.patches, folder / "data", progress=progress)
+        self.batches = PatchBatches(config.training, self.data, share=1)  # the teacher's way of each is dear
+        self.model_config = self.teacher_config.model_config
+        self.teacher_images = int(state["images"])
+        self._teacher = network.build(self.model_config).requires_grad_(False)
+        self._teacher.load_state_dict(state["average" if self.teacher_config.part.weights == "average" else "net"])
+        self.levels = levels(config.distil.sigmas, config.distil.steps)
+
+    def network(self) -> network.Network:
+        """The student, which starts as its teacher."""
+        return copy.deepcopy(self._teacher).requires_grad_(True)
+
+    def loss(self, denoiser: Denoiser, batch: PatchBatch, optim: OptimConfig) -> Losses:
+        """Weighted square error of the end of the teacher's way, at each of the student's levels on it."""
+        self._teacher.to(batch.sigma.device)
+        with torch.no_grad():
+            states, end = self.way(batch)
+        denoise = conditioned(denoiser, batch)
+        errors = []
+        for sigma, state in zip(self.config.distil.sigmas, states, strict=True):
+            level = torch.full_like(batch.sigma, sigma)
+            errors.append(weighted_error(denoise(state, level), end, level))
+        sigmas = torch.tensor(self.config.distil.sigmas, device=batch.sigma.device).expand(len(end), -1)
+        plain = torch.stack(errors, 1)
+        return Losses(plain.mean(1), plain.flatten(), sigmas.flatten())
+
+    def way(self, batch: PatchBatch) -> tuple[list[Tensor], Tensor]:
+        """The teacher's states at the student's levels, and where its way ends: (b, channel, row, column) float32."""
+        denoise = conditioned(Denoiser(self._teacher), batch)
+        state = (batch.clean + self.config.distil.sigmas[0] * batch.noise).double()
+        states = []
+        for leg in self.levels:
+            states.append(state.float())
+            state = heun(lambda x, sigma: denoise(x.float(), sigma).double(), state, leg)
+        return states, state.float()
+
+    def spec(self) -> SuperresSpec:
+        """How the network is used."""
+        return specification(self.patches, self.data, sigmas=self.config.distil.sigmas, window=self.config.part.window)
+
+    def facts(self) -> dict[str, Any]:
+        """What it learnt from, for the manifest."""
+        return {
+            "teacher_images": self.teacher_images,
+            "method": f"ends of the teacher's ODE, {self.config.distil.steps} steps of Heun's method a level",
+        }
+
+
+def levels(sigmas: tuple[float, ...], steps: int) -> list[Tensor]:
+    """The teacher's noise levels from each of the student's to the next, and from the last to 0.
+
+    Between levels they are spaced as EDM's; to 0 from a tenth of the last level.
+    """
+    legs = [heun_schedule(steps + 1, low, high)[:-1] for high, low in itertools.pairwise(sigmas)]
+    last = heun_schedule(steps, sigmas[-1] / 10, sigmas[-1]) if steps > 1 else torch.tensor([sigmas[-1], 0.0]).double()
+    return [*legs, last]
+
+
+def _teacher(folder: Path) -> tuple[SuperresConfig, dict[str, Any]]:
+    """Configuration and state of the run that is learnt from."""
+    try:
+        config = parse(json.loads((folder / "config.json").read_text(encoding="utf-8")), str(folder))
+        state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"distil: run is {str(folder)!r}, which has no {Path(error.filename).name}: give the folder of a run of "
+            "super-resolution"
+        ) from None
+    if not isinstance(config, SuperresConfig):
+        raise ValueError(f"distil: run is {str(folder)!r}, which is no run of super-resolution: give one that is")
+    return config, cast(dict[str, Any], state)
