@@ -127,7 +127,9 @@ def main() -> None:
     print("\n".join(refinement.lines(table)))
     for way, keys in better.items():
         for key, nearer in keys.items():
-            print(f"{way}: {key} nearer to the truth than bilinear for {len(nearer)} of {len(names)}: {' '.join(nearer)}")
+            print(
+                f"{way}: {key} nearer to the truth than bilinear for {len(nearer)} of {len(names)}: {' '.join(nearer)}"
+            )
     options.out.mkdir(parents=True, exist_ok=True)
     facts = {
         "bottle": bottle.manifest.name, "digest": bottle.digest, "native_zoom": native, "zoom": zoom,

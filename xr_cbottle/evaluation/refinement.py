@@ -233,9 +233,7 @@ def nearer(table: Mapping[str, Mapping[str, Mapping[str, Any]]], ways: Sequence[
     return {
         way: {
             key: [
-                name
-                for name, row in table.items()
-                if row[way][key] is not None and row[way][key] < row[BILINEAR][key]
+                name for name, row in table.items() if row[way][key] is not None and row[way][key] < row[BILINEAR][key]
             ]
             for key in keys
         }
