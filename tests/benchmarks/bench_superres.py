@@ -1,14 +1,23 @@
-"""Super-resolution at published size, on random weights: loading, a batch of patches, tiles, boxes; time and memory.
+"""Super-resolution at published size, on random weights: loading, a batch of patches, a tile; and boxes at zoom 10.
+
+python -m tests.benchmarks.bench_superres [FOLDER] [--what patches load batch tile boxes] [--tiles 8]
 
 The network has NVIDIA's shape: 330 million parameters at zoom 10, of which three quarters are the position embedding.
 It is written once into a folder, and each measurement runs in a process of its own, so that peaks are its own.
 
-python -m tests.benchmarks.bench_superres [FOLDER [WHAT ...]]   WHAT: patches, load, batch, tile, global
+Boxes are drawn by a network of the same patches and levels with few channels, through `open_dataset`: what they cost is
+all but the network. Of the largest only ``--tiles`` of its tiles are drawn, and the seconds are scaled to all.
+
+On a CPU batch and tile are in bfloat16, about 4 times as fast there as float32; ``batch32`` is in float32, of 2
+patches. Seconds of the processor are given beside those of the clock, for machines that do other things too. The
+default takes about five minutes on two cores that do nothing else.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import json
 import resource
 import subprocess
 import sys
@@ -16,12 +25,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from tests import bottles
 from tests.benchmarks.measure import table
 from xr_cbottle import healpix
 from xr_cbottle.bottle import Manifest, open_bottle_file
 from xr_cbottle.fine import Fine, make_fine
+from xr_cbottle.manifest import DISTILLED
 
 ZOOM, NATIVE = 10, 6
 BOXES = {"2 x 2": (2, 2), "10 x 10": (10, 10), "40 x 40": (40, 40)}
@@ -77,7 +88,6 @@ def patches() -> None:
     """Patches that are denoised for boxes, against those that see the box, and those of the globe."""
     from xr_cbottle import superres
 
-    lon, lat = healpix.lonlat(ZOOM)
     rows = []
     for network, sampler in (
         ("distilled", superres.few_step_sampler((800.0, 15.0))),
@@ -85,8 +95,7 @@ def patches() -> None:
     ):
         tiling = fine_of(open_bottle_file("icon").manifest, network).tiling
         for name, (width, height) in BOXES.items():
-            inside = (np.abs((lon - 12 + 180) % 360 - 180) <= width / 2) & (np.abs(lat - 47) <= height / 2)
-            cells = np.flatnonzero(inside)
+            cells = in_box(width, height)
             tiles = tiling.tiles(cells)
             rounds = [[len(r) for r in tiling.rounds(tile, sampler)] for tile in tiles.tolist()]
             last, work = (
@@ -99,55 +108,147 @@ def patches() -> None:
     print(table(["network", "box, degrees", "tiles", "see the box", "patches", "evaluations", "of the globe"], rows))
 
 
-def measured(what: str, folder: str) -> None:
-    """One measurement, in this process."""
+def in_box(width: float, height: float) -> npt.NDArray[np.int64]:
+    """Cells of a box of some degrees about 12 E 47 N."""
+    lon, lat = healpix.lonlat(ZOOM)
+    inside = (np.abs((lon - 12 + 180) % 360 - 180) <= width / 2) & (np.abs(lat - 47) <= height / 2)
+    return np.flatnonzero(inside)
+
+
+def make_small(folder: Path) -> Path:
+    """A bottle whose distilled network has the published patches, channels and levels, and four model channels."""
+    path = folder / "small.cbottle"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        (spec,) = (part.superres for part in open_bottle_file("icon").manifest.superres if part.role == DISTILLED)
+        assert spec is not None
+        bottles.synthetic_bottle(path, NATIVE, spec.channels, superres={DISTILLED: spec}, labels={})
+    return path
+
+
+class Clock:
+    """Seconds of the clock and of the processor since it was made."""
+
+    def __init__(self) -> None:
+        self.begin = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[str, str]:
+        return f"{time.perf_counter() - self.begin[0]:.1f}", f"{time.process_time() - self.begin[1]:.1f}"
+
+
+def peak() -> str:
+    """GiB."""
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}"
+
+
+def measured(what: str, folder: str) -> list[object]:
+    """One measurement at published size, in this process."""
     import torch
 
     from xr_cbottle import tiles
+    from xr_cbottle.emulator import arithmetic
     from xr_cbottle.models import choose_device
 
     bottle = open_bottle_file(folder)
     device = str(choose_device(None))
-    begin = time.perf_counter()
-    resolver = tiles.get(bottle, fine_of(bottle.manifest, "distilled"), NATIVE, device=device, precision="float32")
-    loaded = time.perf_counter() - begin
+    precision = "float32" if what in ("load", "batch32") or device != "cpu" else "bfloat16"
+    clock = Clock()
+    resolver = tiles.get(bottle, fine_of(bottle.manifest, "distilled"), NATIVE, device=device, precision=precision)
+    loaded = clock.read()
     coarse = np.random.default_rng(1).standard_normal((12, healpix.n_cells(NATIVE)))
     coarse = (coarse * resolver.scales[:, None] + resolver.center[:, None]).astype(np.float32)
-    begin, evaluated = time.perf_counter(), 0
-    if what == "batch":
-        with torch.inference_mode():
+    clock, evaluated, taken = Clock(), 0, ("", "")
+    if what.startswith("batch"):
+        evaluated = 2 if what == "batch32" else resolver.batch_size
+        with torch.inference_mode(), arithmetic(precision):
             size = resolver.tiling.grid.size
-            inputs = {"condition": torch.zeros(8, 44, size, size, device=device)}
-            resolver.denoiser(torch.zeros(8, 12, size, size, device=device), torch.ones(8, device=device), **inputs)
-        evaluated = 8
+            x, condition = (
+                torch.zeros(evaluated, n, size, size, device=device).contiguous(memory_format=torch.channels_last)
+                for n in (12, 44)
+            )
+            resolver.denoiser(x, torch.ones(evaluated, device=device), condition=condition)
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
     elif what == "tile":
         resolver.draw_tile(coarse, 20, seed=0, member=0, time=np.datetime64("1990-01-01"))
-        evaluated = resolver.evaluated
     elif what == "global":
         resolver.draw_globe(coarse, seed=0, member=0, time=np.datetime64("1990-01-01"))
-        evaluated = resolver.evaluated
-    seconds = time.perf_counter() - begin if what != "load" else 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    row = [what, device, f"{loaded:.1f}", f"{seconds:.1f}", evaluated, f"{peak:.1f}"]
+    if what != "load":
+        taken = clock.read()
+    evaluated = evaluated or resolver.evaluated
+    row = [what, device, precision, *loaded, *taken, evaluated, peak()]
     if device.startswith("cuda"):
         row.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f}")
-    print("\t".join(map(str, row)))
+    return row
 
 
-def main(folder: str = "/tmp/xr_cbottle_published", *chosen: str) -> None:
-    chosen = chosen or ("patches", "load", "batch", "tile")
-    if "patches" in chosen:
+def measured_box(name: str, path: str, most: int) -> list[object]:
+    """One box of the small bottle, in this process: of all its tiles, or of ``most`` of them."""
+    import xarray as xr
+
+    from xr_cbottle import Cube
+
+    ds = xr.open_dataset(path, engine="cbottle", zoom=ZOOM, time=["1980-03-01T06"])
+    resolver = Cube(path, zoom=ZOOM).mosaic.resolver()
+    ds.tas.isel(time=0, cell=0).load()  # the instant, and what is made once
+    cells = in_box(*BOXES[name])
+    tiles = resolver.tiling.tiles(cells)
+    chosen = tiles[np.linspace(0, len(tiles) - 1, min(most, len(tiles))).round().astype(int)]
+    before, clock = resolver.evaluated, Clock()
+    ds.tas.isel(time=0, cell=cells[np.isin(cells // resolver.tiling.cells_per_tile, chosen)]).load()
+    wall, cpu = (float(seconds) * len(tiles) / len(chosen) for seconds in clock.read())
+    rounds = [[len(r) for r in resolver.tiling.rounds(tile, resolver.sampler)] for tile in tiles.tolist()]
+    globe = resolver.tiling.grid.count
+    drawn = sum(rounds[tiles.tolist().index(tile)][i] for tile in chosen.tolist() for i in (0, 1))
+    if resolver.evaluated - before != drawn:
+        raise AssertionError(f"{resolver.evaluated - before} patches were denoised and {drawn} were to be")
+    last, all_of_them = sum(r[-1] for r in rounds), sum(map(sum, rounds))
+    return [
+        name, len(cells), len(tiles), len(resolver.tiling.grid.owners(cells)), last, f"{last / globe:.3f}", all_of_them,
+        f"{all_of_them / 2 / globe:.3f}", len(chosen), f"{wall:.1f}", f"{cpu:.1f}", peak(),
+    ]  # fmt: skip
+
+
+def alone(*arguments: str) -> list[str]:
+    """The row that a process of its own measures."""
+    command = [sys.executable, "-m", "tests.benchmarks.bench_superres", *arguments]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+
+
+HEADS = ["what", "device", "precision", "load s", "cpu s", "s", "cpu s", "patches x evaluations", "peak GiB"]
+BOX_HEADS = [
+    "box, degrees", "cells", "tiles", "see the box", "patches", "of the 1452", "evaluations", "of the globe's",
+    "tiles drawn", "s", "cpu s", "peak GiB",
+]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("/tmp/xr_cbottle_published"))
+    whats = ("patches", "load", "batch32", "batch", "tile", "boxes")
+    parser.add_argument("--what", nargs="+", choices=(*whats, "global"), default=whats)
+    parser.add_argument("--tiles", type=int, default=8, help="most that are drawn of a box (8)")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure in BOXES:
+        print(json.dumps(measured_box(options.measure, str(options.folder), options.tiles)))
+        return
+    if options.measure:
+        print(json.dumps(measured(options.measure, str(options.folder))))
+        return
+    if "patches" in options.what:
         patches()
-    make(Path(folder))
-    rows = []
-    for what in [one for one in chosen if one != "patches"]:
-        command = [sys.executable, "-m", "tests.benchmarks.bench_superres", "--measure", what, folder]
-        rows.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
-        print(table(["what", "device", "load s", "s", "patches x evaluations", "peak GiB", "of the GPU"], rows[-1:]))
+    for what in options.what:
+        if what not in ("patches", "boxes"):
+            row = alone(str(make(options.folder)), "--measure", what)
+            print(table([*HEADS, "of the GPU"][: len(row)], [row]), flush=True)
+    if "boxes" in options.what:
+        path = str(make_small(options.folder))
+        rows = []
+        for name in BOXES:
+            rows.append(alone(path, "--measure", name, "--tiles", str(options.tiles)))
+            print(table(BOX_HEADS, rows[-1:]), flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--measure"]:
-        measured(*sys.argv[2:4])
-    else:
-        main(*sys.argv[1:])
+    main()
