@@ -106,19 +106,24 @@ class Plasim:
     Parameters
     ----------
     folder
-        Emptied first.
+        Emptied first, unless the run goes on.
     program
         From `build`.
     per_day
         Output steps a day.
     spinup_months
         Months before 1 January that are run without output.
+    go_on
+        From the state that an earlier run has left in the folder.
     """
 
-    def __init__(self, folder: Path, program: Path, per_day: int, spinup_months: int) -> None:
+    def __init__(self, folder: Path, program: Path, per_day: int, spinup_months: int, go_on: bool = False) -> None:
         self.folder, self.program, self.per_day, self.spinup_months = folder, program, per_day, spinup_months
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        if go_on and not (folder / "plasim_restart").exists():
+            sys.exit(f"{folder} has no plasim_restart to go on from: run without --go-on first")
+        if not go_on:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
         plasim = package("exoplasim") / "plasim"
         for file in (*plasim.glob("run/*_namelist"), *plasim.glob("dat/T31/*.sra")):
             shutil.copy(file, folder)
@@ -254,17 +259,21 @@ def main() -> None:
     parser.add_argument("--spinup-months", type=int, default=4)
     parser.add_argument("--per-day", type=int, default=24)
     parser.add_argument("--stride-hours", type=int, default=5)
+    parser.add_argument(
+        "--go-on", type=Path, metavar="FOLDER", help="no spin-up: from the end of the year before, in that run's folder"
+    )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    model = Plasim(
-        options.out / f"run_{options.first_year}", build(options.out / "build"), options.per_day, options.spinup_months
-    )
+    folder = options.go_on or options.out / f"run_{options.first_year}"
+    program = build(options.out / "build")
+    model = Plasim(folder, program, options.per_day, options.spinup_months, bool(options.go_on))
     to_cells: Regridder | None = None
     step = np.timedelta64(24 * 60 // options.per_day, "m")
     began = time.time()
-    model.set_sst(options.first_year)
-    model.run(options.spinup_months, output=False)
-    print(f"spin-up {time.time() - began:.0f} s", flush=True)
+    if not options.go_on:
+        model.set_sst(options.first_year)
+        model.run(options.spinup_months, output=False)
+        print(f"spin-up {time.time() - began:.0f} s", flush=True)
     for year in range(options.first_year, options.first_year + options.n_years):
         model.set_sst(year)
         parts = []
