@@ -148,9 +148,7 @@ def test_training_shows_what_drawing_shows(whole):
             offset = moved[:, 2:3, 0, 0] - condition[:, 2:3, 0, 0]
             moved[:, [0, 2]] -= offset[..., None, None]
             torch.testing.assert_close(moved, condition, atol=2e-5, rtol=0)
-            torch.testing.assert_close(
-                batch.clean[i].double(), model.gather(state, [patch])[0], atol=1e-4, rtol=0
-            )
+            torch.testing.assert_close(batch.clean[i].double(), model.gather(state, [patch])[0], atol=1e-4, rtol=0)
     assert found >= 5
 
 
@@ -325,7 +323,10 @@ def test_the_command_line_trains_and_packs(values, bottle, folder, tmp_path, cap
         ({"superres": {"offset": {"tas": -1}}}, "offset of tas is -1, must be a number >= 0"),
         ({"superres": {"sigmas": [1]}}, r"unknown key\(s\) \['sigmas'\]"),
         ({"network": {"model_channels": 48}}, "must be 4 to 32 by fours, or a multiple of 32"),
-        ({"network": {"channel_mult": [1, 1, 1, 1, 1]}}, "network: a patch of 8 cells along an edge cannot be halved 4"),
+        (
+            {"network": {"channel_mult": [1, 1, 1, 1, 1]}},
+            "network: a patch of 8 cells along an edge cannot be halved 4",
+        ),
         ({"training": {"coarse_weight": 0.5}}, "coarse_weight is of coarse networks"),
         ({"part": {"window": 0}}, "window is 0.0, must be positive, or null"),
         ({"data": {}}, "has sections superres and data: a run is of one kind"),
