@@ -65,7 +65,9 @@ def _lines(cls: type, depth: int, seen: set[type]) -> Iterator[str]:
         for one in inner:
             if one in seen:
                 names = ", ".join(field.name for field in dataclasses.fields(one))
-                yield f"{indent}      Its keys are those above: {names}."
+                yield from textwrap.wrap(
+                    f"Its keys are those above: {names}.", WIDTH, initial_indent=margin, subsequent_indent=margin
+                )
             else:
                 yield from _lines(one, depth + (1 if depth == 0 else 2), seen)
 
