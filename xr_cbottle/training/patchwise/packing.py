@@ -56,8 +56,7 @@ def pack_part(run: Run, out: str | os.PathLike[str], into: str | os.PathLike[str
     # The teacher before its student.
     place = len(kept) - len(order) if isinstance(case, Denoising) else len(kept)
     parts = (*kept[:place], new, *kept[place:])
-    told = {key: value for key, value in manifest.trained_on.items() if key != name}
-    changed = dataclasses.replace(manifest, parts=parts, trained_on={**told, name: trained_on(run)})
+    changed = dataclasses.replace(manifest, parts=parts, trained_on={**manifest.trained_on, name: trained_on(run)})
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / str(i) for i in range(len(parts))]
         for part, file in zip(parts, files, strict=True):
