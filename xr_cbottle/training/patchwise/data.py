@@ -124,7 +124,7 @@ def _prepare(config: PatchDataConfig, folder: Path, progress: bool) -> None:
     validation = np.concatenate([part.source.held_out(part.times) for part in parts])
     count, cells, channels = len(validation), healpix.n_cells(config.zoom), len(config.channels)
 
-    def empty(name: str, *shape: int) -> Array:
+    def empty(name: str, *shape: int) -> np.memmap:
         return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
 
     fine, local = empty("fine", count, cells, channels), empty("local", count, cells, channels)
