@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
 from xr_cbottle import cli, network  # noqa: E402
-from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import coarse, estimate, loop  # noqa: E402
+from xr_cbottle.training import config as configs  # noqa: E402
 
 
 @pytest.fixture

@@ -8,11 +8,14 @@ import pytest
 
 from xr_cbottle.training import config as configs
 from xr_cbottle.training import explain
+from xr_cbottle.training.patchwise import config as patchwise
 from xr_cbottle.training.store import StoreConfig, VariableConfig
 
 CLASSES = [
     configs.Config, configs.DataConfig, configs.SstConfig, StoreConfig, configs.SourceConfig, VariableConfig,
     configs.NetworkConfig, configs.OptimConfig, configs.BottleConfig,
+    patchwise.SuperresConfig, patchwise.PatchDataConfig, patchwise.PatchSource, patchwise.PatchNetworkConfig,
+    patchwise.PartConfig, patchwise.DistilConfig, patchwise.TeacherConfig,
 ]  # fmt: skip
 
 
@@ -33,6 +36,7 @@ def test_text_has_types_defaults_and_meanings():
         "      validation_start: str, optional [null]\n",
         "  start, end, step: str [step PT1H]\n",
         "  tensorboard: bool [false]\n",
+        "Of super-resolution:\nsuperres:\n",
         "            Its keys are those above: files, catalog, entry, parameters, variables.\n",
     ):
         assert expected in text

@@ -244,6 +244,10 @@ def test_super_resolution():
     assert manifest.superres[1].superres.sigmas == (800.0, 15.0)
     assert Manifest.from_json(manifest.to_json()) == manifest
     assert len(manifest.files) == 5
+    assert not {"detail", "conserve"} & set(manifest.superres[0].superres.plain())
+    given = Manifest.from_json(finer(changed(FINE, detail=[2], conserve=True)))
+    assert Manifest.from_json(given.to_json()) == given
+    assert (given.superres[0].superres.detail, given.superres[0].superres.conserve) == ((2.0,), True)
     assert "superres" not in Manifest.from_json(json.dumps(GOOD)).canonical()  # older bottles keep their digests
 
 
@@ -252,6 +256,9 @@ def test_super_resolution():
     [
         ([{**FINE, "superres": None}], "parts[2].superres must be given, as the role is superres, got None"),
         ([{**FINE, "role": "coarse"}], "parts[2].superres must be absent, as the role is coarse"),
+        ([changed(FINE, detail=[1, 2])], "parts[2].superres.detail must be absent or 1 numbers, one a channel"),
+        ([changed(FINE, detail=[0])], "parts[2].superres.detail[0] must be a number > 0, got 0"),
+        ([changed(FINE, conserve=1)], "parts[2].superres.conserve must be true or false, got 1"),
         ([changed(FINE, sigma_min=1)], "parts[2].sigma_min must be 0, as the role is superres, got 1.0"),
         ([changed(FINE, sampler=...)], "parts[2].superres.sampler must be given, as the role is superres"),
         ([changed(FINE, sigmas=[1])], "parts[2].superres.sigmas must be absent, as the role is superres, got [1.0]"),

@@ -114,3 +114,22 @@ def test_few_steps_by_legs_are_few_steps_together(denoiser: diffusion.Denoiser, 
         first = denoise(80.0 * noise[0], torch.tensor(80.0))
         plain = denoise(first + 2.0 * noise[1], torch.tensor(2.0))
     torch.testing.assert_close(plain, together, rtol=0, atol=1e-6)
+
+
+def test_a_residual_state_is_what_differs_from_the_coarse_field(
+    denoiser: diffusion.Denoiser, coarse: np.ndarray
+) -> None:
+    """Where no patch answers the state is 0, which is the coarse field; elsewhere it is scaled and added."""
+    region = Region.of(GRID, [0])
+    detail = torch.tensor([0.2, 3.0], dtype=torch.float64)
+    model = superres.RegionModel(denoiser, region, coarse, COARSE_ZOOM, batch_size=1, detail=detail.tolist())
+    for stand_in in (True, False):
+        with torch.inference_mode():
+            few = superres.few_step_sampler((10.0,))
+            state = superres.draw_together(model, noise_of(region), few, stand_in=stand_in)
+        others = np.isin(region.cells, GRID.seen([0])[0][0][GRID.owned(0)], invert=True)
+        np.testing.assert_array_equal(state[others], 0)
+        field = model.field(state)
+        np.testing.assert_array_equal(field[others], model.local[others])
+        torch.testing.assert_close((field - model.local) / detail, state)
+        assert float(state[~others].std()) > 0.1

@@ -119,3 +119,32 @@ def test_wrong_things_are_refused(denoiser: diffusion.Denoiser, coarse: np.ndarr
     spoiled[0, 0] = np.nan
     with pytest.raises(ValueError, match="not finite: fill them"):
         tile.draw_tile(spoiled, 0, **WHEN)
+
+
+@pytest.mark.parametrize("sampler", [HEUN, FEW], ids=["Heun", "few steps"])
+def test_coarse_cells_keep_their_means(
+    denoiser: diffusion.Denoiser, coarse: np.ndarray, sampler: superres.Sampler
+) -> None:
+    """Of residual states too, whose tiles are those of the globe; and what cannot be negative is not."""
+    shape = ([15.0, 1e-4], [280.0, 2e-5], 2, Tiling(GRID, 1, 8), sampler)
+    plain, kept = (
+        Resolver(denoiser, *shape, batch_size=4, detail=(0.2, 0.4), conserve=conserve, nonnegative=(False, True))
+        for conserve in (False, True)
+    )
+    free, globe = plain.draw_globe(coarse, **WHEN), kept.draw_globe(coarse, **WHEN)
+    cells = globe.astype(np.float64).reshape(2, -1, 16)
+    np.testing.assert_allclose(cells.mean(-1), coarse, rtol=1e-6, atol=1e-10)
+    shift = globe[0].astype(np.float64).reshape(-1, 16) - free[0].reshape(-1, 16)
+    np.testing.assert_allclose(shift - shift[:, :1], 0, atol=1e-4)
+    assert (cells[1][coarse[1] > 0] >= 0).all()
+    assert free[1].min() < 0
+    tile = kept.draw_tile(coarse, 18, **WHEN)
+    np.testing.assert_allclose(tile.reshape(2, -1, 16).mean(-1, np.float64), coarse[:, 72:76], rtol=1e-6, atol=1e-10)
+    if sampler is FEW:
+        difference = tile - globe[:, kept.tiling.cells(18)]
+        assert np.abs(difference / np.array([[15.0], [1e-4]])).max() < 1e-4
+
+
+def test_means_are_not_kept_by_tiles_that_cut_coarse_cells(denoiser: diffusion.Denoiser) -> None:
+    with pytest.raises(ValueError, match="tiles of zoom 3 cut coarse cells of zoom 2"):
+        Resolver(denoiser, [1.0, 1.0], [0.0, 0.0], 2, Tiling(GRID, 3, 8), FEW, conserve=True)

@@ -14,9 +14,9 @@ from tests import trainings  # noqa: E402
 from tests.trainings import CELLS, ZOOM, N, simulation  # noqa: E402
 from xr_cbottle import channels, healpix, network  # noqa: E402
 from xr_cbottle.diffusion import Denoiser  # noqa: E402
+from xr_cbottle.training import coarse, loop  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import data as training_data  # noqa: E402
-from xr_cbottle.training import coarse, loop  # noqa: E402
 from xr_cbottle.training.batches import Batches  # noqa: E402
 from xr_cbottle.training.loss import edm_loss  # noqa: E402
 

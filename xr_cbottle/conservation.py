@@ -37,7 +37,7 @@ def with_means(
     chosen = np.flatnonzero(nonnegative)
     if chosen.size:
         part, mean = np.maximum(cells[chosen], 0), wanted[chosen]
-        positive = mean > 0
-        total = np.where(positive, part.mean(-1, keepdims=True), 1.0)
-        cells[chosen] = np.where(positive, part * (mean / total), mean)
+        total = part.mean(-1, keepdims=True)
+        wet = (mean > 0) & (total > 0)  # by rounding nothing may be left of a mean that is far smaller than its cells
+        cells[chosen] = np.where(wet, part / np.where(wet, total, 1.0) * mean, mean)
     return cells.reshape(fine.shape)

@@ -43,10 +43,10 @@ super-resolution have, and must have; their files are patch networks, told the c
 the network's output), ``patch`` (int: cells along an edge of a patch), ``overlap`` (int: cells that patches share),
 ``sampler`` (of role ``superres``), ``sigmas`` (of role ``superres-distilled``: the noise levels of its few steps,
 descending), ``window`` (number > 0, alpha of the Kaiser-Bessel-derived window that weighs patches, or null for plain
-means). Both roles must have one zoom and the same channels. ``detail`` (list of number > 0, one a channel; absent: the
-network draws the normalised field): the network draws what differs from the bilinear interpolation of the normalised
-coarse field, divided by these. ``conserve`` (true or absent): what is drawn is shifted such that the mean of each coarse
-cell is the coarse value; where a channel is ``nonnegative`` it is cut at 0 first and scaled.
+means), ``detail`` (list of number > 0, one a channel: the network draws what differs from the bilinear interpolation
+of the normalised coarse field, divided by these; or absent: it draws the normalised field), ``conserve`` (true: what
+is drawn is shifted such that the mean of each coarse cell is the coarse value, see `xr_cbottle.conservation`; or
+absent). Both roles must have one zoom and the same channels.
 
 **condition** ``location``, ``sha256``, ``size``, ``variable`` (name in the netCDF file, or null if there is
 one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(time, lat, lon)``; K or degC by
@@ -136,7 +136,7 @@ class SuperresSpec(Record):
                 raise SchemaError(f"sigmas[{i + 1}]", f"less than the one before ({before:g})", after)
 
     def plain(self) -> dict[str, Any]:
-        """As other records; without keys of later releases that say nothing, so that older bottles keep their digests."""
+        """As other records; without later keys that say nothing, so that older bottles keep their digests."""
         values = super().plain()
         return {key: value for key, value in values.items() if value or key not in ("detail", "conserve")}
 

@@ -130,7 +130,13 @@ class RegionModel:
     """
 
     def __init__(
-        self, denoiser: diffusion.Denoiser, region: Region, coarse: Field, coarse_zoom: int, *, batch_size: int = 16,
+        self,
+        denoiser: diffusion.Denoiser,
+        region: Region,
+        coarse: Field,
+        coarse_zoom: int,
+        *,
+        batch_size: int = 16,
         detail: Sequence[float] = (),
     ) -> None:
         grid = region.grid

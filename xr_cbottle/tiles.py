@@ -118,7 +118,10 @@ class Resolver:
         nonnegative: Sequence[bool] = (),
     ) -> None:
         if conserve and tiling.zoom > coarse_zoom:
-            raise ValueError(f"tiles of zoom {tiling.zoom} cut coarse cells of zoom {coarse_zoom}: they cannot keep means")
+            raise ValueError(
+                f"tiles of zoom {tiling.zoom} cut coarse cells of zoom {coarse_zoom}, whose means are to be kept: "
+                f"use tiles of zoom {coarse_zoom} at most"
+            )
         self.detail, self.conserve, self.nonnegative = tuple(detail), conserve, tuple(nonnegative)
         self.denoiser, self.coarse_zoom, self.tiling = denoiser, coarse_zoom, tiling
         self.sampler, self.batch_size, self.precision = sampler, batch_size, precision
@@ -181,7 +184,9 @@ class Resolver:
             seed=seed, member=member, time=time,
         )  # fmt: skip
         with self.lock, torch.inference_mode(), arithmetic(self.precision):
-            model = RegionModel(self.denoiser, region, normalised, self.coarse_zoom, batch_size=self.batch_size, detail=self.detail)
+            model = RegionModel(
+                self.denoiser, region, normalised, self.coarse_zoom, batch_size=self.batch_size, detail=self.detail
+            )
             fresh = model.put(normals).double()
             if is_exact(self.sampler):
                 places = [np.searchsorted(region.patches, patches).tolist() for patches in rounds]

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from .. import conditions, healpix
+from . import images
 from .config import Config
 from .data import Array, TrainingData
-from .images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels, stream
+from .images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Batch(Tensors):
     labels: Tensor
     second_of_day: Tensor
     day_of_year: Tensor
+
 
 class Batches:
     """Draws batches for a configuration; images of all labels are mixed in proportion to their number."""
@@ -83,7 +85,7 @@ class Batches:
         return self._assemble(chosen, streams, sigma, np.zeros(count), np.zeros(count, bool))
 
     def _stream(self, kind: int, number: int) -> np.random.Generator:
-        return stream(self.seed, kind, number)
+        return images.stream(self.seed, kind, number)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  (a run has one of these objects)
     def _order(self, epoch: int) -> Array:
@@ -100,9 +102,9 @@ class Batches:
         labels = [self.data.labels[label] for label, _ in chosen]
         shape = (len(chosen), *labels[0].values.shape[1:])
         clean, noise = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        for i, (label, (_, index), stream) in enumerate(zip(labels, chosen, streams, strict=True)):
+        for i, (label, (_, index), random) in enumerate(zip(labels, chosen, streams, strict=True)):
             clean[i] = label.values[index]
-            stream.standard_normal(out=noise[i], dtype=np.float32)
+            random.standard_normal(out=noise[i], dtype=np.float32)
         times = np.array([label.times[index] for label, (_, index) in zip(labels, chosen, strict=True)])
         shift = np.array([label.jitter_hours for label in labels]) * jitter * 3600
         told = times + shift.round().astype("timedelta64[s]")

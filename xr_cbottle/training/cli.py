@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--expert, --figures and --dry-run are of coarse networks: leave them out")
     run = options.run or Path(options.config.stem)
 
-    if options.dry_run:
+    if options.dry_run and isinstance(config, Config):
         from . import estimate
 
         leads = os.environ.get("RANK", "0") == "0"

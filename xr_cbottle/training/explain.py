@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .config import Config
+from .patchwise.config import DistilConfig, SuperresConfig
 
 WIDTH = 110
 
@@ -31,7 +32,9 @@ def documented(cls: type) -> list[Keys]:
 def text() -> str:
     """All keys of a YAML file by section: type, default, meaning."""
     about = "Keys of a configuration, with [defaults]; those without one must be given. See examples/training.\n"
-    return about + "\n".join(_lines(Config, 0, set())) + "\n"
+    seen: set[type] = set()
+    parts = ["\n".join(_lines(cls, 0, seen)) for cls in (Config, SuperresConfig, DistilConfig)]
+    return about + "\nOf super-resolution:\n".join(parts[:2]) + "\nOf its distillation:\n" + parts[2] + "\n"
 
 
 def _attributes(cls: type) -> Iterator[Keys]:
@@ -62,7 +65,9 @@ def _lines(cls: type, depth: int, seen: set[type]) -> Iterator[str]:
         for one in inner:
             if one in seen:
                 names = ", ".join(field.name for field in dataclasses.fields(one))
-                yield f"{indent}      Its keys are those above: {names}."
+                yield from textwrap.wrap(
+                    f"Its keys are those above: {names}.", WIDTH, initial_indent=margin, subsequent_indent=margin
+                )
             else:
                 yield from _lines(one, depth + (1 if depth == 0 else 2), seen)
 

@@ -57,7 +57,8 @@ class Run:
     def __init__(
         self, config: AnyConfig, folder: str | os.PathLike[str], *, progress: bool = True, team: Team | None = None
     ) -> None:
-        self.config, self.folder, self.progress = config, Path(folder), progress
+        self.config: Any = config  # of one kind or another: who packs a run knows of which
+        self.folder, self.progress = Path(folder), progress
         self.team = team = team or Team()
         if config.training.tensorboard and team.leads:
             Board.check()

@@ -20,6 +20,7 @@ from ..emulator import Emulator
 from ..manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
 from ..network import Network
 from .calibration import calibrated
+from .coarse import Coarse
 from .data import LabelData
 from .loop import VALIDATION_IMAGES, Run, validate
 
@@ -59,6 +60,8 @@ def pack_run(
     names = ["coarse.checkpoint"] if not experts else [f"coarse-{sigma:g}.checkpoint" for sigma, _ in runs]
     facts: dict[str, Any] = {}
     for (_, expert), name in zip(runs, names, strict=True):
+        if not isinstance(expert.case, Coarse):
+            raise ValueError(f"{expert.folder} is no run of a coarse network: it cannot be an expert of one")
         if _info(expert) != _info(run):
             raise ValueError(f"{expert.folder} was trained on other data than {run.folder}: experts must share them")
         facts |= {name: trained_on(expert)} if experts else trained_on(expert)

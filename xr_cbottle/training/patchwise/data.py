@@ -124,7 +124,7 @@ def _prepare(config: PatchDataConfig, folder: Path, progress: bool) -> None:
     validation = np.concatenate([part.source.held_out(part.times) for part in parts])
     count, cells, channels = len(validation), healpix.n_cells(config.zoom), len(config.channels)
 
-    def empty(name: str, *shape: int) -> Array:
+    def empty(name: str, *shape: int) -> np.memmap:
         return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
 
     fine, local = empty("fine", count, cells, channels), empty("local", count, cells, channels)
@@ -180,7 +180,8 @@ def _moments(parts: Sequence[Gathered], progress: bool) -> tuple[Array, Array]:
         raise ValueError("superres: there is no instant to train on: look at start, end and what is held out")
     scale = np.sqrt(square / count - (total / count) ** 2)
     if not (scale > 0).all():
-        raise ValueError(f"superres: channel(s) {[n for n, s in zip(channels, scale, strict=True) if not s > 0]} never vary")
+        still = [name for name, spread in zip(channels, scale, strict=True) if not spread > 0]
+        raise ValueError(f"superres: channel(s) {still} never vary: take them out")
     return total / count + shift, scale
 
 

@@ -1,10 +1,10 @@
 """A patch network of few steps as a case: it learns where its teacher's way from each of its noise levels ends.
 
-A sampler of few steps goes from a noise level to a clean state at once, and adds fresh noise of the next level. So the
-network has to know, at these few levels, the end of the teacher's ODE that goes through a state: the consistency
-function (Song et al. 2023, https://arxiv.org/abs/2303.01469). As the levels are known beforehand, that end is followed by
+A sampler of few steps goes from a noise level to a clean state at once, and adds fresh noise of the next level. So
+the network has to know, at these few levels, the end of the teacher's ODE that goes through a state: the consistency
+function (Song et al. 2023, https://arxiv.org/abs/2303.01469). As the levels are known beforehand, that end is found by
 the teacher's own steps (Luhman and Luhman 2021, https://arxiv.org/abs/2101.02388) instead of being bootstrapped from
-noise level to noise level: one way down passes all levels, each state on it has the same end, and there is no second
+noise level to noise level: one way down passes all levels, every state on it has the same end, and there is no second
 network that lags behind. What is learnt is a map, not a mean: its values at the last level are samples.
 """
 

@@ -38,7 +38,7 @@ def pack_part(run: Run, out: str | os.PathLike[str], into: str | os.PathLike[str
     BottleError
         If the bottle is damaged, or its other super-resolution is of another zoom or other channels.
     """
-    case = run.case
+    case: Any = run.case
     if not isinstance(case, (Denoising, Distillation)):
         raise ValueError(f"{run.folder} is a run of a coarse network, which makes a bottle by itself: leave --into out")
     bottle = open_bottle_file(into)
@@ -56,8 +56,7 @@ def pack_part(run: Run, out: str | os.PathLike[str], into: str | os.PathLike[str
     # The teacher before its student.
     place = len(kept) - len(order) if isinstance(case, Denoising) else len(kept)
     parts = (*kept[:place], new, *kept[place:])
-    told = {key: value for key, value in manifest.trained_on.items() if key != name}
-    changed = dataclasses.replace(manifest, parts=parts, trained_on={**told, name: trained_on(run)})
+    changed = dataclasses.replace(manifest, parts=parts, trained_on={**manifest.trained_on, name: trained_on(run)})
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / str(i) for i in range(len(parts))]
         for part, file in zip(parts, files, strict=True):
@@ -77,7 +76,8 @@ def pack_part(run: Run, out: str | os.PathLike[str], into: str | os.PathLike[str
 
 def trained_on(run: Run) -> dict[str, Any]:
     """What the run saw and how long it took, as plain JSON values."""
-    case, optim = run.case, run.config.training
+    case: Any = run.case
+    optim = run.config.training
     data, size = case.data, case.model_config
     sources = {}
     for i, source in enumerate(data.config.sources):
