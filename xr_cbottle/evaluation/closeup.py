@@ -66,7 +66,7 @@ def maps(fields: Mapping[str, xr.Dataset], names: Sequence[str], box: Box, *, co
     Parameters
     ----------
     fields
-        {title: (cell,) variables}; zooms may differ.
+        {title: (cell,) variables}; zooms may differ. The last, which should be the truth, gives the colours.
     names
         Variables to show, each with the same colours in all columns.
     box
@@ -88,7 +88,7 @@ def maps(fields: Mapping[str, xr.Dataset], names: Sequence[str], box: Box, *, co
             n = healpix.nside(diagnostics.zoom(ds[name]))
             cells = healpy.ang2pix(n, lon % 360, lat, nest=True, lonlat=True)
             images.append(ds[name].values.astype(np.float64)[cells] * look.factor)
-        low, high = plot.limits_of(np.stack(images), look.style)
+        low, high = plot.limits_of(images[-1], look.style)
         for j, (ax, title, image) in enumerate(zip(row, fields, images, strict=True)):
             shown = ax.imshow(
                 image, extent=extent, origin="lower", interpolation="nearest", aspect=box.aspect,
