@@ -49,7 +49,9 @@ def test_a_calibrated_bottle_draws_with_the_moments_of_what_was_learnt(run, tmp_
     (mean, ratio), (mean_then, ratio_then) = off(plain), off(mended)
     # It has seen 16 images, and is off by more than may be mended of the spread; the mean is then what it should be.
     assert (np.abs(ratio - 1) > 0.01).any()
-    np.testing.assert_allclose(ratio_then, ratio / np.clip(ratio, 1 - calibration.MOST, 1 + calibration.MOST), rtol=0.02)
+    np.testing.assert_allclose(
+        ratio_then, ratio / np.clip(ratio, 1 - calibration.MOST, 1 + calibration.MOST), rtol=0.02
+    )
     near = np.abs(ratio - 1) < calibration.MOST
     assert (mean_then[near] < 0.02).all()
     assert Emulator(mended).bottle.manifest.trained_on["calibrated_on"] == 8

@@ -93,7 +93,9 @@ def test_standardised_is_the_inverse_of_physical(seconds: int, label: str):
 
 
 def test_a_root_makes_what_is_below_zero_dry_and_is_undone():
-    known = dataclasses.replace(made(), center=np.array([280.0, 1e-3]), scale=np.array([10.0, 4e-3]), root=np.array([1, 2]))
+    known = dataclasses.replace(
+        made(), center=np.array([280.0, 1e-3]), scale=np.array([10.0, 4e-3]), root=np.array([1, 2])
+    )
     times = YEAR[:3]
     x = np.random.default_rng(0).normal(size=(3, 2, 12))
     plain, values = dataclasses.replace(known, root=np.ones(2)).physical(x, "a", times), known.physical(x, "a", times)

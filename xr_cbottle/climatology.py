@@ -6,8 +6,8 @@ anomalies* x from these instead::
 
     channel(time, cell) = center + scale * (mean(time, cell) + spread(cell) * sqrt(cycle(time, cell)) * x)
 
-Of a channel that is never negative and mostly near zero, such as rain, this may be its square (or higher) root instead: its
-``root`` then says which, and the channel is that power of the above, and 0 where the above is negative.
+Of a channel that is never negative and mostly near zero, such as rain, this may be its square (or higher) root
+instead: its ``root`` then says which, and the channel is that power of the above, and 0 where the above is negative.
 
 ``mean``, and ``cycle``, that of the variance about 1, are sums of products of annual and diurnal harmonics, with
 coefficients for each label, channel and cell. The network is also told the anomaly of the sea surface temperature
@@ -117,7 +117,8 @@ class Climatology:
         if wrong:
             raise ValueError(
                 "a climatology needs mean and cycle of (label, channel, annual, diurnal, cell) with odd numbers of "
-                "harmonics, spread of (label, channel, cell), center, scale and root of (channel,) and sst of (annual, cell)"
+                "harmonics, spread of (label, channel, cell), center, scale and root of (channel,) and sst of "
+                "(annual, cell)"
             )
         finite = all(np.isfinite(part).all() for part in (self.center, self.mean, self.spread, self.cycle))
         if not (finite and (self.scale > 0).all() and np.isfinite(self.scale).all()):
@@ -193,7 +194,9 @@ class Climatology:
             A variable is missing or has another shape, or values are not finite.
         """
         if "root" not in dataset:  # as the first bottles with a climatology
-            dataset = dataset.assign(root=("channel", np.ones(dataset.sizes["channel"]))) if "center" in dataset else dataset
+            dataset = (
+                dataset.assign(root=("channel", np.ones(dataset.sizes["channel"]))) if "center" in dataset else dataset
+            )
         try:
             parts: dict[str, Any] = {
                 name: dataset[name]

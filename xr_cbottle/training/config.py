@@ -46,8 +46,8 @@ class DataConfig:
     annual_harmonics : int
         Of the climatology.
     roots : mapping of float
-        Channels of which the climatology, and what the network draws, is about a root instead: ``{pr: 2}`` for the square
-        root of rain. For what is never negative and mostly near zero.
+        Channels of which the climatology, and what the network draws, is about a root instead: ``{pr: 2}`` for the
+        square root of rain. For what is never negative and mostly near zero.
     """
 
     zoom: int

@@ -114,9 +114,7 @@ def _prepare(config: DataConfig, folder: Path, progress: bool) -> None:
     about: Statistics | Climatology
     if config.scale == "climatology":
         sst, path = _open_sst(folder / "sst.nc", config.zoom), folder / "climatology.nc"
-        measured = statistics.measure_climatology(
-            parts, config.annual_harmonics, sst, config.roots, progress=progress
-        )
+        measured = statistics.measure_climatology(parts, config.annual_harmonics, sst, config.roots, progress=progress)
         measured.write(path)
         about = _open_climatology(path)  # rounded, as the bottle will have it
         numbers = statistics.about(about, config.zoom)
