@@ -124,7 +124,7 @@ class PatchDataConfig:
                 raise ValueError(f"superres: offset is given for {name!r}, which is not among the channels")
             good = isinstance(deviation, (int, float)) and not isinstance(deviation, bool)
             if not good or not 0 <= deviation < math.inf:
-                raise ValueError(f"superres: offset of {name} is {deviation!r}, must be a number >= 0")
+                raise ValueError(f"superres: offset of {name} is {deviation:g}, must be a number >= 0")
 
 
 @dataclass(frozen=True)
