@@ -304,3 +304,12 @@ def test_commands_explain_themselves(tmp_path, values, capsys):
     with contextlib.suppress(SystemExit):
         cli.main(["train"])
     assert "--explain says what is in it" in capsys.readouterr().err
+
+
+def test_what_was_never_trained_is_not_packed(values, tmp_path, capsys):
+    path = written(values, tmp_path)
+    with pytest.raises(SystemExit):
+        cli.main(["train", path, "--run", str(tmp_path / "run"), "--only-pack", "--pack", str(tmp_path / "a.cbottle")])
+    assert "run holds no run that was trained (it has no state.pt): give the folder of one" in capsys.readouterr().err
+    assert not (tmp_path / "a.cbottle").exists()
+    assert not (tmp_path / "run").exists()

@@ -232,19 +232,23 @@ _FORM = {
 
 def rooted(values: Floats, root: Floats) -> Floats:
     """The roots of (..., channel, cell) values; what is negative has the root 0."""
-    if (root == 1).all():
-        return values
-    out = np.array(values)
-    for c in np.flatnonzero(root != 1):
-        out[..., c, :] = np.maximum(out[..., c, :], 0) ** (1 / root[c])
-    return out
+    return _raised(values, 1 / root)
 
 
 def powered(values: Floats, root: Floats) -> Floats:
     """The inverse of `rooted`; what is negative becomes 0."""
+    return _raised(values, root)
+
+
+def _raised(values: Floats, powers: Floats) -> Floats:
+    chosen = np.flatnonzero(powers != 1)
+    if not len(chosen):
+        return values
     out = np.array(values)
-    for c in np.flatnonzero(root != 1):
-        out[..., c, :] = np.maximum(out[..., c, :], 0) ** root[c]
+    for (
+        c
+    ) in chosen.tolist():  # by one number each: squares and square roots are then rounded correctly, wherever they lie
+        out[..., c, :] = np.maximum(out[..., c, :], 0) ** float(powers[c])
     return out
 
 

@@ -70,7 +70,13 @@ class SeaSurfaceTemperature:
 
     @classmethod
     def open(cls, source: Any, zoom: int, variable: str | None = None) -> SeaSurfaceTemperature:
-        """SST from a path or URL of anything xarray opens, a Dataset or a DataArray; see `from_dataset`."""
+        """SST from a path or URL of anything xarray opens, or a data set, see `from_dataset`; or one as it is."""
+        if isinstance(source, cls):
+            if source.zoom != zoom:
+                raise ValueError(
+                    f"the SST was brought to zoom {source.zoom} and the bottle's is {zoom}: make it for that zoom"
+                )
+            return source
         if isinstance(source, (str, os.PathLike)):
             import xarray as xr
 

@@ -119,10 +119,17 @@ class Cube:
         else:
             self.bottle = open_bottle_file(bottle, weights=weights)
         self.reading = make_reading(cache_size, cache_dir, max_instants, progress)
-        self.sst = _user_sst(sst, self.bottle.manifest.zoom)
+        self.sst = self._sst(sst)
         of_values = {k: v for k, v in asked.items() if k not in Reading.__dataclass_fields__ and k != "sst"}
         self.spec = make_spec(self.bottle.manifest, self.bottle.digest, sst=self.sst, **of_values)
-        self._asked = _keywords(of_values)
+        self._asked = form.keywords(of_values)
+
+    def _sst(self, given: Any) -> SeaSurfaceTemperature | None:
+        if given is None:
+            return None
+        from xr_cbottle.conditions import SeaSurfaceTemperature
+
+        return SeaSurfaceTemperature.open(given, self.bottle.manifest.zoom)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.bottle, self.spec, self.sst, self.reading, self._asked)
@@ -327,7 +334,7 @@ class Cube:
             If the chunks split levels or cells, which are drawn together.
         """
         if chunks is not None and self.spec.fine is not None:
-            return self.lazy_dataset(drop_variables).chunk(self._fine_chunks(chunks))
+            return self.lazy_dataset(drop_variables).chunk(graph.fine_chunks(self, chunks))
         if chunks is not None:
             names, blocks = self.variables(drop_variables), graph.parse_chunks(self, chunks)
             lazy = [LazyVariable(self, name, tuple(names)) for name in names]
@@ -337,17 +344,6 @@ class Cube:
             if isinstance(variable, CubeVariable):
                 variable._data = MemoryCachedArray(CopyOnWriteArray(variable._data))  # type: ignore[assignment]
         return ds
-
-    def _fine_chunks(self, chunks: Any) -> dict[str, int]:
-        """Chunks above the native zoom, which are read one by one from the cache of tiles."""
-        asked = {} if chunks == "auto" else {"time": chunks} if isinstance(chunks, int) else chunks
-        known = isinstance(asked, Mapping) and set(asked) <= set(self.sizes)
-        if not known or isinstance(chunks, bool):
-            raise ValueError(
-                f"chunks is {chunks!r}: give {{}}, a number of times, or lengths of {', '.join(self.sizes)}"
-            )
-        preferred = form.encoding(tuple(self.sizes), self.sizes, 1, self.spec)["preferred_chunks"]
-        return {**preferred, **{dim: n for dim, n in asked.items() if n is not None}}
 
     def _dataset(self, variables: Mapping[str, xr.Variable], drop_variables: str | Iterable[str] | None) -> xr.Dataset:
         manifest = self.bottle.manifest
@@ -385,21 +381,3 @@ def _restore(
 
 def _names(names: str | Iterable[str] | None) -> set[str]:
     return {names} if isinstance(names, str) else set(names or ())
-
-
-def _user_sst(sst: Any, zoom: int) -> SeaSurfaceTemperature | None:
-    if sst is None:
-        return None
-    from xr_cbottle.conditions import SeaSurfaceTemperature
-
-    if not isinstance(sst, SeaSurfaceTemperature):
-        return SeaSurfaceTemperature.open(sst, zoom)
-    if sst.zoom != zoom:
-        raise ValueError(f"the SST was brought to zoom {sst.zoom} and the bottle's is {zoom}: make it for that zoom")
-    return sst
-
-
-def _keywords(asked: Mapping[str, Any]) -> dict[str, str]:
-    """Keywords that are not the default, as text for the history."""
-    default = {"time_method": "inst", "seed": 0, "precision": "float32", "sr_mode": "tiles"}
-    return {k: form.shortened(v) for k, v in asked.items() if v is not None and not (k in default and v == default[k])}

@@ -186,3 +186,9 @@ def shortened(value: Any) -> str:
     """A keyword's value on one short line."""
     text = " ".join(str(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def keywords(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Keywords that are not the default, as text for the history."""
+    default = {"time_method": "inst", "seed": 0, "precision": "float32", "sr_mode": "tiles"}
+    return {k: shortened(v) for k, v in asked.items() if v is not None and not (k in default and v == default[k])}

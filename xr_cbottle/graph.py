@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from xarray.core.indexing import OuterIndexer
 
+from xr_cbottle import form
 from xr_cbottle.selection import is_everything, select
 
 if TYPE_CHECKING:
@@ -193,6 +194,16 @@ def parse_chunks(cube: Cube, chunks: Any) -> Blocks:
             )
         lengths[dim] = int(n)
     return cut(cube, min(lengths["member"], sizes.get("member", 1)), min(lengths["time"], sizes["time"]))
+
+
+def fine_chunks(cube: Cube, chunks: Any) -> dict[str, int]:
+    """Lengths of chunks above the native zoom, which are read one by one from the cache of tiles."""
+    asked = {} if chunks == "auto" else {"time": chunks} if isinstance(chunks, int) else chunks
+    known = isinstance(asked, Mapping) and set(asked) <= set(cube.sizes)
+    if not known or isinstance(chunks, bool):
+        raise ValueError(f"chunks is {chunks!r}: give {{}}, a number of times, or lengths of {', '.join(cube.sizes)}")
+    preferred = form.encoding(tuple(cube.sizes), cube.sizes, 1, cube.spec)["preferred_chunks"]
+    return {**preferred, **{dim: n for dim, n in asked.items() if n is not None}}
 
 
 def cut(cube: Cube, members: int, times: int) -> Blocks:

@@ -218,7 +218,8 @@ def _is_int(value: Any) -> bool:
 def integer(name: str, value: Any, low: int, end: int) -> int:
     """An integer from ``low`` to before ``end``; anything else is a ValueError that says so."""
     if not _is_int(value) or not low <= value < end:
-        raise ValueError(f"{name} is {value!r}: it must be an integer from {low} to {end - 1}")
+        allowed = f"an integer from {low} to {end - 1}" if end - 1 > low else str(low)
+        raise ValueError(f"{name} is {value!r}: it must be {allowed}")
     return operator.index(value)
 
 

@@ -19,7 +19,8 @@ import xarray as xr
 
 from xr_cbottle import healpix, open_bottle
 from xr_cbottle.channels import VARIABLES
-from xr_cbottle.evaluation import closeup, pictures, refinement
+from xr_cbottle.errors import BottleError
+from xr_cbottle.evaluation import closeup, refinement
 from xr_cbottle.evaluation.closeup import Box
 from xr_cbottle.fine import finest_zoom
 from xr_cbottle.manifest import Manifest
@@ -109,16 +110,18 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=("full", "distilled"), help="those that the bottle has")
     options = parser.parse_args()
 
-    bottle = open_bottle(options.bottle)
-    native, zoom = bottle.manifest.zoom, finest_zoom(bottle.manifest)
-    names = refined_variables(bottle.manifest)
-    truth = on_cells(read(options.sample, options.instants)[names], zoom)
+    try:
+        bottle = open_bottle(options.bottle)
+        native, zoom = bottle.manifest.zoom, finest_zoom(bottle.manifest)
+        names = refined_variables(bottle.manifest)
+        truth = on_cells(read(options.sample, options.instants)[names], zoom)
+    except (OSError, ValueError, BottleError) as error:
+        parser.error(str(error))
     coarse = refinement.averaged(truth, native)
-    ways = {refinement.BILINEAR: refinement.interpolated(coarse, zoom)}
-    for network in options.networks or refinement.networks(bottle):
-        ways[network] = refinement.drawn(
-            coarse, bottle, network, members=options.members, seed=options.seed, sr_mode=options.mode
-        )
+    settings = {"members": options.members, "seed": options.seed}
+    ways = refinement.ways(
+        coarse, bottle, zoom, options.networks or refinement.networks(bottle), **settings, sr_mode=options.mode
+    )
     found = refinement.portrait(truth, ways, native)
     table = refinement.figures(found, native, zoom)
     drawn = [way for way in ways if way != refinement.BILINEAR]
@@ -135,7 +138,7 @@ def main() -> None:
         "bottle": bottle.manifest.name, "digest": bottle.digest, "native_zoom": native, "zoom": zoom,
         "truth": f"bilinear from 1 degree to zoom {zoom + OVERSAMPLING}, means of {4**OVERSAMPLING} points",
         "times": [str(time) for time in truth["time"].values.astype("datetime64[h]")],
-        "members": options.members, "seed": options.seed, "mode": options.mode,
+        **settings, "mode": options.mode,
     }  # fmt: skip
     report = {"about": facts, "figures": table, "nearer_than_bilinear": better}
     (options.out / "figures.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -144,9 +147,11 @@ def main() -> None:
     shown = {f"coarse (zoom {native})": coarse.isel(middle), "bilinear": ways[refinement.BILINEAR].isel(middle)}
     shown |= {f"downscaled, {way}": ways[way].isel(middle, drop=True).isel(member=0) for way in drawn[-1:]}
     shown["ERA5"] = truth.isel(middle)
-    (options.out / "maps.png").write_bytes(pictures.png(closeup.maps(shown, options.maps, Box(*options.box))))
-    (options.out / "spectra.png").write_bytes(pictures.png(closeup.spectra(found, native, zoom, (0.75, 1.25))))
-    (options.out / "quantiles.png").write_bytes(pictures.png(closeup.quantiles(found)))
+    closeup.write(options.out, {
+        "maps": closeup.maps(shown, options.maps, Box(*options.box)),
+        "spectra": closeup.spectra(found, native, zoom, (0.75, 1.25)),
+        "quantiles": closeup.quantiles(found),
+    })  # fmt: skip
 
 
 if __name__ == "__main__":

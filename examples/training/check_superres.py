@@ -20,7 +20,8 @@ import numpy as np
 import xarray as xr
 
 from xr_cbottle import channels, open_bottle
-from xr_cbottle.evaluation import closeup, pictures, refinement
+from xr_cbottle.errors import BottleError
+from xr_cbottle.evaluation import closeup, refinement
 from xr_cbottle.evaluation.closeup import Box
 from xr_cbottle.fine import finest_zoom
 
@@ -95,19 +96,22 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("check"))
     options = parser.parse_args()
 
-    bottle = open_bottle(options.bottle)
+    try:
+        bottle = open_bottle(options.bottle)
+    except (OSError, BottleError) as error:
+        parser.error(str(error))
     native, zoom = bottle.manifest.zoom, finest_zoom(bottle.manifest)
     networks = refinement.networks(bottle)
     if not networks:
         parser.error(f"{bottle.manifest.name} has no super-resolution: choose a bottle that has")
     names = [channels.parse(one).variable.name for one in bottle.manifest.superres[0].superres.channels]
-    truth = held_out(options.fine, names, options.days, options.instants)
+    try:
+        truth = held_out(options.fine, names, options.days, options.instants)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     coarse = refinement.averaged(truth, native)
-    ways = {refinement.BILINEAR: refinement.interpolated(coarse, zoom)}
-    for network in networks:
-        ways[network] = refinement.drawn(
-            coarse, bottle, network, members=options.members, seed=options.seed, sr_mode=options.mode
-        )
+    settings = {"members": options.members, "seed": options.seed}
+    ways = refinement.ways(coarse, bottle, zoom, networks, **settings, sr_mode=options.mode)
     found = refinement.portrait(truth, ways, native)
     table = refinement.figures(found, native, zoom)
     rows = verdicts(table, networks)
@@ -126,7 +130,7 @@ def main() -> None:
         "bottle": bottle.manifest.name, "digest": bottle.digest, "native_zoom": native, "zoom": zoom,
         "files": [path.name for path in options.fine], "days": list(options.days),
         "times": [str(time) for time in truth["time"].values.astype("datetime64[h]")],
-        "members": options.members, "seed": options.seed, "mode": options.mode,
+        **settings, "mode": options.mode,
     }  # fmt: skip
     report = {"about": facts, "figures": table, "targets": rows}
     (options.out / "figures.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -135,10 +139,11 @@ def main() -> None:
     shown = {f"coarse (zoom {native})": coarse.isel(middle), "bilinear": ways[refinement.BILINEAR].isel(middle)}
     shown |= {way: ways[way].isel(middle, drop=True).isel(member=0) for way in networks}
     shown["simulation"] = truth.isel(middle)
-    (options.out / "maps.png").write_bytes(pictures.png(closeup.maps(shown, options.maps, Box(*options.box))))
-    band = (1 - SPECTRUM, 1 + SPECTRUM)
-    (options.out / "spectra.png").write_bytes(pictures.png(closeup.spectra(found, native, zoom, band)))
-    (options.out / "quantiles.png").write_bytes(pictures.png(closeup.quantiles(found)))
+    closeup.write(options.out, {
+        "maps": closeup.maps(shown, options.maps, Box(*options.box)),
+        "spectra": closeup.spectra(found, native, zoom, (1 - SPECTRUM, 1 + SPECTRUM)),
+        "quantiles": closeup.quantiles(found),
+    })  # fmt: skip
 
 
 if __name__ == "__main__":

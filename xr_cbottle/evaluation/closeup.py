@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle import diagnostics, healpix, plot
-from xr_cbottle.evaluation.pictures import Look, canvas
+from xr_cbottle.evaluation.pictures import Look, canvas, png
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.refinement import BILINEAR, TRUTH, bands
 
@@ -182,3 +183,9 @@ def _plain_degrees(ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.tick_params(labelsize=8)
+
+
+def write(folder: Path, figures: Mapping[str, Figure]) -> None:
+    """Each figure as a PNG of its name."""
+    for name, figure in figures.items():
+        (folder / f"{name}.png").write_bytes(png(figure))

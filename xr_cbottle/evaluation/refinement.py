@@ -68,6 +68,14 @@ def drawn(coarse: xr.Dataset, bottle: Bottle, network: str, *, members: int = 0,
     return xr.concat([one(member) for member in range(members)], "member", combine_attrs="override")
 
 
+def ways(
+    coarse: xr.Dataset, bottle: Bottle, zoom: int, chosen: Sequence[str], **keywords: Any
+) -> dict[str, xr.Dataset]:
+    """A coarse field refined by bilinear interpolation and by some networks of a bottle, with keywords of `drawn`."""
+    refined = {network: drawn(coarse, bottle, network, **keywords) for network in chosen}
+    return {BILINEAR: interpolated(coarse, zoom), **refined}
+
+
 def _on_cells(ds: xr.Dataset, change: Any) -> xr.Dataset:
     # Coordinates along cells are those of the old ones.
     ds = ds.drop_vars([name for name, coord in ds.coords.items() if "cell" in coord.dims])

@@ -83,6 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(found.text() + "\n(nothing was written)")
         return 0
 
+    if options.pack is not None:
+        trained = [Path(folder) for _, _, folder in options.expert] + ([run] if options.only_pack else [])
+        for folder in trained:
+            if not (folder / "state.pt").is_file():
+                parser.error(f"{folder} holds no run that was trained (it has no state.pt): give the folder of one")
+
     from . import loop  # imports torch
 
     state = loop.Run(config, run) if options.only_pack else loop.train(config, run)

@@ -7,10 +7,7 @@ units, mean and spread are measured, and each label's instants are written as on
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ import xarray as xr
 from .. import healpix
 from ..climatology import Climatology
 from ..conditions import SeaSurfaceTemperature
-from . import sources, statistics
+from . import preparation, statistics
 from .config import DataConfig, as_dict
 from .gathered import Gathered, gather
 from .sst import write_sst
@@ -89,15 +86,7 @@ def prepare(config: DataConfig, folder: str | os.PathLike[str], *, progress: boo
     FileNotFoundError
         If a pattern matches no file.
     """
-    folder = prepared_folder(config, folder)
-    if not (folder / "done").exists():
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        _prepare(config, partial, progress)
-        (partial / "done").touch()
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+    folder = preparation.once(prepared_folder(config, folder), lambda made: _prepare(config, made, progress))
     with np.load(folder / "statistics.npz") as stored:
         known = Statistics(stored["center"], stored["scale"], stored["climatology"])
     labels = tuple(_open_label(source, folder) for source in config.sources)
@@ -137,15 +126,10 @@ def _open_climatology(path: Path) -> Climatology:
 
 
 def prepared_folder(config: DataConfig, folder: str | os.PathLike[str]) -> Path:
-    """Where `prepare` puts its arrays; there is a file ``done`` in it when they are whole.
-
-    What is behind URLs and in catalogs is taken to be what it was: remove the folder when it changes.
-    """
-    stores = [store for source in config.sources for store in (source, *source.also)]
-    paths = [path for store in stores if store.catalog is None for path in sources.addresses(store)]
-    paths += [path for path in (config.sst.path, config.sst.land_path) if path is not None]
-    text = json.dumps([FORMAT, {**as_dict(config), "cache": None}, sources.fingerprint(paths)], sort_keys=True)
-    return Path(sources.expanded(config.cache or str(folder))) / hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Where `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
+    others = [path for path in (config.sst.path, config.sst.land_path) if path is not None]
+    settings = {**as_dict(config), "cache": None}
+    return preparation.place(config.cache or folder, (FORMAT, settings), config.sources, others)
 
 
 def _write_values(part: Gathered, about: Statistics | Climatology, folder: Path, progress: bool) -> None:

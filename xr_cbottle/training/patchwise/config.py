@@ -122,8 +122,7 @@ class PatchDataConfig:
         for name, deviation in self.offset.items():
             if name not in self.channels:
                 raise ValueError(f"superres: offset is given for {name!r}, which is not among the channels")
-            good = isinstance(deviation, (int, float)) and not isinstance(deviation, bool)
-            if not good or not 0 <= deviation < math.inf:
+            if not 0 <= deviation < math.inf:
                 raise ValueError(f"superres: offset of {name} is {deviation:g}, must be a number >= 0")
 
 

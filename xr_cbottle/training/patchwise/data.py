@@ -8,10 +8,7 @@ neighbouring cells are small beside the fields.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,7 @@ import numpy.typing as npt
 from ... import healpix, superres
 from ...diffusion import SIGMA_DATA
 from ...patches import PatchGrid
-from .. import sources
+from .. import preparation
 from ..config import as_dict
 from ..gathered import Gathered, gather
 from .config import PatchDataConfig
@@ -92,15 +89,7 @@ def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress
     FileNotFoundError
         If a pattern matches no file.
     """
-    folder = prepared_folder(config, folder)
-    if not (folder / "done").exists():
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        _prepare(config, partial, progress)
-        (partial / "done").touch()
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+    folder = preparation.once(prepared_folder(config, folder), lambda made: _prepare(config, made, progress))
     known = dict(np.load(folder / "statistics.npz"))
     large = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("fine", "local", "overview")}
     return PatchData(config=config, **known, **large)
@@ -108,11 +97,8 @@ def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress
 
 def prepared_folder(config: PatchDataConfig, folder: str | os.PathLike[str]) -> Path:
     """Where `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
-    stores = [store for source in config.sources for store in (source, *source.also)]
-    paths = [path for store in stores if store.catalog is None for path in sources.addresses(store)]
     values = {key: value for key, value in as_dict(config).items() if key not in _NOT_OF_DATA}
-    text = json.dumps(["patches", FORMAT, values, sources.fingerprint(paths)], sort_keys=True)
-    return Path(sources.expanded(config.cache or str(folder))) / hashlib.sha256(text.encode()).hexdigest()[:16]
+    return preparation.place(config.cache or folder, ("patches", FORMAT, values), config.sources)
 
 
 _NOT_OF_DATA = ("cache", "overlap", "residual", "conserve", "offset")

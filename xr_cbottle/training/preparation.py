@@ -1,0 +1,58 @@
+"""Folders of prepared data: made once, named by what they were made of, whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from . import sources
+from .store import SourceConfig
+
+
+def once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Have a folder made, unless that was done before; in it is a file ``done``.
+
+    Parameters
+    ----------
+    folder : Path
+    make : callable
+        Fills the folder that it is given, which takes its name when it is whole.
+    """
+    if not (folder / "done").exists():
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        make(partial)
+        (partial / "done").touch()
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    return folder
+
+
+def place(
+    parent: str | os.PathLike[str], kinds: Iterable[Any], used: Iterable[SourceConfig], others: Iterable[str] = ()
+) -> Path:
+    """The folder in ``parent`` for what is made of some settings and files.
+
+    What is behind URLs and in catalogs is taken to be what it was: remove the folder when it changes.
+
+    Parameters
+    ----------
+    parent : path-like
+        May hold ``~`` and environment variables.
+    kinds : iterable
+        Plain values that decide what is made.
+    used : iterable of SourceConfig
+        Of whose files the sizes and times count.
+    others : iterable of str
+        Other files.
+    """
+    stores = [store for source in used for store in (source, *source.also)]
+    paths = [path for store in stores if store.catalog is None for path in sources.addresses(store)]
+    text = json.dumps([*kinds, sources.fingerprint([*paths, *others])], sort_keys=True)
+    return Path(sources.expanded(str(parent))) / hashlib.sha256(text.encode()).hexdigest()[:16]
