@@ -108,6 +108,24 @@ def test_experts_are_used_at_their_noise_levels(run, values, folder, tmp_path):
     np.testing.assert_array_equal(draw(both, top), draw(only, top))
 
 
+def test_a_run_begins_with_the_weights_of_a_bottle(run, values, folder, tmp_path):
+    values["training"].update(initial=str(folder / "run"), sigma_min=0.8, seed=1)
+    high = loop.train(configs.parse(values), tmp_path / "high", progress=False)
+    values["bottle"]["dtype"] = "float32"
+    low = loop.Run(configs.parse(values | {"training": values["training"] | {"sigma_min": 0.02}}), folder / "run")
+    both = pack_run(low, tmp_path / "both.cbottle", experts=[(0.8, high)])
+    for levels, expert in (((1.0, 200.0), high), ((0.02, 1.0), run)):
+        values["training"].update(initial=str(both), sigma_min=levels[0], sigma_max=levels[1])
+        begun = loop.Run(configs.parse(values), tmp_path / f"from{levels[0]}", progress=False)
+        assert begun.images == 0
+        for key, weights in expert.average.state_dict().items():
+            torch.testing.assert_close(begun.net.state_dict()[key], weights, rtol=0, atol=0)
+            torch.testing.assert_close(begun.average.state_dict()[key], weights, rtol=0, atol=0)
+    values["network"]["model_channels"] = 12
+    with pytest.raises(ValueError, match=r"initial is .*both\.cbottle, which has another network than this run"):
+        loop.Run(configs.parse(values), tmp_path / "other", progress=False)
+
+
 def test_experts_share_their_data(run, values, tmp_path):
     values["data"]["sources"][0]["end"] = "2000-01-05"
     other = loop.train(configs.parse(values), tmp_path / "other", progress=False, stop_at=4)

@@ -8,6 +8,7 @@ anomalies* x from these instead::
 
 Of a channel that is never negative and mostly near zero, such as rain, this may be its square (or higher) root
 instead: its ``root`` then says which, and the channel is that power of the above, and 0 where the above is negative.
+A bottle may be *calibrated* (`xr_cbottle.calibration`): then x is amplified first, and the channel mapped last.
 
 ``mean``, and ``cycle``, that of the variance about 1, are sums of products of annual and diurnal harmonics, with
 coefficients for each label, channel and cell. The network is also told the anomaly of the sea surface temperature
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.calibration import Calibration
 from xr_cbottle.errors import BottleError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _YEAR_DAYS = 365.25
 _STEPS = {"mean": 2.0**-8, "spread": 2.0**-10, "cycle": 2.0**-7, "sst": 2.0**-7}
 _DIMS = ("label", "channel", "annual", "diurnal", "cell")
 _SPREAD = ("label", "channel", "cell")
+_QUANTILES = ("label", "matched", "knot")
 
 
 def basis(times: npt.ArrayLike, annual: int, diurnal: int) -> Floats:
@@ -87,6 +90,8 @@ class Climatology:
         K, NaN over land.
     root : (channel,) float64
         1, or which root of the channel all this is about.
+    calibration : Calibration, optional
+        What is mended in all that is drawn.
     """
 
     labels: tuple[str, ...]
@@ -98,6 +103,7 @@ class Climatology:
     cycle: Floats
     sst: Floats
     root: Floats
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), len(self.channels))
@@ -125,6 +131,8 @@ class Climatology:
             raise ValueError("a climatology's values must be finite, and its scale positive")
         if not (np.isfinite(self.root).all() and (self.root >= 1).all()):
             raise ValueError("a climatology's roots must be 1 or more")
+        if self.calibration is not None and self.calibration.gain.shape[:2] != shape:
+            raise ValueError("a climatology and its calibration must be of the same labels and channels")
 
     @property
     def harmonics(self) -> tuple[int, int]:
@@ -145,7 +153,7 @@ class Climatology:
         -------
         Two of (n, channel, cell NEST) float32, in units of ``scale``.
         """
-        i = 0 if label is None else self.labels.index(label)
+        i = self._number(label)
         rows = basis(times, *self.harmonics).reshape(-1, self.mean.shape[2] * self.mean.shape[3]).astype(np.float32)
         mean, cycle = (_combine(rows, part[i]) for part in (self.mean, self.cycle))
         return mean, np.maximum(self.spread[i], SMALLEST_SPREAD) * np.sqrt(np.maximum(cycle, SMALLEST_CYCLE))
@@ -153,12 +161,21 @@ class Climatology:
     def physical(self, x: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
         """Standardised anomalies (n, channel, cell NEST) as values in the channels' units; float64."""
         mean, spread = self.at(label, times)
-        return powered(self.center[:, None] + self.scale[:, None] * (mean + spread * x.astype(np.float64)), self.root)
+        known, i = self.calibration, self._number(label)
+        x = x.astype(np.float64) if known is None else known.amplified(x, i)
+        values = powered(self.center[:, None] + self.scale[:, None] * (mean + spread * x), self.root)
+        return values if known is None else known.mapped(values, i)
 
     def standardised(self, values: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
         """The inverse of `physical`."""
         mean, spread = self.at(label, times)
-        return ((rooted(values, self.root) - self.center[:, None]) / self.scale[:, None] - mean) / spread
+        known, i = self.calibration, self._number(label)
+        values = values if known is None else known.unmapped(values, i)
+        x = ((rooted(values, self.root) - self.center[:, None]) / self.scale[:, None] - mean) / spread
+        return x if known is None else known.unamplified(x, i)
+
+    def _number(self, label: str | None) -> int:
+        return 0 if label is None else self.labels.index(label)
 
     def sst_anomaly(self, kelvin: Floats, times: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """SST (n, cell NEST) in K, NaN over land, less its mean year, as a network gets it: 0 over land; float32."""
@@ -169,7 +186,7 @@ class Climatology:
         """As it is written to a file."""
         import xarray as xr
 
-        return xr.Dataset(
+        dataset = xr.Dataset(
             {
                 "mean": (_DIMS, self.mean, {"long_name": "harmonics of the mean over scale", "units": "1"}),
                 "spread": (_SPREAD, self.spread, {"long_name": "spread over scale", "units": "1"}),
@@ -183,6 +200,15 @@ class Climatology:
             {"label": list(self.labels), "channel": list(self.channels)},
             {"healpix_order": "nest", "title": "Mean and spread by harmonics of the year and the day"},
         )  # fmt: skip
+        known = self.calibration
+        if known is None:
+            return dataset
+        return dataset.assign(
+            gain=(("label", "channel", "degree"), known.gain, {"long_name": "gain of spherical harmonics", "units": "1"}),
+            matched=("matched", [self.channels[c] for c in known.matched], {"long_name": "channels that are mapped"}),
+            drawn=(("label", "matched", "knot"), known.drawn, {"long_name": "quantiles as drawn"}),
+            known=(("label", "matched", "knot"), known.known, {"long_name": "quantiles of the data"}),
+        )
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset, what: str = "climatology") -> Climatology:
@@ -205,7 +231,7 @@ class Climatology:
                 for name, dims in _FORM.items()
             }
             labels, channels = (tuple(map(str, dataset[name].values)) for name in ("label", "channel"))
-            return cls(labels, channels, **parts)
+            return cls(labels, channels, **parts, calibration=_calibration(dataset, channels))
         except (KeyError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise BottleError(f"{what} is no climatology of a bottle ({reason}); get the bottle again.") from None
@@ -228,6 +254,15 @@ _FORM = {
     "mean": _DIMS, "spread": _SPREAD, "cycle": _DIMS, "center": ("channel",), "scale": ("channel",),
     "sst": ("annual", "cell"), "root": ("channel",),
 }  # fmt: skip
+
+
+def _calibration(dataset: xr.Dataset, channels: tuple[str, ...]) -> Calibration | None:
+    if "gain" not in dataset:
+        return None
+    names = [str(name) for name in dataset["matched"].values] if "matched" in dataset else []
+    dims = {"gain": ("label", "channel", "degree"), "drawn": _QUANTILES, "known": _QUANTILES}
+    parts = {name: dataset[name].transpose(*order).values.astype(np.float64) for name, order in dims.items()}
+    return Calibration(matched=np.array([channels.index(name) for name in names], np.int64), **parts)
 
 
 def rooted(values: Floats, root: Floats) -> Floats:

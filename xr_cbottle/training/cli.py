@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--calibrate", type=int, default=0, metavar="N",
-        help="before packing draw N instants of each label, at times that were learnt, and mend the climatology",
+        help="before packing draw N instants of each label, at times that were learnt, and mend mean, spread, spectra "
+        "and, of the channels matched, distributions of what is drawn",
     )  # fmt: skip
     parser.add_argument("--only-pack", action="store_true", help="train no further")
     parser.add_argument(

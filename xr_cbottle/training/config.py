@@ -184,7 +184,8 @@ class OptimConfig:
         Of the initial weights, the order of images, their noise and all else that is left to chance.
     initial : str, optional
         Folder of a run of the same network to go on from: weights, optimizer and images seen are those of its state.
-        An expert for some noise levels starts from the network for all of them.
+        An expert for some noise levels starts from the network for all of them. Or a bottle with such a network, of
+        which the weights are taken (those of its expert for these noise levels), as a start for other data.
     """
 
     total_images: int
@@ -263,6 +264,9 @@ class BottleConfig:
         from the highest to the lowest of these noise levels, spaced by ``rho``.
     nonnegative : tuple of str
         Channels of which nothing is to be below 0; what is, is set to 0 at an unchanged global mean.
+    matched : tuple of str
+        Channels of which ``--calibrate`` matches the distribution over cells and times with the data's, such as rain,
+        whose heaviest a network learns last.
     dtype : {"float32", "float16", "bfloat16"}
         Precision of the weights in the file.
     weights : {"average", "last"}
@@ -282,6 +286,7 @@ class BottleConfig:
     references: tuple[str, ...] = ()
     default_label: str | None = None
     nonnegative: tuple[str, ...] = ()
+    matched: tuple[str, ...] = ()
     num_steps: int = 18
     sigma_min: float = 0.02
     sigma_max: float = 200.0
@@ -322,8 +327,9 @@ class Config:
     bottle: BottleConfig
 
     def __post_init__(self) -> None:
-        if unknown := sorted(set(self.bottle.nonnegative) - set(self.data.channels)):
-            raise ValueError(f"bottle: nonnegative lists {unknown}, which are not among the channels")
+        for key in ("nonnegative", "matched"):
+            if unknown := sorted(set(getattr(self.bottle, key)) - set(self.data.channels)):
+                raise ValueError(f"bottle: {key} lists {unknown}, which are not among the channels")
         if len(self.data.sources) > self.network.label_dim:
             raise ValueError(
                 f"network: label_dim is {self.network.label_dim}, but there are {len(self.data.sources)} sources; "

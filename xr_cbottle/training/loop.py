@@ -21,7 +21,7 @@ import torch
 
 from .. import network
 from ..diffusion import Denoiser
-from . import case
+from . import case, start
 from .board import Board
 from .coarse import coarse_loss
 from .config import OptimConfig, as_dict
@@ -77,7 +77,7 @@ class Run:
         if (self.folder / "state.pt").exists():
             self._resume(self.folder)
         elif optim.initial is not None:
-            self._resume(Path(os.path.expandvars(optim.initial)).expanduser())
+            self._begin_from(Path(os.path.expandvars(optim.initial)).expanduser())
         self._board: Board | None = None
         self._resumed_at = self.images
         if team.leads:
@@ -125,6 +125,18 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.images, self.seconds = state["images"], state["seconds"]
+
+    def _begin_from(self, initial: Path) -> None:
+        """Another run's state, or a bottle's weights."""
+        if initial.is_dir():
+            self._resume(initial)
+            return
+        optim = self.config.training
+        part = start.from_bottle(initial, optim.sigma_min, optim.sigma_max)
+        if part.config.to_json() != self.model_config.to_json():
+            raise ValueError(f"training: initial is {initial}, which has another network than this run")
+        for net in (self.net, self.average):
+            net.load_state_dict(part.state)
 
     def _shorten_log(self) -> None:
         """Take out what came after the state, and a line that a kill cut off: they will be written again."""

@@ -47,8 +47,8 @@ def pack_run(
         Other runs on the same data, each with the noise level from which it is used, highest first; ``run`` is
         used below.
     calibrate : int
-        Instants of each label to draw, at times that were learnt, for mending the climatology by what the network still
-        gets wrong (see `xr_cbottle.training.calibration`); 0: it stays as it was measured.
+        Instants of each label to draw, at times that were learnt, for mending what the network still gets wrong (see
+        `xr_cbottle.training.calibration`); 0: it is left as it is.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def pack_run(
             if climatology is None:
                 raise ValueError("calibrate needs a climatology: train with scale: climatology")
             draft = pack(Path(folder) / "draft.cbottle", manifest, parts, data.sst_path, climatology)
-            mended = calibrated(Emulator(draft), data, calibrate, progress=run.progress)
+            mended = calibrated(Emulator(draft), data, calibrate, matched=about.matched, progress=run.progress)
             climatology = Path(folder) / "climatology.nc"
             mended.write(climatology)
             manifest = dataclasses.replace(manifest, trained_on={**manifest.trained_on, "calibrated_on": calibrate})

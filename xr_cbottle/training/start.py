@@ -2,18 +2,45 @@
 
 A U-Net that is hardly wider than its fields spends most of a short training on two things that can be written
 down: the mean year, and that what differs from cell to cell is mostly noise. Both are only a start: every weight
-stays free. The state dict is that of any other network of its size.
+stays free. The state dict is that of any other network of its size. Better still are the weights of a bottle that was
+trained on something alike.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from typing import cast
 
 import numpy as np
 import torch
 
+from ..bottle import open_bottle_file
+from ..checkpoint import Part
 from ..network import Conv, GroupNorm, Network, SphereUNet, UNet
 from .statistics import Statistics
+
+
+def from_bottle(bottle: str | os.PathLike[str], sigma_min: float, sigma_max: float) -> Part:
+    """The coarse network of a bottle that is meant for some noise levels: its expert for the middle of them.
+
+    Parameters
+    ----------
+    bottle : path-like or str
+        A ``.cbottle`` file, its URL, or the name of a bundled one.
+    sigma_min, sigma_max : float
+        The noise levels; their middle is that of their logarithms.
+
+    Raises
+    ------
+    BottleError, FileNotFoundError
+        If there is no such bottle.
+    """
+    opened = open_bottle_file(bottle)
+    middle = math.sqrt(sigma_min * sigma_max)
+    coarse = opened.manifest.coarse  # from the highest noise down; the last is used below all others
+    chosen = next((i for i, part in enumerate(coarse) if middle >= part.sigma_min), len(coarse) - 1)
+    return opened.read_part(chosen)
 
 
 @torch.no_grad()
