@@ -115,6 +115,7 @@ def test_two_labels_in_one_report(run, folder, tmp_path, drawn, monkeypatch):
     assert found["bottle"]["digest"] == f"sha256:{open_bottle_file(folder / 'small.cbottle').digest}"
     assert list(found["labels"]) == ["a", "b"]
     assert found["labels"]["a"]["instants"] == 12
+    assert found["labels"]["a"]["reference_instants"] == 48
     assert "1980 of the same simulation, 12 instants" in found["labels"]["a"]["noise_floor"]
     figures = {(row["label"], row["key"]): row for row in found["figures"]}
     assert len(figures) == len(found["figures"])
@@ -167,7 +168,7 @@ def test_two_stored_data_sets(run, tmp_path, drawn):
 def test_a_data_set_held_against_itself_meets_everything(folder):
     stored = open_stored([str(folder / "sim_1981.nc")])
     found = comparison.compare(
-        comparison.Sides("", stored, None, stored), count=24, monthly=4, copies=2, progress=False
+        comparison.Sides("", stored, None, stored), count=24, of_reference=96, monthly=4, copies=2, progress=False
     )  # fmt: skip
     assert {row.verdict for row in found.rows if row.target in "bce"} <= {"met", "not evaluated"}
     assert {row.figure for row in found.rows if row.target == "a" and not row.reason} == {0.0}
@@ -286,6 +287,7 @@ def test_relations_of_what_is_equal_are_equal():
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--zoom", "3"], "zooms 0 to 2"),
         (["HERE/tas_1981.nc", "HERE/sim_1981.nc", "--zoom", "3"], "from 0 to 2 with --zoom"),
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--instants", "3"], "instants is 3: it must be at least 8"),
+        (["HERE/small.cbottle", "HERE/sim_1981.nc", "--reference-instants", "3"], "reference_instants is 3: it must"),
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--copies", "1"], "at least 2"),
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--monthly", "-1"], "at least 0"),
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--num-steps", "1"], "num_steps is 1"),

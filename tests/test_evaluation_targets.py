@@ -246,7 +246,7 @@ def test_the_difference_between_labels():
 
     def climate(bottle, reference):
         copies = tuple(side.expand_dims(copy=3) for side in (bottle, reference))
-        return response.Climate(bottle, reference, reference, copies)
+        return response.Climate(bottle, reference, (reference, reference), copies)
 
     good = {("jcm", "tas"): climate(first, first), ("plasim", "tas"): climate(second, second)}
     rows = {row.key: row for row in response.difference_rows(("jcm", "plasim"), good)}

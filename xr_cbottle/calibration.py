@@ -53,8 +53,8 @@ class Calibration:
         )
         if wrong:
             raise ValueError(
-                "a calibration needs gain of (label, channel, degree), numbers of matched channels, and drawn and known "
-                "of (label, matched, knot) with two knots or more"
+                "a calibration needs gain of (label, channel, degree), numbers of matched channels, and drawn and "
+                "known of (label, matched, knot) with two knots or more"
             )
         if not (np.isfinite(self.gain).all() and (self.gain > 0).all()):
             raise ValueError("a calibration's gains must be finite and positive")

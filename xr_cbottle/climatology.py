@@ -204,7 +204,11 @@ class Climatology:
         if known is None:
             return dataset
         return dataset.assign(
-            gain=(("label", "channel", "degree"), known.gain, {"long_name": "gain of spherical harmonics", "units": "1"}),
+            gain=(
+                ("label", "channel", "degree"),
+                known.gain,
+                {"long_name": "gain of spherical harmonics", "units": "1"},
+            ),
             matched=("matched", [self.channels[c] for c in known.matched], {"long_name": "channels that are mapped"}),
             drawn=(("label", "matched", "knot"), known.drawn, {"long_name": "quantiles as drawn"}),
             known=(("label", "matched", "knot"), known.known, {"long_name": "quantiles of the data"}),

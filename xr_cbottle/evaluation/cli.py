@@ -27,6 +27,7 @@ examples:
   xr-cbottle evaluate 'run1/*.nc' 'run2/*.nc' -o report
 """
 _LABELLED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)", re.DOTALL)
+_GIVEN = ("instants", "reference_instants", "monthly", "zoom", "name", "drawn", "copies")
 _KEYWORDS = ("num_steps", "sigma_min", "sigma_max", "seed", "precision", "device", "batch_size", "weights")
 
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     references = _references(options)
     others = _others(options.more, list(references))
     keywords = {name: getattr(options, name) for name in _KEYWORDS if getattr(options, name) is not None}
-    given = {name: getattr(options, name) for name in ("instants", "monthly", "zoom", "name", "drawn", "copies")}
+    given = {name: getattr(options, name) for name in _GIVEN}
     settings = report.Settings(
         **{name: value for name, value in given.items() if value is not None}, keywords=keywords,
         progress=False if options.quiet else None,
@@ -76,7 +77,10 @@ def parser() -> argparse.ArgumentParser:
         "shows between two of its years) and for the response to Nino 3.4, which takes several years",
     )  # fmt: skip
     much = made.add_argument_group("how much is compared")
-    much.add_argument("--instants", type=int, metavar="N", help="of each label [180]")
+    much.add_argument("--instants", type=int, metavar="N", help="to draw of each label [180]")
+    much.add_argument(
+        "--reference-instants", type=int, metavar="N", help="to read of each reference [four times as many]"
+    )
     much.add_argument(
         "--monthly", type=int, metavar="N", help="instants of each month of the other years, for Nino 3.4; 0: none [2]"
     )

@@ -61,7 +61,9 @@ class Comparison:
     sides
         What was compared.
     times
-        (time,) the instants of the reference, and of the bottle if `left_times` is None.
+        (time,) the instants of the bottle, and of both sides if that is a stored data set of the same times.
+    reference_times
+        (time,) the instants of the reference.
     left_times
         (time,) of a stored left side that has other times.
     noise
@@ -82,6 +84,7 @@ class Comparison:
 
     sides: Sides
     times: npt.NDArray[np.datetime64]
+    reference_times: npt.NDArray[np.datetime64]
     left_times: npt.NDArray[np.datetime64] | None
     noise: str
     land: npt.NDArray[np.bool_] | None
@@ -93,7 +96,9 @@ class Comparison:
     monthly_instants: int = 0
 
 
-def compare(sides: Sides, *, count: int, monthly: int, copies: int, progress: bool | None) -> Comparison:
+def compare(
+    sides: Sides, *, count: int, of_reference: int, monthly: int, copies: int, progress: bool | None
+) -> Comparison:
     """Draw, read and judge one label.
 
     Parameters
@@ -101,7 +106,10 @@ def compare(sides: Sides, *, count: int, monthly: int, copies: int, progress: bo
     sides
         What is compared.
     count
-        Instants of the reference and of the bottle.
+        Instants of the bottle, and of the samples of the reference that the noise floor is made of.
+    of_reference
+        Instants of the reference that a bottle is held against: they cost little, and the more there are, the less of
+        a figure is the reference's own weather. Of two stored data sets ``count`` are taken.
     monthly
         Instants of each month of the other years that the bottle is asked for beside; 0 leaves the response out.
     copies
@@ -117,11 +125,12 @@ def compare(sides: Sides, *, count: int, monthly: int, copies: int, progress: bo
         if not there.size:
             raise ValueError(_off_axis(sides, left))
     chosen = there[instants.choose(reference.times[there], count)]
-    times = reference.times[chosen]
+    times, whole = reference.times[chosen], chosen
     left_positions, left_times = np.arange(len(times)), None
     if isinstance(left, Drawing):
         land = left.land()
         drawn = left.draw(sides.label or None, times)
+        whole = instants.choose(reference.times, max(count, of_reference))
     else:
         drawn, land = left, reference.land() if left.land() is None else left.land()
         same = np.searchsorted(left.times, times).clip(max=len(left.times) - 1)
@@ -130,16 +139,16 @@ def compare(sides: Sides, *, count: int, monthly: int, copies: int, progress: bo
             left_positions = instants.choose(left.times, count)
             left_times = left.times[left_positions]
     pairs, noise = _noise(sides, chosen, count)
-    result = Comparison(sides, times, left_times, noise, land)
+    result = Comparison(sides, times, reference.times[whole], left_times, noise, land)
 
     fields: dict[str, tuple[xr.DataArray, xr.DataArray]] = {}
     # Of large fields some instants are enough for what takes many quantities at once.
-    step = math.ceil(2 * 4 * len(common) * len(times) * healpix.n_cells(reference.zoom) / _MOST_BYTES)
+    step = math.ceil(2 * 4 * len(common) * len(whole) * healpix.n_cells(reference.zoom) / _MOST_BYTES)
     for quantity in _bar(common, f"comparing {sides.label}".rstrip(), progress):
-        bottle, theirs = drawn.read(quantity, left_positions), reference.read(quantity, chosen)
-        samples = tuple(
-            (theirs if i is chosen else a.read(quantity, i), b.read(quantity, j)) for (a, i), (b, j) in pairs
-        )
+        bottle, theirs = drawn.read(quantity, left_positions), reference.read(quantity, whole)
+        # A sample of the reference that is held against several others is read once.
+        first = {id(i): theirs if i is whole else a.read(quantity, i) for (a, i), _ in pairs}
+        samples = tuple((first[id(i)], b.read(quantity, j)) for (_, i), (b, j) in pairs)
         case = Case(quantity, sides.label, bottle, theirs, samples, land, copies, isinstance(left, Drawing))
         if bool(np.isnan(case.bottle).all()) or bool(np.isnan(case.reference).all()):
             continue
@@ -166,9 +175,12 @@ def judged(case: Case) -> list[Row]:
 def climate(case: Case) -> Climate:
     """Means of a quantity, to be subtracted from those of another label."""
     mine, theirs = (diagnostics.climatology(field) for field in (case.bottle, case.reference))
-    other = diagnostics.climatology(case.pairs[0][1]) if case.pairs else None
+    samples = None
+    if case.pairs:
+        first, second = case.pairs[0]
+        samples = diagnostics.climatology(first), diagnostics.climatology(second)
     copies = [copy.mean(field) for copy, field in zip(case.resampled, (case.bottle, case.reference), strict=True)]
-    return Climate(mine, theirs, other, (copies[0], copies[1]))
+    return Climate(mine, theirs, samples, (copies[0], copies[1]))
 
 
 def comparable(left: Drawing | Stored, reference: Stored) -> list[Quantity]:

@@ -35,7 +35,9 @@ class Settings:
     Attributes
     ----------
     instants
-        Of each label's reference, and as many of the bottle.
+        Of the bottle under each label, and as many of each sample of the reference for the noise floor.
+    reference_instants
+        Of each label's reference, as far as it has them; four times as many if None.
     monthly
         Instants of each month of the other years, for the response to the sea; 0 leaves it out.
     copies
@@ -53,6 +55,7 @@ class Settings:
     """
 
     instants: int = 180
+    reference_instants: int | None = None
     monthly: int = 2
     copies: int = 100
     zoom: int | None = None
@@ -62,9 +65,15 @@ class Settings:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("instants", 8), ("monthly", 0), ("copies", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least {least}")
+        for name, least in (("instants", 8), ("reference_instants", 8), ("monthly", 0), ("copies", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} is {value}: it must be at least {least}")
+
+    @property
+    def of_reference(self) -> int:
+        """Instants of each label's reference."""
+        return self.reference_instants or 4 * self.instants
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,8 @@ def evaluate(
     name = settings.name or (bottle.manifest.name if bottle is not None else _named(sides[0].left))
     compared = [
         compare(
-            one, count=settings.instants, monthly=settings.monthly, copies=settings.copies, progress=settings.progress
+            one, count=settings.instants, of_reference=settings.of_reference, monthly=settings.monthly,
+            copies=settings.copies, progress=settings.progress,
         )
         for one in sides
     ]  # fmt: skip
@@ -240,7 +250,7 @@ def _about(one: Comparison) -> dict[str, str]:
     reference = one.sides.reference
     return {
         "reference": f"{', '.join(reference.names)}, HEALPix zoom {reference.zoom}",
-        "instants": f"{len(one.times)}, {one.times[0]} to {one.times[-1]}, evenly over record and hours of the day",
+        "instants": f"{_counted(one)}, {one.times[0]} to {one.times[-1]}, evenly over record and hours of the day",
         "other instants": ""
         if one.left_times is None
         else f"the left side has other times: {len(one.left_times)}, {one.left_times[0]} to {one.left_times[-1]}",
@@ -248,6 +258,11 @@ def _about(one: Comparison) -> dict[str, str]:
         "monthly means": f"of {one.monthly_instants} more instants in the other years" if one.monthly_instants else "",
         "noise floor": one.noise,
     }
+
+
+def _counted(one: Comparison) -> str:
+    mine, theirs = len(one.times), len(one.reference_times)
+    return f"{mine}" if isinstance(one.sides.left, Stored) else f"{mine} of the bottle and {theirs} of the reference"
 
 
 def _figures(
@@ -260,6 +275,7 @@ def _figures(
             "reference": list(one.sides.reference.names),
             "other_years": [] if one.sides.others is None else list(one.sides.others.names),
             "instants": len(one.times),
+            "reference_instants": len(one.reference_times),
             "first": str(one.times[0]),
             "last": str(one.times[-1]),
             "monthly_instants": one.monthly_instants,

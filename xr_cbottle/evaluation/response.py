@@ -134,15 +134,17 @@ class Climate:
 
     Attributes
     ----------
-    bottle, reference, other
-        (cell,) means; ``other`` of another sample of the reference, if there is one.
+    bottle, reference
+        (cell,) means.
+    samples
+        (cell,) means of two samples of the reference, as many instants as the bottle's, if there are any.
     copies
         (copy, cell) means of the resampled bottle and reference.
     """
 
     bottle: xr.DataArray
     reference: xr.DataArray
-    other: xr.DataArray | None
+    samples: tuple[xr.DataArray, xr.DataArray] | None
     copies: tuple[xr.DataArray, xr.DataArray]
 
 
@@ -169,8 +171,9 @@ def difference_rows(labels: tuple[str, str], climates: Mapping[tuple[str, str], 
         mine, theirs = minuend.bottle - subtrahend.bottle, minuend.reference - subtrahend.reference
         copies = [a - b for a, b in zip(minuend.copies, subtrahend.copies, strict=True)]
         noise = None
-        if minuend.other is not None and subtrahend.other is not None:
-            noise = float(diagnostics.pattern_correlation(minuend.other - subtrahend.other, theirs))
+        if minuend.samples is not None and subtrahend.samples is not None:
+            pair = [a - b for a, b in zip(minuend.samples, subtrahend.samples, strict=True)]
+            noise = float(diagnostics.pattern_correlation(*pair))
         rows.append(
             Row(
                 "g", **kind, quantity=quantity.title, label=f"{second} - {first}",
