@@ -4,7 +4,7 @@
     pip install exoplasim==3.4.2 jcm==3.0.0 healpy netcdf4 scipy
     python simulate_plasim.py OUT_DIR FIRST_YEAR N_YEARS [--zoom 4] [--per-day 24] [--stride-hours 5]
 
-Builds PlaSim from the sources in the exoplasim package into OUT_DIR/build (once). About 8 minutes a simulated
+Builds PlaSim from the sources in the exoplasim package into OUT_DIR/build (once). About 9 minutes a simulated
 year on one core. Writes OUT_DIR/plasim_YYYY.nc (same form as simulate_jcm.py) and OUT_DIR/plasim_static.nc.
 PlaSim averages tas, radiation, precipitation and clouds over the output interval that ends at the stamp (winds,
 pressure and pressure-level fields are instantaneous). So it writes often (--per-day), some stamps are kept
