@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from xr_cbottle import diffusion
+from xr_cbottle import diffusion, sampler
 
 
 def gaussian(mean: float, std: float) -> diffusion.Denoise:
@@ -59,6 +59,37 @@ def test_heun_takes_two_evaluations_a_step_and_one_in_the_last() -> None:
     assert len(calls) == 2 * 5 - 1
     assert len(steps) == 5
     assert min(calls) > 0
+
+
+@pytest.mark.parametrize(("solver", "calls"), [("heun", 35), ("dpmpp_2m", 18)])
+def test_a_solver_follows_the_ode(solver: str, calls: int) -> None:
+    mean, spread, count = 0.3, 0.5, []
+    sigmas = diffusion.heun_schedule(18, 0.02, 80.0)
+    x = torch.randn(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        count.append(float(sigma))
+        return gaussian(mean, spread)(x, sigma)
+
+    steps: list[int] = []
+    drawn = diffusion.SOLVERS[solver](denoise, x * sigmas[0], sigmas, step=lambda: steps.append(1))
+    exact = mean + (x * sigmas[0] - mean) * spread / (spread**2 + sigmas[0] ** 2).sqrt()
+    torch.testing.assert_close(drawn, exact, atol=0.1, rtol=0)
+    assert (len(count), len(steps), sampler.evaluations(solver, 18)) == (calls, 18, calls)
+    assert min(count) > 0
+
+
+@pytest.mark.parametrize("solver", list(sampler.SOLVERS))
+def test_solvers_are_of_second_order(solver: str) -> None:
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64)
+
+    def error(steps: int) -> float:
+        sigmas = torch.logspace(1, -1, steps + 1, dtype=torch.float64)
+        drawn = diffusion.SOLVERS[solver](gaussian(0.0, 0.5), x * sigmas[0], sigmas)
+        exact = x * sigmas[0] * ((0.25 + sigmas[-1] ** 2) / (0.25 + sigmas[0] ** 2)).sqrt()
+        return float((drawn - exact).abs().max())
+
+    assert 3.3 < error(32) / error(64) < 4.7
 
 
 def test_preconditioning_keeps_unit_variance() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".cbottle"
 KEYWORDS = (
-    "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",
+    "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "solver", "sst",
     "sr_mode", "sr_network", "precision", "device", "batch_size", "weights", "cache_size", "cache_dir",
     "max_instants", "progress",
 )  # fmt: skip

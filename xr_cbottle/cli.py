@@ -24,7 +24,7 @@ _EXTRAS = {
     "anyio": "serve", "xeofs": "evaluate",
 }  # fmt: skip
 _CUBE_KEYWORDS = (
-    "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "sst",
+    "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "solver", "sst",
     "sr_mode", "sr_network", "precision", "device", "batch_size", "weights", "cache_dir",
 )  # fmt: skip
 
@@ -209,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         keywords.add_argument("--num-steps", type=int, metavar="N", help="of the sampler [the bottle's]")
         keywords.add_argument("--sigma-min", type=float, metavar="S", help="of the sampler [the bottle's]")
         keywords.add_argument("--sigma-max", type=float, metavar="S", help="of the sampler [the bottle's]")
+        keywords.add_argument("--solver", help="of the sampler: heun or dpmpp_2m [the bottle's]")
         keywords.add_argument("--precision", help="float32, tf32, bfloat16 or float16 [float32]")
         keywords.add_argument("--device", help="cpu, cuda, cuda:1 [the GPU if there is one]")
         keywords.add_argument("--batch-size", type=int, metavar="N", help="instants drawn at once")

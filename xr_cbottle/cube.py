@@ -53,6 +53,8 @@ class Cube:
         Data set to imitate; the bottle's default if None.
     num_steps, sigma_min, sigma_max
         Sampler settings; the bottle's defaults if None.
+    solver
+        ``"heun"``, two evaluations of the network a step, or ``"dpmpp_2m"``, one; the bottle's default if None.
     sst
         Your own SST: path, Dataset, DataArray or `SeaSurfaceTemperature`. Times are then those it covers.
     sr_mode
@@ -99,6 +101,7 @@ class Cube:
         num_steps: int | None = None,
         sigma_min: float | None = None,
         sigma_max: float | None = None,
+        solver: str | None = None,
         sst: Any = None,
         sr_mode: str = "tiles",
         sr_network: str | None = None,

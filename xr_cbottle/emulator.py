@@ -22,6 +22,7 @@ from xr_cbottle.bottle import Bottle, open_bottle_file
 from xr_cbottle.conditions import SeaSurfaceTemperature
 from xr_cbottle.manifest import LabelSpec
 from xr_cbottle.models import Once, choose_device, load_model
+from xr_cbottle.sampler import evaluations
 from xr_cbottle.spec import default_batch_size
 
 if TYPE_CHECKING:
@@ -39,17 +40,18 @@ class Instant(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """Settings of Heun's method: levels from ``sigma_max`` to ``sigma_min``, spaced by ``rho`` (EDM's eq. 5)."""
+    """A solver and its noise levels, from ``sigma_max`` to ``sigma_min``, spaced by ``rho`` (EDM's eq. 5)."""
 
     num_steps: int
     sigma_min: float
     sigma_max: float
     rho: float = 7.0
+    solver: str = "heun"
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of the network for one batch: two a step, one in the last."""
-        return 2 * self.num_steps - 1
+        """Of the network, for one batch."""
+        return evaluations(self.solver, self.num_steps)
 
 
 class Emulator:
@@ -181,7 +183,7 @@ class Emulator:
             sampler = self.sampler
             sigmas = diffusion.heun_schedule(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
             state = put(np.stack(latents)[:, :, None, order]).double() * sigmas[0]
-            drawn = diffusion.heun(denoise, state, sigmas)[:count, :, 0].cpu().numpy()
+            drawn = diffusion.SOLVERS[sampler.solver](denoise, state, sigmas)[:count, :, 0].cpu().numpy()
         values = self.physical(drawn[..., healpix.padxy_to_nest(self.zoom)], label, times[:count])
         if not np.isfinite(values).all():
             raise FloatingPointError(

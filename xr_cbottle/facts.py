@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle import axis, channels, healpix
+from xr_cbottle.sampler import SOLVERS
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle import Bottle, Manifest
@@ -57,7 +58,7 @@ def facts(bottle: Bottle) -> dict[str, Any]:
         "lent_channels": {name: list(label.masked) for name, label in manifest.labels.items() if label.masked},
         "virtual_bytes": virtual,
         "ratio": None if weights is None else virtual / max(weights, bottle.size),
-        "sampler": {**dataclasses.asdict(manifest.sampler), "evaluations": 2 * manifest.sampler.num_steps - 1},
+        "sampler": {**dataclasses.asdict(manifest.sampler), "evaluations": manifest.sampler.evaluations},
         "networks": len(manifest.coarse),
         "superres": _superres(manifest),
         "licence": manifest.licence,
@@ -115,8 +116,9 @@ def text(found: Mapping[str, Any]) -> str:
         ("file", f"{found['path']}, {size(found['bytes'])}{_elsewhere(found)}"),
         (
             "sampler",
-            f"Heun, {sampler['num_steps']} steps = {sampler['evaluations']} evaluations of the network, "
-            f"sigma {sampler['sigma_max']:g} to {sampler['sigma_min']:g}, {_counted(found['networks'], 'network')}",
+            f"{SOLVERS[sampler['solver']]}, {sampler['num_steps']} steps = {sampler['evaluations']} evaluations of the "
+            f"network, sigma {sampler['sigma_max']:g} to {sampler['sigma_min']:g}, "
+            f"{_counted(found['networks'], 'network')}",
         ),
         ("licence", found["licence"]),
         ("made from", found["source"]),

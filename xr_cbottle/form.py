@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xr_cbottle import axis, healpix
+from xr_cbottle.sampler import SOLVERS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -124,7 +125,7 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
     """What made the values, without the moment: the same data set has the same attributes."""
     from xr_cbottle import __version__
 
-    steps, low, high, rho = spec.sampler
+    steps, low, high, rho, solver = spec.sampler
     per_value = spec.axis.instants_per_value
     attrs: dict[str, Any] = {
         "Conventions": CONVENTIONS,
@@ -138,7 +139,7 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
         "bottle_created": manifest.created,
         "label": spec.label or "",
         "seed": spec.seed,
-        "sampler": "Heun, EDM schedule, no churn",
+        "sampler": f"{SOLVERS[solver]}, EDM schedule, no churn",
         "num_steps": steps,
         "sigma_min": low,
         "sigma_max": high,

@@ -59,7 +59,8 @@ use.
 
 **time** ``start``, ``end`` (ISO-8601, UTC, end included), ``step`` (ISO-8601 duration such as ``PT1H``).
 
-**sampler** ``num_steps`` (int >= 2), ``sigma_min``, ``sigma_max`` (0 < min < max), ``rho`` (> 0).
+**sampler** ``num_steps`` (int >= 2), ``sigma_min``, ``sigma_max`` (0 < min < max), ``rho`` (> 0), ``solver``
+(``"heun"``, the default and the only one of super-resolution, or ``"dpmpp_2m"``).
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ from typing import Any
 from . import schema
 from .errors import BottleError, SchemaError
 from .patches import PatchGrid
+from .sampler import SamplerDefaults
 from .schema import Record, field
 
 FORMAT = "cbottle"
@@ -90,21 +92,6 @@ class LabelSpec(Record):
     index: int = field(schema.integer(0))
     masked: tuple[str, ...] = field(schema.each(schema.text()), ())
     donor: str | None = field(schema.optional(schema.text()), None)
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplerDefaults(Record):
-    """Heun's method from ``sigma_max`` to ``sigma_min`` in ``num_steps`` levels spaced by ``rho``."""
-
-    num_steps: int = field(schema.integer(2), 18)
-    sigma_min: float = field(schema.number(0, open_end=True), 0.02)
-    sigma_max: float = field(schema.number(0, open_end=True), 200.0)
-    rho: float = field(schema.number(0, open_end=True), 7.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sigma_max <= self.sigma_min:
-            raise SchemaError("sigma_max", f"a number > sigma_min ({self.sigma_min})", self.sigma_max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +114,8 @@ class SuperresSpec(Record):
             raise SchemaError("channels", "a list of different names", list(self.channels))
         if self.detail and len(self.detail) != len(self.channels):
             raise SchemaError("detail", f"absent or {len(self.channels)} numbers, one a channel", list(self.detail))
+        if self.sampler is not None and self.sampler.solver != "heun":
+            raise SchemaError("sampler.solver", "heun", self.sampler.solver)
         try:
             PatchGrid(self.zoom, self.patch, self.overlap)
         except ValueError:

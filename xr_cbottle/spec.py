@@ -16,6 +16,7 @@ import numpy as np
 from xr_cbottle import axis
 from xr_cbottle.axis import TimeAxis
 from xr_cbottle.fine import Fine, finest_zoom, make_fine
+from xr_cbottle.sampler import SOLVERS
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle import Manifest
@@ -46,7 +47,7 @@ class CubeSpec:
     seed, label
         As everywhere; the label is None in a bottle without labels.
     sampler
-        num_steps, sigma_min, sigma_max, rho.
+        num_steps, sigma_min, sigma_max, rho, solver.
     precision, batch_size, device
         How the network is run; device None is chosen where values are read.
     sst
@@ -62,7 +63,7 @@ class CubeSpec:
     members: tuple[int, ...] | None
     seed: int
     label: str | None
-    sampler: tuple[int, float, float, float]
+    sampler: tuple[int, float, float, float, str]
     precision: str
     batch_size: int
     device: str | None
@@ -107,6 +108,7 @@ def make_spec(
     num_steps: int | None = None,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
+    solver: str | None = None,
     precision: str = "float32",
     batch_size: int | None = None,
     device: Any = None,
@@ -142,7 +144,7 @@ def make_spec(
         members=_members(members),
         seed=integer("seed", seed, 0, 2**63),
         label=_label(manifest, label),
-        sampler=_sampler(manifest, num_steps, sigma_min, sigma_max),
+        sampler=_sampler(manifest, num_steps, sigma_min, sigma_max, solver),
         precision=precision,
         batch_size=integer("batch_size", batch_size, 1, 2**16),
         device=None if device is None else str(device),
@@ -200,15 +202,17 @@ def _label(manifest: Manifest, label: str | None) -> str | None:
 
 
 def _sampler(
-    manifest: Manifest, num_steps: int | None, sigma_min: float | None, sigma_max: float | None
-) -> tuple[int, float, float, float]:
+    manifest: Manifest, num_steps: int | None, sigma_min: float | None, sigma_max: float | None, solver: str | None
+) -> tuple[int, float, float, float, str]:
     default = manifest.sampler
+    if solver is not None and solver not in SOLVERS:
+        raise ValueError(f"solver is {solver!r}: choose one of {', '.join(SOLVERS)}")
     steps = default.num_steps if num_steps is None else integer("num_steps", num_steps, 2, 10_001)
     low = default.sigma_min if sigma_min is None else _positive("sigma_min", sigma_min)
     high = default.sigma_max if sigma_max is None else _positive("sigma_max", sigma_max)
     if low >= high:
         raise ValueError(f"sigma_min is {low:g} and sigma_max {high:g}: sigma_min must be less than sigma_max")
-    return steps, float(low), float(high), float(default.rho)
+    return steps, float(low), float(high), float(default.rho), solver or default.solver
 
 
 def _is_int(value: Any) -> bool:

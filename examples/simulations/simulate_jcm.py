@@ -3,7 +3,7 @@
     pip install jcm==3.0.0 healpy netcdf4 scipy
     python simulate_jcm.py OUT_DIR FIRST_YEAR N_YEARS [--stride-hours 6] [--zoom 4] [--truncation 31]
 
-Two and a half to eight minutes a simulated year at T31 on one core. Writes OUT_DIR/jcm_YYYY.nc: variables (time, cell) and
+Two to eight minutes a simulated year at T31 on one core. Writes OUT_DIR/jcm_YYYY.nc: variables (time, cell) and
 (time, pressure, cell), NEST order, packed to int16; OUT_DIR/jcm_static.nc (orog, sftlf); and OUT_DIR/sst_forcing.nc
 (the monthly SST and sea ice that drove the run, K and 1, on the same cells). The boundary data (climatology,
 observed monthly SST anomalies 1979-2013) come with the jcm package.

@@ -28,7 +28,7 @@ examples:
 """
 _LABELLED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)", re.DOTALL)
 _GIVEN = ("instants", "reference_instants", "monthly", "zoom", "name", "drawn", "copies")
-_KEYWORDS = ("num_steps", "sigma_min", "sigma_max", "seed", "precision", "device", "batch_size", "weights")
+_KEYWORDS = ("num_steps", "sigma_min", "sigma_max", "solver", "seed", "precision", "device", "batch_size", "weights")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     sampler.add_argument("--num-steps", type=int, metavar="N", help="of the sampler [the bottle's]")
     sampler.add_argument("--sigma-min", type=float, metavar="S", help="of the sampler [the bottle's]")
     sampler.add_argument("--sigma-max", type=float, metavar="S", help="of the sampler [the bottle's]")
+    sampler.add_argument("--solver", help="of the sampler: heun or dpmpp_2m [the bottle's]")
     sampler.add_argument("--seed", type=int, metavar="S", help="of all noise [0]")
     sampler.add_argument("--precision", help="float32, tf32, bfloat16 or float16 [float32]")
     sampler.add_argument("--device", help="cpu, cuda, cuda:1 [the GPU if there is one]")

@@ -20,12 +20,14 @@ from xr_cbottle.evaluation.comparison import Comparison, Sides, compare
 from xr_cbottle.evaluation.row import TARGETS, Row, counted
 from xr_cbottle.evaluation.sampling import Drawing
 from xr_cbottle.evaluation.stored import Stored, is_stored, open_stored
+from xr_cbottle.sampler import SOLVERS
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle import Bottle
 
 FORMAT = "xr-cbottle evaluation"
 VERSION = 1
+_SAMPLER = ("num_steps", "sigma_min", "sigma_max", "solver")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Settings:
     drawn
         Folder of drawn instants; one in the report's if None.
     keywords
-        Of `xr_cbottle.Cube`: num_steps, sigma_min, sigma_max, seed, precision, device, batch_size.
+        Of `xr_cbottle.Cube`: num_steps, sigma_min, sigma_max, solver, seed, precision, device, batch_size.
     progress
         Whether to show bars; None: on a terminal.
     """
@@ -310,11 +312,11 @@ def _figures(
 def _sampler(bottle: Bottle, settings: Settings) -> str:
     sampler = dataclasses.replace(
         bottle.manifest.sampler,
-        **{key: settings.keywords[key] for key in ("num_steps", "sigma_min", "sigma_max") if key in settings.keywords},
+        **{key: settings.keywords[key] for key in _SAMPLER if key in settings.keywords},
     )
     return (
-        f"Heun, {sampler.num_steps} steps, sigma {sampler.sigma_max:g} to {sampler.sigma_min:g}, rho {sampler.rho:g}, "
-        f"seed {settings.keywords.get('seed', 0)}, {settings.keywords.get('precision', 'float32')}"
+        f"{SOLVERS[sampler.solver]}, {sampler.num_steps} steps, sigma {sampler.sigma_max:g} to "
+        f"{sampler.sigma_min:g}, rho {sampler.rho:g}, seed {settings.keywords.get('seed', 0)}, {settings.keywords.get('precision', 'float32')}"
     )
 
 

@@ -31,7 +31,7 @@ class Settings:
         Seconds that a request waits for the networks of a bottle to be loaded.
     stop_wait
         Seconds that a server which is being stopped gives to what it is drawing.
-    device, precision, num_steps, sigma_min, sigma_max, batch_size, cache_size, cache_dir, weights
+    device, precision, num_steps, sigma_min, sigma_max, solver, batch_size, cache_size, cache_dir, weights
         As in `xr_cbottle.Cube`, for all data sets.
     quiet
         No line for each request.
@@ -55,6 +55,7 @@ class Settings:
     num_steps: int | None = None
     sigma_min: float | None = None
     sigma_max: float | None = None
+    solver: str | None = None
     batch_size: int | None = None
     cache_size: int | str | None = None
     cache_dir: str | os.PathLike[str] | None = None
@@ -73,11 +74,14 @@ class Settings:
     @property
     def keywords(self) -> dict[str, Any]:
         """Keywords of `xr_cbottle.Cube` for every data set."""
-        names = ("device", "precision", "num_steps", "sigma_min", "sigma_max", "batch_size", "cache_size", "cache_dir")
+        names = (
+            "device", "precision", "num_steps", "sigma_min", "sigma_max", "solver", "batch_size", "cache_size",
+            "cache_dir",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names} | {"max_instants": self.max_cost, "progress": False}
 
     @property
     def alter_values(self) -> bool:
         """Whether the values differ from those that the bottle's digest stands for."""
-        given = (self.num_steps, self.sigma_min, self.sigma_max, self.batch_size)
+        given = (self.num_steps, self.sigma_min, self.sigma_max, self.solver, self.batch_size)
         return any(value is not None for value in given) or self.precision != "float32"

@@ -262,6 +262,8 @@ class BottleConfig:
         Of the sampler, by default,
     sigma_min, sigma_max, rho : float
         from the highest to the lowest of these noise levels, spaced by ``rho``.
+    solver : {"heun", "dpmpp_2m"}
+        Of the diffusion ODE: two evaluations of the network a step, or one.
     nonnegative : tuple of str
         Channels of which nothing is to be below 0; what is, is set to 0 at an unchanged global mean.
     matched : tuple of str
@@ -291,6 +293,7 @@ class BottleConfig:
     sigma_min: float = 0.02
     sigma_max: float = 200.0
     rho: float = 7.0
+    solver: str = "heun"
     dtype: str = "float16"
     weights: str = "average"
     trained_on: dict[str, Any] = field(default_factory=dict)
@@ -302,7 +305,7 @@ class BottleConfig:
             raise ValueError(f"bottle: dtype is {self.dtype!r}, must be one of {', '.join(DISK_TYPES)}")
         # What the manifest will refuse, before hours of training.
         TimeSpec(self.start, self.end, self.step)
-        SamplerDefaults(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
+        SamplerDefaults(self.num_steps, self.sigma_min, self.sigma_max, self.rho, self.solver)
 
 
 @dataclass(frozen=True)

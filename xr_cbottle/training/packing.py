@@ -84,7 +84,7 @@ def pack_run(
         climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
         nonnegative=about.nonnegative,
         time=TimeSpec(about.start, about.end, about.step),
-        sampler=SamplerDefaults(about.num_steps, about.sigma_min, about.sigma_max, about.rho),
+        sampler=SamplerDefaults(about.num_steps, about.sigma_min, about.sigma_max, about.rho, about.solver),
         trained_on={**facts, **about.trained_on, **(figures or {})},
     )
     with tempfile.TemporaryDirectory() as folder:
