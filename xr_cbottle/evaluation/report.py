@@ -314,10 +314,9 @@ def _sampler(bottle: Bottle, settings: Settings) -> str:
         bottle.manifest.sampler,
         **{key: settings.keywords[key] for key in _SAMPLER if key in settings.keywords},
     )
-    return (
-        f"{SOLVERS[sampler.solver]}, {sampler.num_steps} steps, sigma {sampler.sigma_max:g} to "
-        f"{sampler.sigma_min:g}, rho {sampler.rho:g}, seed {settings.keywords.get('seed', 0)}, {settings.keywords.get('precision', 'float32')}"
-    )
+    levels = f"sigma {sampler.sigma_max:g} to {sampler.sigma_min:g}, rho {sampler.rho:g}"
+    seed, precision = settings.keywords.get("seed", 0), settings.keywords.get("precision", "float32")
+    return f"{SOLVERS[sampler.solver]}, {sampler.num_steps} steps, {levels}, seed {seed}, {precision}"
 
 
 def _named(stored: Any) -> str:
