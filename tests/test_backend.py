@@ -155,6 +155,16 @@ def test_attributes_say_what_made_the_values(bottle):
     assert open_dataset(bottle).attrs == open_dataset(bottle).attrs
 
 
+def test_a_solver_with_one_evaluation_a_step_comes_to_the_same(bottle):
+    at = dict(time="1980-01-02", drop_variables=["rlut"])
+    heun, other = (open_dataset(bottle, num_steps=40, solver=name, **at) for name in ("heun", "dpmpp_2m"))
+    assert heun.attrs["sampler"] == "Heun, EDM schedule, no churn"
+    assert other.attrs["sampler"] == "DPM-Solver++(2M), EDM schedule, no churn"
+    assert "solver=dpmpp_2m" in other.attrs["history"]
+    difference = abs(heun.tas - other.tas) / heun.tas.std()
+    assert 0 < float(difference.max()) < 0.1
+
+
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
 def test_to_netcdf(bottle, tmp_path, engine):
     ds = open_dataset(bottle, members=2).isel(time=slice(0, 3))
@@ -293,6 +303,7 @@ def test_drop_variables(bottle):
         (dict(time_method="max"), "choose one of inst, mean"),
         (dict(num_steps=1), "num_steps is 1"),
         (dict(num_steps=2.0), "num_steps"),
+        (dict(solver="euler"), "solver is 'euler': choose one of heun, dpmpp_2m"),
         (dict(sigma_min=0), "sigma_min is 0: it must be a positive number"),
         (dict(sigma_max=float("nan")), "sigma_max is nan"),
         (dict(sigma_min=90.0), "sigma_min is 90 and sigma_max 80"),

@@ -15,6 +15,7 @@ from xr_cbottle import manifest as rooms
 from xr_cbottle.bottle import open_bottle_file
 from xr_cbottle.errors import BottleError, SchemaError
 from xr_cbottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, SuperresSpec, TimeSpec
+from xr_cbottle.sampler import SOLVERS
 
 GOOD = {
     "format": "cbottle",
@@ -127,6 +128,7 @@ def test_every_field_is_documented():
         ("sampler.num_steps", 1, "sampler.num_steps must be an int >= 2, got 1"),
         ("sampler.sigma_max", 0.01, "sampler.sigma_max must be a number > sigma_min (0.02), got 0.01"),
         ("sampler.rho", 0, "sampler.rho must be a number > 0, got 0"),
+        ("sampler.solver", "euler", "sampler.solver must be one of heun, dpmpp_2m, got 'euler'"),
         ("trained_on", 5, "trained_on must be an object, got 5"),
         ("chanels", ["tas"], "chanels must be absent or spelled otherwise (known: name, zoom"),
         ("version", 2, "version 2 is newer than this xr_cbottle reads (version 1); update xr_cbottle."),
@@ -207,7 +209,9 @@ def manifests(draw):
             draw(st.datetimes(min_value=None).map(_late)),
             draw(st.sampled_from(["PT1H", "P1D"])),
         ),
-        sampler=SamplerDefaults(draw(st.integers(2, 99)), low, high, draw(numbers)),
+        sampler=SamplerDefaults(
+            draw(st.integers(2, 99)), low, high, draw(numbers), draw(st.sampled_from(sorted(SOLVERS)))
+        ),
         trained_on=draw(st.dictionaries(words, values, max_size=3)),
     )
 
@@ -245,6 +249,9 @@ def test_super_resolution():
     assert Manifest.from_json(manifest.to_json()) == manifest
     assert len(manifest.files) == 5
     assert not {"detail", "conserve"} & set(manifest.superres[0].superres.plain())
+    assert "solver" not in manifest.sampler.plain()  # a later key, by which older bottles keep their digests
+    with pytest.raises(BottleError, match=r"sampler\.solver must be heun, got 'dpmpp_2m'"):
+        Manifest.from_json(finer(changed(FINE, sampler={"num_steps": 4, "solver": "dpmpp_2m"})))
     given = Manifest.from_json(finer(changed(FINE, detail=[2], conserve=True)))
     assert Manifest.from_json(given.to_json()) == given
     assert (given.superres[0].superres.detail, given.superres[0].superres.conserve) == ((2.0,), True)
