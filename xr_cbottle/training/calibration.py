@@ -23,8 +23,8 @@ MEMBER = 2**20
 """Realisation that is drawn here: none that a report is likely to read."""
 MOST = 0.2
 """A spread is never changed by more than this share of itself."""
-MOST_GAIN = 2.0
-"""No degree is made stronger or weaker by more than this factor."""
+LEAST_GAIN, MOST_GAIN = 0.25, 2.0
+"""Bounds of the gains. Degrees beyond a simulation's truncation have no power, and a network leaves some noise there."""
 ROUNDS = 3
 """How often gains are found: what is amplified is standardised, so that a degree leaks into others."""
 PROBABILITIES = np.concatenate([[1e-4, 1e-3, 0.01], np.arange(0.02, 0.985, 0.02), [0.99, 0.995, 0.998, 0.999, 0.9997]])
@@ -108,12 +108,12 @@ def gains(x: Floats, spread: npt.NDArray, wanted: Floats) -> Floats:
     Returns
     -------
     (channel, degree)
-        Within `MOST_GAIN` of 1; 1 at degree 0, which is a matter of the mean.
+        From `LEAST_GAIN` to `MOST_GAIN`; 1 at degree 0, which is a matter of the mean.
     """
     gain = np.ones_like(wanted)
     for _ in range(ROUNDS):
         found = power(amplified(x, gain) * spread, wanted.shape[1])
-        gain = np.clip(gain * np.sqrt(wanted / np.maximum(found, 1e-300)), 1 / MOST_GAIN, MOST_GAIN)
+        gain = np.clip(gain * np.sqrt(wanted / np.maximum(found, 1e-300)), LEAST_GAIN, MOST_GAIN)
         gain[:, 0] = 1
     return gain
 
