@@ -79,9 +79,9 @@ def test_a_map_of_quantiles_rises_and_has_an_inverse(knots, steps, values):
     np.testing.assert_allclose(mapped(knots, knots, wanted), wanted)
 
 
-def test_beyond_the_last_quantiles_values_are_shifted():
-    there = mapped(np.array([-3.0, 5.0]), np.array([-1.0, 0.0, 3.0]), np.array([0.0, 1.0, 2.0]))
-    np.testing.assert_allclose(there, [-2.0, 4.0])
+def test_beyond_the_last_quantiles():
+    there = mapped(np.array([-3.0, 6.0]), np.array([-1.0, 0.0, 3.0]), np.array([0.0, 1.0, 2.0]))
+    np.testing.assert_allclose(there, [-2.0, 3.0])  # shifted below, as the last piece above
 
 
 def test_only_matched_channels_are_mapped():

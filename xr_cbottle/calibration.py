@@ -118,7 +118,10 @@ def amplified(x: Floats, gain: Floats) -> Floats:
 
 
 def mapped(values: Floats, given: Floats, wanted: Floats) -> Floats:
-    """Map values piecewise linearly, knots on knots; what is beyond the last moves with them.
+    """Map values piecewise linearly, knots on knots.
+
+    Beyond the last knot the last piece goes on, so that a tail is shortened or stretched as it is just before it; below
+    the first, values are shifted with it.
 
     Parameters
     ----------
@@ -128,4 +131,5 @@ def mapped(values: Floats, given: Floats, wanted: Floats) -> Floats:
         Rising.
     """
     inside = np.interp(values, given, wanted)
-    return inside + np.minimum(values - given[0], 0) + np.maximum(values - given[-1], 0)
+    slope = (wanted[-1] - wanted[-2]) / (given[-1] - given[-2])
+    return inside + np.minimum(values - given[0], 0) + slope * np.maximum(values - given[-1], 0)

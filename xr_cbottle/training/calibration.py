@@ -27,7 +27,9 @@ LEAST_GAIN, MOST_GAIN = 0.25, 2.0
 """Bounds of the gains. Degrees beyond a simulation's truncation have no power, and a network leaves some noise there."""
 ROUNDS = 3
 """How often gains are found: what is amplified is standardised, so that a degree leaks into others."""
-PROBABILITIES = np.concatenate([[1e-4, 1e-3, 0.01], np.arange(0.02, 0.985, 0.02), [0.99, 0.995, 0.998, 0.999, 0.9997]])
+PROBABILITIES = np.concatenate(
+    [[1e-4, 1e-3, 0.01], np.arange(0.02, 0.985, 0.02), [0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999]]
+)
 """Of the quantiles that are matched."""
 _DATA_INSTANTS = 600
 """Of the data, whose figures cost little."""
@@ -43,7 +45,7 @@ def calibrated(
     Parameters
     ----------
     emulator : Emulator
-        Of a bottle with a climatology, as it was trained.
+        Of a bottle with a climatology, as it was trained, that sets nothing to 0.
     data : TrainingData
         What it was trained on.
     instants : int

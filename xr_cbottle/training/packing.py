@@ -96,7 +96,9 @@ def pack_run(
         if calibrate:
             if climatology is None:
                 raise ValueError("calibrate needs a climatology: train with scale: climatology")
-            draft = pack(Path(folder) / "draft.cbottle", manifest, parts, data.sst_path, climatology)
+            # As the network draws it: what was set to 0 at an unchanged mean is no longer that.
+            raw = dataclasses.replace(manifest, nonnegative=())
+            draft = pack(Path(folder) / "draft.cbottle", raw, parts, data.sst_path, climatology)
             mended = calibrated(Emulator(draft), data, calibrate, matched=about.matched, progress=run.progress)
             climatology = Path(folder) / "climatology.nc"
             mended.write(climatology)
