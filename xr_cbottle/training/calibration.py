@@ -24,7 +24,7 @@ MEMBER = 2**20
 MOST = 0.2
 """A spread is never changed by more than this share of itself."""
 LEAST_GAIN, MOST_GAIN = 0.25, 2.0
-"""Bounds of the gains. Degrees beyond a simulation's truncation have no power, and a network leaves some noise there."""
+"""Bounds of the gains. Beyond a simulation's truncation there is no power, and a network leaves some noise there."""
 ROUNDS = 3
 """How often gains are found: what is amplified is standardised, so that a degree leaks into others."""
 PROBABILITIES = np.concatenate(
