@@ -11,7 +11,6 @@ as many rounds of neighbours, all of which are drawn: then there is no differenc
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -221,7 +220,8 @@ def get(bottle: Bottle, fine: Fine, coarse_zoom: int, *, device: str | None, pre
         denoiser, info = load_superres(bottle, fine.part, chosen, precision)
         spec = fine.spec
         if spec.sampler is not None:
-            sampler = superres.heun_sampler(**dataclasses.asdict(spec.sampler), alpha=spec.window)
+            way = spec.sampler
+            sampler = superres.heun_sampler(way.num_steps, way.sigma_min, way.sigma_max, way.rho, alpha=spec.window)
         else:
             sampler = superres.few_step_sampler(spec.sigmas, spec.window)
         return Resolver(
