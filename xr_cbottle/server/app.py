@@ -1,7 +1,7 @@
 """The server: an ASGI application over the data sets of some bottles, and how it is run.
 
 ``/{bottle}/{dataset}.zarr/{key}`` is a Zarr hierarchy in formats 2 and 3 whose chunks are drawn when they are
-asked for (`xr_cbottle.hierarchy`, `xr_cbottle.address`); ``gcm@a608db8e`` is the bottle of that digest.
+asked for (`xr_cbottle.hierarchy`, `xr_cbottle.address`); ``gcm@93cbcee5`` is the bottle of that digest.
 ``/catalog.json`` and ``/catalog.yaml`` say what there is, ``/health`` how it goes, and ``/`` is a page to look
 at it all. Who may draw, and who waits, is up to `xr_cbottle.server.admission`.
 """

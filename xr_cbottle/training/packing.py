@@ -134,7 +134,7 @@ def trained_on(run: Run) -> dict[str, Any]:
         "batch_size": optim.batch_size,
         "training_seconds": round(run.seconds),
         "parameters": sum(p.numel() for p in run.net.parameters()),
-        "started_from": run.config.training.initial,
+        "started_from": run.config.training.initial and os.path.basename(run.config.training.initial),
         "network": {
             "model_channels": config.network.model_channels,
             "channel_mult": list(config.network.channel_mult),
