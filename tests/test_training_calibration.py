@@ -10,7 +10,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
-from xr_cbottle import healpix  # noqa: E402
 from xr_cbottle.emulator import Emulator  # noqa: E402
 from xr_cbottle.training import calibration, loop  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
@@ -40,7 +39,6 @@ def test_a_calibrated_bottle_draws_as_what_was_learnt(run, tmp_path):
     learnt = np.flatnonzero(~label.validation)
     chosen = calibration._evenly(learnt, 8)
     about = run.data.climatology
-    degrees = 2 * healpix.nside(run.data.zoom) + 1
 
     def off(path):
         drawn = Emulator(path).draw(label.times[chosen], member=calibration.MEMBER, label="a", progress=False).values
@@ -49,7 +47,7 @@ def test_a_calibrated_bottle_draws_as_what_was_learnt(run, tmp_path):
             calibration.moments(values, about.spread[0]) for values in (x, calibration._values(label, chosen))
         )
         power = [
-            calibration.power(values * about.at("a", label.times[positions])[1], degrees)[:, 1:]
+            calibration.power(values * about.at("a", label.times[positions])[1])[:, 1:]
             for values, positions in ((x, chosen), (calibration._values(label, learnt), learnt))
         ]
         return np.abs(of_drawn[0] - of_data[0]), of_drawn[1] / of_data[1], power[0] / power[1]

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle import healpix
-
 Floats = npt.NDArray[np.floating[Any]]
 
 
@@ -104,7 +102,7 @@ def amplified(x: Floats, gain: Floats) -> Floats:
     import healpy
 
     cells = x.shape[-1]
-    n = healpix.nside(round(np.log2(cells / 12) / 2))
+    n = healpy.npix2nside(cells)
     highest = gain.shape[1] - 1
     # Channel by channel and instant by instant: nothing depends on how many there are.
     out = np.array(x, np.float64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from xr_cbottle.network import Network
 SIGMA_DATA = 0.5
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
+Expert = TypeVar("Expert")
 
 
 def preconditioning(sigma: Tensor, sigma_data: float = SIGMA_DATA) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -81,11 +83,11 @@ class Denoiser:
         return c_skip.view(wide) * x + c_out.view(wide) * y.to(x.dtype), logits
 
 
-def expert(experts: Sequence[tuple[float, Denoiser]], sigma: float) -> Denoiser:
-    """The denoiser for a noise level: the first of (sigma_min, denoiser), descending, with sigma >= sigma_min."""
-    for sigma_min, denoiser in experts:
+def expert(experts: Sequence[tuple[float, Expert]], sigma: float) -> Expert:
+    """The one for a noise level: the first of (sigma_min, expert), descending, with sigma >= sigma_min."""
+    for sigma_min, chosen in experts:
         if sigma >= sigma_min:
-            return denoiser
+            return chosen
     raise ValueError(f"no expert for noise level {sigma}: the last one's sigma_min must be 0.")
 
 

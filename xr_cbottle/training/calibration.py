@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
-from .. import healpix
+from .. import diagnostics, healpix
 from ..calibration import Calibration, amplified
 from ..climatology import Climatology
 from ..emulator import Emulator
@@ -75,7 +76,7 @@ def calibrated(
         times, known_times = label.times[chosen], label.times[many]
         drawn = emulator.draw(times, member=MEMBER, label=label.label, progress=progress).values
         x, of_data = known.standardised(drawn, label.label, times), _values(label, many)
-        wanted = power(of_data * known.at(label.label, known_times)[1], degrees)
+        wanted = power(of_data * known.at(label.label, known_times)[1])
         gain[i] = np.where(have[:, None], gains(x, known.at(label.label, times)[1], wanted), 1.0)
         x = amplified(x, gain[i])
         of_drawn, of_truth = moments(x, known.spread[i]), moments(_values(label, chosen), known.spread[i])
@@ -114,23 +115,15 @@ def gains(x: Floats, spread: npt.NDArray, wanted: Floats) -> Floats:
     """
     gain = np.ones_like(wanted)
     for _ in range(ROUNDS):
-        found = power(amplified(x, gain) * spread, wanted.shape[1])
+        found = power(amplified(x, gain) * spread)
         gain = np.clip(gain * np.sqrt(wanted / np.maximum(found, 1e-300)), LEAST_GAIN, MOST_GAIN)
         gain[:, 0] = 1
     return gain
 
 
-def power(fields: Floats, degrees: int) -> Floats:
-    """(channel, degree) mean angular power of (n, channel, cell NEST) fields."""
-    import healpy
-
-    n = healpix.nside(round(np.log2(fields.shape[-1] / 12) / 2))
-    ring = healpy.ring2nest(n, np.arange(fields.shape[-1]))
-    total = np.zeros((fields.shape[1], degrees))
-    for instant in fields:
-        for c, field in enumerate(instant):
-            total[c] += healpy.anafast(field[ring], lmax=degrees - 1, iter=3, pol=False)
-    return total / len(fields)
+def power(fields: Floats) -> Floats:
+    """(channel, degree) mean angular power of (n, channel, cell NEST) fields, of all degrees that the cells resolve."""
+    return diagnostics.power_spectrum(xr.DataArray(fields, dims=("time", "channel", "cell"), name="x")).values
 
 
 def moments(x: npt.NDArray, spread: npt.NDArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -77,7 +77,7 @@ class Run:
         if (self.folder / "state.pt").exists():
             self._resume(self.folder)
         elif optim.initial is not None:
-            self._begin_from(Path(os.path.expandvars(optim.initial)).expanduser())
+            self._begin_from(os.path.expanduser(os.path.expandvars(optim.initial)))
         self._board: Board | None = None
         self._resumed_at = self.images
         if team.leads:
@@ -126,15 +126,20 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.images, self.seconds = state["images"], state["seconds"]
 
-    def _begin_from(self, initial: Path) -> None:
+    def _begin_from(self, initial: str) -> None:
         """Another run's state, or a bottle's weights."""
-        if initial.is_dir():
-            self._resume(initial)
+        if (Path(initial) / "state.pt").exists():
+            self._resume(Path(initial))
             return
         optim = self.config.training
         part = start.from_bottle(initial, optim.sigma_min, optim.sigma_max)
         if part.config.to_json() != self.model_config.to_json():
             raise ValueError(f"training: initial is {initial}, which has another network than this run")
+        if part.info.channels != self.data.channels:
+            raise ValueError(
+                f"training: initial is {initial}, whose channels are {', '.join(part.info.channels)}: "
+                "a run that begins from it must have the same in the same order"
+            )
         for net in (self.net, self.average):
             net.load_state_dict(part.state)
 

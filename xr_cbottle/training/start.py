@@ -17,6 +17,7 @@ import torch
 
 from ..bottle import open_bottle_file
 from ..checkpoint import Part
+from ..diffusion import expert
 from ..network import Conv, GroupNorm, Network, SphereUNet, UNet
 from .statistics import Statistics
 
@@ -37,10 +38,8 @@ def from_bottle(bottle: str | os.PathLike[str], sigma_min: float, sigma_max: flo
         If there is no such bottle.
     """
     opened = open_bottle_file(bottle)
-    middle = math.sqrt(sigma_min * sigma_max)
-    coarse = opened.manifest.coarse  # from the highest noise down; the last is used below all others
-    chosen = next((i for i, part in enumerate(coarse) if middle >= part.sigma_min), len(coarse) - 1)
-    return opened.read_part(chosen)
+    coarse = [(part.sigma_min, i) for i, part in enumerate(opened.manifest.coarse)]  # the first of the parts
+    return opened.read_part(expert(coarse, math.sqrt(sigma_min * sigma_max)))
 
 
 @torch.no_grad()
