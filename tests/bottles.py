@@ -12,10 +12,18 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from xr_cbottle import bottle, checkpoint
-from xr_cbottle.architecture import BatchInfo, ModelConfig
-from xr_cbottle.bottle import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, SuperresSpec, TimeSpec
-from xr_cbottle.climatology import Climatology
+from xr_cbottle.bottle import checkpoint, open_bottle, packing
+from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
+from xr_cbottle.bottle.climatology import Climatology
+from xr_cbottle.bottle.manifest import (
+    ConditionSpec,
+    LabelSpec,
+    Manifest,
+    PartSpec,
+    SamplerDefaults,
+    SuperresSpec,
+    TimeSpec,
+)
 
 CHANNELS = ("T850", "T500", "U850", "Z500", "tas", "pr", "rlut", "sst")
 #: (centre, scale) of the channels that tests use; others have (0, 1).
@@ -55,10 +63,10 @@ def random_state(config: ModelConfig, seed: int = 0) -> dict:
     """Weights that keep activations of order one; they depend on `seed` and the names, nothing else."""
     import torch
 
-    from xr_cbottle import network
+    from xr_cbottle.network import unet
 
     state = {}
-    for name, tensor in network.build(config).state_dict().items():
+    for name, tensor in unet.build(config).state_dict().items():
         kept = tensor.clone().contiguous()
         if kept.numel() and not name.endswith("resample_filter"):
             rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
@@ -79,7 +87,7 @@ def write_random_part(path: Path, config: ModelConfig, channels: Sequence[str], 
 
 def sst_cells(zoom: int, start: str = "1980-01-01", months: int = 24) -> xr.Dataset:
     """`sst(time, cell)` in K at mid-months: warm at the equator, with a season, NaN on two continents."""
-    from xr_cbottle import healpix
+    from xr_cbottle.grid import healpix
 
     lon, lat = healpix.lonlat(zoom)
     first = np.datetime64(start, "M")
@@ -154,7 +162,7 @@ def synthetic_bottle(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
             climatology=about and ConditionSpec("climatology.nc"), **{**defaults, **fields},
         )  # fmt: skip
-        return bottle.pack(path, manifest, files, Path(folder, "sst.nc"), about)
+        return packing.pack(path, manifest, files, Path(folder, "sst.nc"), about)
 
 
 def fine_specs(
@@ -170,7 +178,7 @@ def fine_specs(
 
 def icon_manifest(base_url: str, name: str = "icon") -> Manifest:
     """The bundled manifest of NVIDIA's coarse model with its URLs moved to another server."""
-    original = bottle.open_bottle_file("icon").manifest
+    original = open_bottle("icon").manifest
     moved = {spec.location: base_url.rstrip("/") + spec.location.partition("/main")[2] for spec in original.files}
     parts = tuple(dataclasses.replace(spec, location=moved[spec.location]) for spec in original.coarse)
     sst = dataclasses.replace(original.sst, location=moved[original.sst.location])
@@ -182,7 +190,7 @@ def icon_files(folder: Path, width: int = 16) -> Path:
 
     Those of super-resolution are not among them: at zoom 10 their position embedding alone has a gigabyte.
     """
-    manifest = bottle.open_bottle_file("icon").manifest
+    manifest = open_bottle("icon").manifest
     config = ModelConfig(model_channels=width, out_channels=len(manifest.channels))
     for i, spec in enumerate(manifest.coarse):
         path = folder.joinpath(*spec.location.split("/")[-2:])

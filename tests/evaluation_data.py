@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from xr_cbottle import healpix
+from xr_cbottle.grid import healpix
 
 UNITS = {
     "tas": "K", "ts": "K", "pr": "kg m-2 s-1", "rlut": "W m-2", "rsds": "W m-2", "psl": "Pa", "uas": "m s-1", "ta": "K",

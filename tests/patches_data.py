@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xr_cbottle import healpix
+from xr_cbottle.grid import healpix
 
 ZOOM, COARSE_ZOOM = 3, 2
 CHANNELS = ("tas", "pr")

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from xr_cbottle.server import host
-from xr_cbottle.server.settings import Settings
+from xr_cbottle.serve.http import host
+from xr_cbottle.serve.http.settings import Settings
 
 
 class Answer(NamedTuple):

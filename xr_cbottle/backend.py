@@ -63,7 +63,7 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
         unknown = sorted(set(keywords) - set(KEYWORDS))
         if unknown:
             raise TypeError(f"unknown keyword {', '.join(unknown)}: the engine cbottle takes {', '.join(KEYWORDS)}")
-        from xr_cbottle.cube import Cube
+        from xr_cbottle.cube.cube import Cube
 
         cube = filename_or_obj
         if not isinstance(cube, Cube):

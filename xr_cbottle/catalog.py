@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from intake.source.base import DataSource, Schema
 
-from xr_cbottle import __version__, form
+from xr_cbottle import __version__
 from xr_cbottle.backend import KEYWORDS
+from xr_cbottle.cube import metadata
 from xr_cbottle.parameters import absent, chunks_of, exact
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from xr_cbottle.cube import Cube
+    from xr_cbottle.cube.cube import Cube
 
 _INSTALLED = Path(__file__).resolve().parent / "catalogs"
 MAIN = str((_INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "catalogs") / "main.yaml")
@@ -135,7 +136,7 @@ class CbottleSource(DataSource):
         arguments = described["sources"][self.name]["args"]
         for name, value in arguments.items():
             if not isinstance(value, (str, int, float, list, tuple, dict, NoneType)):
-                arguments[name] = form.shortened(value)
+                arguments[name] = metadata.shortened(value)
         return described
 
     def _check_names(self, given: Iterable[str], declared: Iterable[str]) -> None:
@@ -168,7 +169,7 @@ class CbottleSource(DataSource):
     @functools.cached_property
     def cube(self) -> Cube:
         """The cube that it opens."""
-        from xr_cbottle.cube import Cube
+        from xr_cbottle.cube.cube import Cube
 
         self._check_entry()
         return Cube(self.urlpath, **self.keywords)
@@ -217,7 +218,7 @@ class CbottleSource(DataSource):
         """A part of the data set with values: each instant drawn once for all variables, with one progress bar."""
         from xarray.core.indexing import BasicIndexer
 
-        from xr_cbottle.selection import select
+        from xr_cbottle.cube.selection import select
 
         cube, selections = self.cube, {}
         for name in cube.variables(self.drop_variables):

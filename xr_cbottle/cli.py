@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from xr_cbottle import __version__
 
 if TYPE_CHECKING:
-    from xr_cbottle.bottle import Bottle
-    from xr_cbottle.cube import Cube
+    from xr_cbottle.bottle.bottle import Bottle
+    from xr_cbottle.cube.cube import Cube
 
 _FAILED = 2
 _INTERRUPTED = 130
@@ -34,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given[:1] == ["train"]:  # has a parser of its own
-            from xr_cbottle.training import cli as training
+            from xr_cbottle.training import command as training
 
             return training.main(given[1:])
         if given[:1] == ["evaluate"]:  # too
-            from xr_cbottle.evaluation import cli as evaluation
+            from xr_cbottle.evaluation import command as evaluation
 
             return evaluation.main(given[1:])
         options = _parser().parse_args(given)
@@ -65,17 +65,18 @@ def _sentence(error: Exception) -> str:
 
 
 def _info(options: argparse.Namespace) -> None:
-    from xr_cbottle import facts
+    from xr_cbottle.bottle import facts
 
     found = facts.facts(_open(options))
     print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else facts.text(found))
 
 
 def _sample(options: argparse.Namespace) -> None:
-    from xr_cbottle import facts, output
+    from xr_cbottle.bottle import facts
+    from xr_cbottle.cube import writer
 
     cube = _cube(options)
-    out = output.write(
+    out = writer.write(
         cube, options.out, options.variables, times_per_chunk=options.chunk, zarr_format=options.zarr_format,
         progress=False if options.quiet else None,
     )  # fmt: skip
@@ -117,8 +118,8 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from xr_cbottle.server import host
-    from xr_cbottle.server.settings import Settings
+    from xr_cbottle.serve.http import host
+    from xr_cbottle.serve.http.settings import Settings
 
     given = {name: getattr(options, name) for name in Settings.__dataclass_fields__}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
@@ -137,8 +138,8 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from xr_cbottle import bottle as bottles
-    from xr_cbottle import facts
+    from xr_cbottle.bottle import bottle as bottles
+    from xr_cbottle.bottle import facts
 
     bottle = _open(options)
     print(f"{bottle.manifest.name}: {bottle.manifest.licence}", file=sys.stderr)
@@ -148,22 +149,24 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _pack(options: argparse.Namespace) -> None:
-    from xr_cbottle import facts
-    from xr_cbottle.bottle import Manifest, open_bottle_file, pack
+    from xr_cbottle.bottle import facts
+    from xr_cbottle.bottle.bottle import open_bottle
+    from xr_cbottle.bottle.manifest import Manifest
+    from xr_cbottle.bottle.packing import pack
 
     manifest = Manifest.from_json(options.manifest.read_text())
     pack(options.out, manifest, options.part, options.sst)
-    print(facts.text(facts.facts(open_bottle_file(options.out))))
+    print(facts.text(facts.facts(open_bottle(options.out))))
 
 
 def _open(options: argparse.Namespace) -> Bottle:
-    from xr_cbottle.bottle import open_bottle_file
+    from xr_cbottle.bottle.bottle import open_bottle
 
-    return open_bottle_file(options.bottle, weights=options.weights)
+    return open_bottle(options.bottle, weights=options.weights)
 
 
 def _cube(options: argparse.Namespace) -> Cube:
-    from xr_cbottle.cube import Cube
+    from xr_cbottle.cube.cube import Cube
 
     given = {name: getattr(options, name, None) for name in _CUBE_KEYWORDS}
     # What is written here is asked for: there is no limit to be surprised by.

@@ -23,8 +23,9 @@ def show(name: str, picture: str | os.PathLike[str]) -> None:
     """
     import xarray as xr
 
-    from xr_cbottle import facts, plot
-    from xr_cbottle.cube import Cube
+    from xr_cbottle import plot
+    from xr_cbottle.bottle import facts
+    from xr_cbottle.cube.cube import Cube
 
     begin = time.perf_counter()
     ds = xr.open_dataset(name, engine="cbottle")

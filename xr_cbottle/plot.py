@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.channels import VARIABLES
+from xr_cbottle.fields.channels import VARIABLES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -248,7 +248,7 @@ def save(draw: Callable[[], Figure | SubFigure], out: Path) -> None:
 
 def land_of(sst: xr.Dataset | xr.DataArray, zoom: int) -> npt.NDArray[np.bool_]:
     """(cell,) where a sea surface temperature has no value, NEST order: what `map` takes as land."""
-    from xr_cbottle.conditions import SeaSurfaceTemperature
+    from xr_cbottle.draw.conditions import SeaSurfaceTemperature
 
     return SeaSurfaceTemperature.from_dataset(sst, zoom).land
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from xr_cbottle.cube import Cube
-from xr_cbottle.hierarchy import Chunking, Hierarchy
+from xr_cbottle.cube.cube import Cube
+from xr_cbottle.serve.hierarchy import Chunking, Hierarchy
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
-    from xr_cbottle.bottle import Bottle
+    from xr_cbottle.bottle.bottle import Bottle
 
 
 class CBottleStore(Store):

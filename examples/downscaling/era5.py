@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from xr_cbottle import healpix, open_bottle
-from xr_cbottle.channels import VARIABLES
-from xr_cbottle.errors import BottleError
+from xr_cbottle import open_bottle
+from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.bottle.manifest import Manifest
+from xr_cbottle.cube.fine import finest_zoom
 from xr_cbottle.evaluation import closeup, refinement
 from xr_cbottle.evaluation.closeup import Box
-from xr_cbottle.fine import finest_zoom
-from xr_cbottle.manifest import Manifest
+from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.grid import healpix
 
 #: Ours: (ERA5's name, factor). Precipitation is metres of water in the hour before: kg m-2 s-1 is 1000 / 3600 of it.
 NAMES = {"tas": ("t2m", 1.0), "psl": ("msl", 1.0), "uas": ("u10", 1.0), "vas": ("v10", 1.0), "pr": ("tp", 1000 / 3600)}
@@ -87,7 +88,7 @@ def on_cells(ds: xr.Dataset, zoom: int, oversampling: int = OVERSAMPLING) -> xr.
 
 def refined_variables(manifest: Manifest) -> list[str]:
     """Of the bottle's super-resolution, those that the data have; `downscale` says what is lacking."""
-    from xr_cbottle import channels
+    from xr_cbottle.fields import channels
 
     spec = manifest.superres[0].superres if manifest.superres else None
     if spec is None:

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xr_cbottle import channels, open_bottle
-from xr_cbottle.errors import BottleError
+from xr_cbottle import open_bottle
+from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.cube.fine import finest_zoom
 from xr_cbottle.evaluation import closeup, refinement
 from xr_cbottle.evaluation.closeup import Box
-from xr_cbottle.fine import finest_zoom
+from xr_cbottle.fields import channels
 
 SPECTRUM, SPREAD, COARSE, DISTILLED = 0.25, 0.15, 0.05, 0.10
 

@@ -18,8 +18,8 @@ import healpy
 import numpy as np
 import xarray as xr
 
-from xr_cbottle import channels
-from xr_cbottle.emulator import Emulator, Sampler
+from xr_cbottle.draw.emulator import Emulator, Sampler
+from xr_cbottle.fields import channels
 
 #: (solver, steps, largest noise level); the first is what the others are held against.
 SETTINGS = (

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from tests.benchmarks.measure import alternating, table
-from xr_cbottle.cube import Cube
-from xr_cbottle.emulator import Emulator, Instant
+from xr_cbottle.cube.cube import Cube
+from xr_cbottle.draw.emulator import Emulator, Instant
 
 
 def main(bottle: str = "gcm", repeats: int = 5, num_steps: int = 18) -> None:

@@ -14,16 +14,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.benchmarks.measure import matmul_rate, table, timed
-from xr_cbottle import diffusion, healpix, network
-from xr_cbottle.architecture import ModelConfig
-from xr_cbottle.bottle import open_bottle_file
-from xr_cbottle.names import bundled
+from xr_cbottle.bottle.architecture import ModelConfig
+from xr_cbottle.bottle.bottle import open_bottle
+from xr_cbottle.bottle.location import bundled
+from xr_cbottle.grid import healpix
+from xr_cbottle.network import edm, unet
 
 
 def evaluation(config: ModelConfig, batch: int):
     """One call of a denoiser with random weights and inputs."""
-    net = network.build(config).eval().requires_grad_(False)
-    denoiser = diffusion.Denoiser(net)
+    net = unet.build(config).eval().requires_grad_(False)
+    denoiser = edm.Denoiser(net)
     cells = healpix.n_cells(config.zoom)
     x = torch.randn(batch, config.out_channels, config.time_length, cells)
     inputs = {
@@ -46,8 +47,8 @@ def main(repeats: int = 5) -> None:
         "zoom 6, 45 channels, 32 model channels": (ModelConfig(model_channels=32, out_channels=45), 1),
     }
     if "gcm" in bundled():
-        bottle = open_bottle_file("gcm")
-        from xr_cbottle.checkpoint import read_part_specs
+        bottle = open_bottle("gcm")
+        from xr_cbottle.bottle.checkpoint import read_part_specs
 
         with bottle.open_part(0) as file:
             cases["gcm, batch of 8"] = (read_part_specs(file)[0], 8)

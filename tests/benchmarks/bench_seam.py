@@ -30,13 +30,15 @@ import torch
 from matplotlib.figure import Figure
 
 from tests.benchmarks.measure import table
-from xr_cbottle import Emulator, healpix, open_bottle, superres
-from xr_cbottle import tiles as tiles_module
-from xr_cbottle.bottle import Bottle
+from xr_cbottle import Emulator, open_bottle
+from xr_cbottle.bottle.bottle import Bottle
+from xr_cbottle.cube.fine import NETWORKS, finest_zoom, make_fine
+from xr_cbottle.draw import resolver as tiles_module
+from xr_cbottle.draw.resolver import Resolver, Tiling
 from xr_cbottle.evaluation import pictures
-from xr_cbottle.fine import NETWORKS, finest_zoom, make_fine
-from xr_cbottle.patches import PatchGrid, Region, face_coordinates
-from xr_cbottle.tiles import Resolver, Tiling
+from xr_cbottle.grid import healpix
+from xr_cbottle.grid.patches import PatchGrid, Region, face_coordinates
+from xr_cbottle.network import multidiffusion
 
 GRID = PatchGrid(6, 32, 8)
 COARSE_ZOOM = 4
@@ -82,19 +84,19 @@ class Study:
     denoiser: GaussianDenoiser
     noise: np.ndarray
 
-    def model(self, region: Region) -> superres.RegionModel:
+    def model(self, region: Region) -> multidiffusion.RegionModel:
         coarse = np.zeros((1, healpix.n_cells(COARSE_ZOOM)), np.float32)
-        return superres.RegionModel(self.denoiser, region, coarse, COARSE_ZOOM, batch_size=len(region.patches))
+        return multidiffusion.RegionModel(self.denoiser, region, coarse, COARSE_ZOOM, batch_size=len(region.patches))
 
-    def draw(self, region: Region, sampler: superres.Sampler, *, by_legs: bool = False) -> np.ndarray:
+    def draw(self, region: Region, sampler: multidiffusion.Sampler, *, by_legs: bool = False) -> np.ndarray:
         """(cell,) of a region; by legs only of the globe."""
         fresh = torch.from_numpy(self.noise[:, region.cells])
         with torch.inference_mode():
             if by_legs:
                 rounds = [range(len(region.patches))] * len(sampler.legs)
-                state = superres.draw_by_legs(self.model(region), fresh, sampler, rounds)
+                state = multidiffusion.draw_by_legs(self.model(region), fresh, sampler, rounds)
             else:
-                state = superres.draw_together(self.model(region), fresh, sampler, stand_in=False)
+                state = multidiffusion.draw_together(self.model(region), fresh, sampler, stand_in=False)
         return state[:, 0].numpy() / self.denoiser.std
 
 
@@ -134,7 +136,7 @@ def of_gaussian(tiles: int, steps: int, halos: Sequence[int]) -> dict[str, Any]:
     """The study without a bottle."""
     rng = np.random.default_rng(0)
     study = Study(GaussianDenoiser(GRID), rng.standard_normal((1, healpix.n_cells(GRID.zoom), 1)))
-    sampler = superres.heun_sampler(steps, 0.002, 800.0)
+    sampler = multidiffusion.heun_sampler(steps, 0.002, 800.0)
     everywhere = Region.of(GRID, np.arange(GRID.count))
     globe = study.draw(everywhere, sampler)
 
@@ -153,7 +155,7 @@ def of_gaussian(tiles: int, steps: int, halos: Sequence[int]) -> dict[str, Any]:
     by_legs = []
     edge = border(Tiling(GRID, 2, 0), everywhere.cells)
     for exchange in ((), (3.0,), (3.0, 1.4, 0.6), (6.7, 3.0, 1.4, 0.6, 0.2)):
-        cut = superres.heun_sampler(steps, 0.002, 800.0, exchange=exchange, alpha=1.0)
+        cut = multidiffusion.heun_sampler(steps, 0.002, 800.0, exchange=exchange, alpha=1.0)
         apart = study.draw(everywhere, cut, by_legs=True) - study.draw(everywhere, cut)
         by_legs.append((len(cut.legs), sum(cut.evaluations), f"{rms(apart[edge]):.4f}", f"{rms(apart[~edge]):.4f}"))
         print(*by_legs[-1], flush=True)
@@ -174,7 +176,9 @@ class Drawn:
     def __post_init__(self) -> None:
         self.globe = self.resolver.draw_globe(self.coarse, seed=self.seed, member=0, time=self.time)
         zoom = self.resolver.tiling.grid.zoom
-        smooth = superres.local_view(self.coarse, self.resolver.coarse_zoom, zoom, np.arange(healpix.n_cells(zoom)))
+        smooth = multidiffusion.local_view(
+            self.coarse, self.resolver.coarse_zoom, zoom, np.arange(healpix.n_cells(zoom))
+        )
         self.small = (self.globe - smooth).std(-1)
 
     def difference(self, tiling: Tiling, tile: int) -> np.ndarray:

@@ -16,8 +16,10 @@ import xarray as xr
 import zarr
 
 from tests.benchmarks.measure import table, timed
-from xr_cbottle import Cube, cache, healpix
-from xr_cbottle.hierarchy import Chunk, Hierarchy
+from xr_cbottle import Cube
+from xr_cbottle.cube import cache
+from xr_cbottle.grid import healpix
+from xr_cbottle.serve.hierarchy import Chunk, Hierarchy
 from xr_cbottle.store import CBottleStore
 
 CHUNKINGS = ("globe", "face")

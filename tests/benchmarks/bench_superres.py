@@ -29,10 +29,10 @@ import numpy.typing as npt
 
 from tests import bottles
 from tests.benchmarks.measure import table
-from xr_cbottle import healpix
-from xr_cbottle.bottle import Manifest, open_bottle_file
-from xr_cbottle.fine import Fine, make_fine
-from xr_cbottle.manifest import DISTILLED
+from xr_cbottle.bottle.bottle import open_bottle
+from xr_cbottle.bottle.manifest import DISTILLED, Manifest
+from xr_cbottle.cube.fine import Fine, make_fine
+from xr_cbottle.grid import healpix
 
 ZOOM, NATIVE = 10, 6
 BOXES = {"2 x 2": (2, 2), "10 x 10": (10, 10), "40 x 40": (40, 40)}
@@ -42,16 +42,17 @@ def make(folder: Path) -> Path:
     """A bottle that is a folder, with a small coarse network and super-resolution of the published shape."""
     import torch
 
-    from xr_cbottle import checkpoint, network
+    from xr_cbottle.bottle import checkpoint
+    from xr_cbottle.network import unet
 
     if (folder / "bottle.json").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    icon = open_bottle_file("icon").manifest
+    icon = open_bottle("icon").manifest
     config = dataclasses.replace(bottles.patch_config(ZOOM, 12, size=128, width=128, position=20), label_dim=0)
     channels = icon.superres[0].superres.channels
     with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in network.build(config).state_dict().items()}
+        shapes = {name: tensor.shape for name, tensor in unet.build(config).state_dict().items()}
     rng = np.random.default_rng(0)
     state = {}
     for name, shape in shapes.items():
@@ -86,14 +87,14 @@ def fine_of(manifest: Manifest, network: str) -> Fine:
 
 def patches() -> None:
     """Patches that are denoised for boxes, against those that see the box, and those of the globe."""
-    from xr_cbottle import superres
+    from xr_cbottle.network import multidiffusion
 
     rows = []
     for network, sampler in (
-        ("distilled", superres.few_step_sampler((800.0, 15.0))),
-        ("full", superres.heun_sampler(18, 0.002, 800.0)),
+        ("distilled", multidiffusion.few_step_sampler((800.0, 15.0))),
+        ("full", multidiffusion.heun_sampler(18, 0.002, 800.0)),
     ):
-        tiling = fine_of(open_bottle_file("icon").manifest, network).tiling
+        tiling = fine_of(open_bottle("icon").manifest, network).tiling
         for name, (width, height) in BOXES.items():
             cells = in_box(width, height)
             tiles = tiling.tiles(cells)
@@ -120,7 +121,7 @@ def make_small(folder: Path) -> Path:
     path = folder / "small.cbottle"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        (spec,) = (part.superres for part in open_bottle_file("icon").manifest.superres if part.role == DISTILLED)
+        (spec,) = (part.superres for part in open_bottle("icon").manifest.superres if part.role == DISTILLED)
         assert spec is not None
         bottles.synthetic_bottle(path, NATIVE, spec.channels, superres={DISTILLED: spec}, labels={})
     return path
@@ -145,11 +146,11 @@ def measured(what: str, folder: str) -> list[object]:
     """One measurement at published size, in this process."""
     import torch
 
-    from xr_cbottle import tiles
-    from xr_cbottle.emulator import arithmetic
-    from xr_cbottle.models import choose_device
+    from xr_cbottle.draw import resolver
+    from xr_cbottle.draw.emulator import arithmetic
+    from xr_cbottle.draw.models import choose_device
 
-    bottle = open_bottle_file(folder)
+    bottle = open_bottle(folder)
     device = str(choose_device(None))
     precision = "float32" if what in ("load", "batch32") or device != "cpu" else "bfloat16"
     clock = Clock()
@@ -157,7 +158,7 @@ def measured(what: str, folder: str) -> list[object]:
     if fine.spec.sampler is not None:  # of the full network's 18 steps two, which are three evaluations of 35
         two = dataclasses.replace(fine.spec.sampler, num_steps=2)
         fine = dataclasses.replace(fine, spec=dataclasses.replace(fine.spec, sampler=two))
-    resolver = tiles.get(bottle, fine, NATIVE, device=device, precision=precision)
+    resolver = resolver.get(bottle, fine, NATIVE, device=device, precision=precision)
     loaded = clock.read()
     coarse = np.random.default_rng(1).standard_normal((12, healpix.n_cells(NATIVE)))
     coarse = (coarse * resolver.scales[:, None] + resolver.center[:, None]).astype(np.float32)
@@ -191,11 +192,12 @@ def measured_box(name: str, path: str, most: int) -> list[object]:
     import xarray as xr
 
     import xr_cbottle
-    from xr_cbottle import channels, tiles
+    from xr_cbottle.draw import resolver
+    from xr_cbottle.fields import channels
 
     bottle = xr_cbottle.open_bottle(path)
     fine = fine_of(bottle.manifest, "distilled")
-    resolver = tiles.get(bottle, fine, NATIVE, device=None, precision="float32")
+    resolver = resolver.get(bottle, fine, NATIVE, device=None, precision="float32")
     # Given data, as the coarse network is not what is measured.
     rng, time = np.random.default_rng(0), np.array(["1980-03-01T06"], "datetime64[ns]")
     given = {}

@@ -11,12 +11,7 @@ scales and durations are not.
 
 from __future__ import annotations
 
-from xr_cbottle.diagnostics.balances import (
-    geostrophic_residual,
-    hydrostatic_residual,
-    radiation_budget,
-    water_budget,
-)
+from xr_cbottle.diagnostics.balances import geostrophic_residual, hydrostatic_residual, radiation_budget, water_budget
 from xr_cbottle.diagnostics.comparison import bias, pattern_correlation, rmse
 from xr_cbottle.diagnostics.cycles import diurnal_cycle, seasonal_cycle, subsolar_longitude
 from xr_cbottle.diagnostics.dependence import correlation, joint_distribution

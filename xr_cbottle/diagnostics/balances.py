@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr_cbottle import healpix
-from xr_cbottle.channels import GRAVITY
 from xr_cbottle.diagnostics.attributes import described
 from xr_cbottle.diagnostics.grid import bare, global_mean, lonlat, zoom
 from xr_cbottle.diagnostics.means import require_time
 from xr_cbottle.diagnostics.spectra import ring
+from xr_cbottle.fields.channels import GRAVITY
+from xr_cbottle.grid import healpix
 
 GAS_CONSTANT = 287.05
 """Of dry air, J kg-1 K-1."""

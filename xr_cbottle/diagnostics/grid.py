@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr_cbottle import healpix
 from xr_cbottle.diagnostics.attributes import T
+from xr_cbottle.grid import healpix
 
 Bands: TypeAlias = int | Sequence[float] | npt.NDArray[np.float64]
 """Number of zonal bands of equal width in latitude, or their edges in degrees, ascending."""

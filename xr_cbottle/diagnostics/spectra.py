@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr_cbottle import healpix
 from xr_cbottle.diagnostics.attributes import described, name_of, squared, units
 from xr_cbottle.diagnostics.grid import zoom
+from xr_cbottle.grid import healpix
 
 
 def power_spectrum(field: xr.DataArray) -> xr.DataArray:

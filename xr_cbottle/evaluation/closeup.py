@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr_cbottle import diagnostics, healpix, plot
+from xr_cbottle import diagnostics, plot
 from xr_cbottle.evaluation.pictures import Look, canvas, png
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.refinement import BILINEAR, TRUTH, bands
+from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

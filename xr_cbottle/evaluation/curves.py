@@ -11,8 +11,8 @@ import xarray as xr
 
 from xr_cbottle.evaluation.pictures import COLOURS, DIFFERENCE, Look, canvas, symmetric
 from xr_cbottle.evaluation.quantity import Quantity
-from xr_cbottle.evaluation.tails import QUANTILES
-from xr_cbottle.evaluation.variability import SPECTRUM
+from xr_cbottle.evaluation.tail_targets import QUANTILES
+from xr_cbottle.evaluation.variability_targets import SPECTRUM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle import diagnostics, plot
-from xr_cbottle.evaluation import curves, pictures, response
-from xr_cbottle.evaluation.comparison import Comparison
+from xr_cbottle.evaluation import curves, pictures, response_targets
+from xr_cbottle.evaluation.label_comparison import Comparison
 from xr_cbottle.evaluation.quantity import Quantity
-from xr_cbottle.evaluation.response import Climate
-from xr_cbottle.evaluation.variability import last_degree
+from xr_cbottle.evaluation.response_targets import Climate
+from xr_cbottle.evaluation.variability_targets import last_degree
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,7 +80,7 @@ def of_difference(
     labels: tuple[str, str], climates: Mapping[tuple[str, str], Climate], coast: npt.ArrayLike | None
 ) -> Iterator[Picture]:
     """Maps of one label minus another."""
-    for quantity in response.DIFFERING:
+    for quantity in response_targets.DIFFERING:
         both = [climates.get((label, quantity.key)) for label in reversed(labels)]
         if both[0] is not None and both[1] is not None:
             minuend, subtrahend = both[0], both[1]
@@ -183,13 +183,13 @@ def _distributions(comparison: Comparison, names: tuple[str, str]) -> Iterator[P
 
 
 def _answers(comparison: Comparison, names: tuple[str, str], coast: npt.ArrayLike | None) -> Iterator[Picture]:
-    if comparison.months is None or min(side.years for side in comparison.months) < response.LEAST_YEARS:
+    if comparison.months is None or min(side.years for side in comparison.months) < response_targets.LEAST_YEARS:
         return
-    for name in response.ANSWERING:
+    for name in response_targets.ANSWERING:
         if all(name in side.fields for side in comparison.months):
             quantity = Quantity(name)
             bottle, reference = comparison.months
-            slopes = (response.slope(bottle, name), response.slope(reference, name))
+            slopes = (response_targets.slope(bottle, name), response_targets.slope(reference, name))
             likeness = float(diagnostics.pattern_correlation(*slopes))
             yield _picture(
                 "Response", f"{quantity.long_name} for each kelvin of Nino 3.4",
@@ -220,11 +220,13 @@ def coast_of(land: npt.NDArray[np.bool_] | None) -> npt.ArrayLike | None:
     """Land whose outline is drawn: that of the data, else that of the bottle that comes with the package."""
     if land is not None:
         return land
-    from xr_cbottle.bottle import BottleError, BottleNotFound, bundled, open_bottle_file
+    from xr_cbottle.bottle.bottle import open_bottle
+    from xr_cbottle.bottle.errors import BottleError, BottleNotFound
+    from xr_cbottle.bottle.location import bundled
 
     for name in bundled():
         try:
-            bottle = open_bottle_file(name)
+            bottle = open_bottle(name)
             if bottle.manifest.sst is not None and not bottle.missing():
                 return plot.land_of(bottle.sst_dataset(), bottle.manifest.zoom)
         except (BottleError, BottleNotFound):

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle import plot
-from xr_cbottle.channels import VARIABLES
 from xr_cbottle.evaluation.quantity import Quantity
+from xr_cbottle.fields.channels import VARIABLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

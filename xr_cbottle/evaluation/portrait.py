@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from xr_cbottle import diagnostics
-from xr_cbottle.evaluation.case import SEASONS, Case, in_season
-from xr_cbottle.evaluation.cycles import BANDS
+from xr_cbottle.evaluation.cycle_targets import BANDS
+from xr_cbottle.evaluation.quantity_case import SEASONS, Case, in_season
 
 SIDES = ("bottle", "reference")
 QUANTILES = tuple(np.concatenate([[0.001, 0.003], np.linspace(0.01, 0.99, 50), [0.997, 0.999]]).tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xr_cbottle.channels import VARIABLES
+from xr_cbottle.fields.channels import VARIABLES
 
 
 @dataclass(frozen=True)

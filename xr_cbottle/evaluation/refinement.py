@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr_cbottle import diagnostics, healpix
-from xr_cbottle.bottle import Bottle
-from xr_cbottle.downscaling import downscale
-from xr_cbottle.evaluation.tails import QUANTILES
-from xr_cbottle.fine import NETWORKS
+from xr_cbottle import diagnostics
+from xr_cbottle.bottle.bottle import Bottle
+from xr_cbottle.cube.downscaling import downscale
+from xr_cbottle.cube.fine import NETWORKS
+from xr_cbottle.evaluation.tail_targets import QUANTILES
+from xr_cbottle.grid import healpix
 
 TRUTH, BILINEAR = "truth", "bilinear"
 #: Of which the curves are drawn; those of `QUANTILES`, which are judged, are among them.

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xr_cbottle import __version__
-from xr_cbottle.evaluation import response
-from xr_cbottle.evaluation.comparison import Comparison, Sides, compare
+from xr_cbottle.bottle.sampler import SOLVERS
+from xr_cbottle.evaluation import response_targets
+from xr_cbottle.evaluation.label_comparison import Comparison, Sides, compare
+from xr_cbottle.evaluation.reference import Stored, is_stored, open_stored
 from xr_cbottle.evaluation.row import TARGETS, Row, counted
 from xr_cbottle.evaluation.sampling import Drawing
-from xr_cbottle.evaluation.stored import Stored, is_stored, open_stored
-from xr_cbottle.sampler import SOLVERS
 
 if TYPE_CHECKING:
-    from xr_cbottle.bottle import Bottle
+    from xr_cbottle.bottle.bottle import Bottle
 
 FORMAT = "xr-cbottle evaluation"
 VERSION = 1
@@ -143,7 +143,7 @@ def evaluate(
     ]  # fmt: skip
     climates = {(one.sides.label, key): climate for one in compared for key, climate in one.climates.items()}
     pairs = [(compared[0].sides.label, one.sides.label) for one in compared[1:]]
-    differences = {pair: response.difference_rows(pair, climates) for pair in pairs}
+    differences = {pair: response_targets.difference_rows(pair, climates) for pair in pairs}
     rows = [row for one in compared for row in one.rows] + [row for found in differences.values() for row in found]
     if not pairs:
         rows.append(
@@ -182,10 +182,10 @@ def _sides(
         zoom = min(stored.native_zoom, reference.native_zoom) if settings.zoom is None else settings.zoom
         other = more[""].at(zoom) if more else None
         return [Sides("", reference.at(zoom), other, stored.at(zoom))], None
-    from xr_cbottle.bottle import open_bottle_file
+    from xr_cbottle.bottle.bottle import open_bottle
 
     keywords = dict(settings.keywords)
-    bottle = open_bottle_file(left, weights=keywords.pop("weights", None))
+    bottle = open_bottle(left, weights=keywords.pop("weights", None))
     manifest = bottle.manifest
     zoom = manifest.zoom if settings.zoom is None else settings.zoom
     if not 0 <= zoom <= manifest.zoom:
@@ -208,12 +208,12 @@ def _page(
     settings: Settings,
     compared: Sequence[Comparison],
     differences: Mapping[tuple[str, str], list[Row]],
-    climates: Mapping[tuple[str, str], response.Climate],
+    climates: Mapping[tuple[str, str], response_targets.Climate],
     rows: Sequence[Row],
     begin: float,
 ) -> str:
     from xr_cbottle.evaluation import gallery
-    from xr_cbottle.evaluation.page import page
+    from xr_cbottle.evaluation.document import page
 
     coast = gallery.coast_of(compared[0].land)
     chapters = []

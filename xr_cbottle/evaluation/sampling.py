@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle import axis, channels, healpix, output
+from xr_cbottle.cube import writer
 from xr_cbottle.evaluation.quantity import Quantity
-from xr_cbottle.evaluation.stored import Stored, open_stored
+from xr_cbottle.evaluation.reference import Stored, open_stored
+from xr_cbottle.fields import channels
+from xr_cbottle.grid import healpix, time_axis
 
 if TYPE_CHECKING:
-    from xr_cbottle.bottle import Bottle
+    from xr_cbottle.bottle.bottle import Bottle
 
 #: What the response to the sea surface temperature is made of.
 RESPONSE = ("tas", "pr", "ts", "sst")
@@ -53,7 +55,7 @@ class Drawing:
     def on_axis(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
         """Positions of the times that the bottle has instants of."""
         spec = self.bottle.manifest.time
-        start, end, step = axis.range_of(spec.start, spec.end, spec.step)
+        start, end, step = time_axis.range_of(spec.start, spec.end, spec.step)
         seconds = times.astype("datetime64[s]").astype(np.int64)
         return np.flatnonzero((seconds >= start) & (seconds <= end) & ((seconds - start) % step == 0))
 
@@ -84,7 +86,7 @@ class Drawing:
         variables
             Names of those to keep, as far as the bottle has them; all if None.
         """
-        from xr_cbottle.cube import Cube
+        from xr_cbottle.cube.cube import Cube
 
         # What is written to a store need not stay in memory.
         cube = Cube(
@@ -96,12 +98,12 @@ class Drawing:
         out = self.folder / f"{self.bottle.manifest.name}_{label or 'bottle'}_{what}_{cube.spec.token[:20]}.zarr"
         if not out.exists():
             # A chunk is one batch: what an interruption costs is the batch that it meets.
-            output.write(cube, out, names, times_per_chunk=cube.values_per_batch, progress=self.progress)
+            writer.write(cube, out, names, times_per_chunk=cube.values_per_batch, progress=self.progress)
         return open_stored([str(out)])
 
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(cell,) True over land at the zoom: where the bottle's SST has no value; None if it has no SST."""
-        from xr_cbottle.conditions import SeaSurfaceTemperature
+        from xr_cbottle.draw.conditions import SeaSurfaceTemperature
 
         manifest = self.bottle.manifest
         if manifest.sst is None:

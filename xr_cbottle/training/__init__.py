@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .config import Config, load
+from xr_cbottle.training.config import Config, load
 
 __all__ = ["Config", "load"]

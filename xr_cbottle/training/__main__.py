@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from ..cli import main
+from xr_cbottle.cli import main
 
 sys.exit(main(["train", *sys.argv[1:]]))

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import conditions, healpix
-from . import images
-from .config import Config
-from .data import Array, TrainingData
-from .images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels
+from xr_cbottle.draw import conditions
+from xr_cbottle.grid import healpix
+from xr_cbottle.training import images
+from xr_cbottle.training.config import Config
+from xr_cbottle.training.data import Array, TrainingData
+from xr_cbottle.training.images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels
 
 
 @dataclass(frozen=True)

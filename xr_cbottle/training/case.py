@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from ..architecture import ModelConfig
-from ..diffusion import Denoiser
-from ..network import Network
-from .config import Config, OptimConfig
-from .patchwise.config import AnyConfig, DistilConfig
+from xr_cbottle.bottle.architecture import ModelConfig
+from xr_cbottle.network.edm import Denoiser
+from xr_cbottle.network.unet import Network
+from xr_cbottle.training.config import Config, OptimConfig
+from xr_cbottle.training.patchwise.patch_config import AnyConfig, DistilConfig
 
 
 class Losses(NamedTuple):
@@ -71,13 +71,13 @@ class Case(Protocol):
 def prepare(config: AnyConfig, folder: str | os.PathLike[str], *, progress: bool = True) -> Case:
     """The case of a configuration, its data prepared in a folder."""
     if isinstance(config, Config):
-        from .coarse import Coarse
+        from xr_cbottle.training.coarse import Coarse
 
         return Coarse(config, folder, progress=progress)
     if isinstance(config, DistilConfig):
-        from .patchwise.distillation import Distillation
+        from xr_cbottle.training.patchwise.distillation import Distillation
 
         return Distillation(config, progress=progress)
-    from .patchwise.denoising import Denoising
+    from xr_cbottle.training.patchwise.denoising import Denoising
 
     return Denoising(config, Path(folder), progress=progress)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from .. import network
-from ..architecture import ModelConfig
-from ..diffusion import Denoiser
-from .batches import Batch, Batches
-from .case import Losses
-from .config import Config, OptimConfig
-from .data import prepare
-from .loss import edm_loss
-from .start import start
+from xr_cbottle.bottle.architecture import ModelConfig
+from xr_cbottle.network import unet
+from xr_cbottle.network.edm import Denoiser
+from xr_cbottle.training.batches import Batch, Batches
+from xr_cbottle.training.case import Losses
+from xr_cbottle.training.config import Config, OptimConfig
+from xr_cbottle.training.data import prepare
+from xr_cbottle.training.loss import edm_loss
+from xr_cbottle.training.start import start
 
 
 class Coarse:
@@ -24,9 +24,9 @@ class Coarse:
         self.batches = Batches(config, self.data)
         self.model_config = model_config(config)
 
-    def network(self) -> network.Network:
+    def network(self) -> unet.Network:
         """The network with its initial weights."""
-        net = network.build(self.model_config)
+        net = unet.build(self.model_config)
         if self.config.network.start == "informed":
             start(net, self.data.statistics)
         return net

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..channels import VARIABLES
-from ..checkpoint import DISK_TYPES
-from ..manifest import SamplerDefaults, TimeSpec
-from .parsing import build, read
-from .store import SourceConfig, SstConfig
+from xr_cbottle.bottle.checkpoint import DISK_TYPES
+from xr_cbottle.bottle.manifest import SamplerDefaults, TimeSpec
+from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.training.parsing import build, read
+from xr_cbottle.training.source_config import SourceConfig, SstConfig
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class DataConfig:
     zoom : int
         HEALPix level of the network; finer files are averaged down.
     channels : tuple of str
-        Channels in the network's order, e.g. ``tas``, ``T850`` (see `xr_cbottle.channels`).
+        Channels in the network's order, e.g. ``tas``, ``T850`` (see `xr_cbottle.fields.channels`).
     sources : tuple of SourceConfig
         The data sets to imitate, each under a label of its own.
     sst : SstConfig
@@ -42,7 +42,7 @@ class DataConfig:
         former and all of it, so that weather is not much fainter than ``sigma_data`` = 0.5 in channels that vary
         far more from place to place (geopotential, temperature).
         ``climatology``: mean and deviation of each label, cell and time of year and of day, so that the network draws
-        standardised anomalies (see `xr_cbottle.climatology`), and is told the anomaly of the SST too.
+        standardised anomalies (see `xr_cbottle.bottle.climatology`), and is told the anomaly of the SST too.
     annual_harmonics : int
         Of the climatology.
     roots : mapping of float
@@ -92,7 +92,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Size of the U-Net (architecture ``unet_healpix``, see `xr_cbottle.architecture`).
+    """Size of the U-Net (architecture ``unet_healpix``, see `xr_cbottle.bottle.architecture`).
 
     Attributes
     ----------
@@ -240,7 +240,7 @@ class OptimConfig:
 class BottleConfig:
     """What the packed bottle says of itself and what it stands for.
 
-    The keys are those of the manifest (see `xr_cbottle.manifest`), those of its time and sampler side by side.
+    The keys are those of the manifest (see `xr_cbottle.bottle.manifest`), those of its time and sampler side by side.
 
     Attributes
     ----------

@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from .. import healpix
-from ..climatology import Climatology
-from ..conditions import SeaSurfaceTemperature
-from . import preparation, statistics
-from .config import DataConfig, as_dict
-from .gathered import Gathered, gather
-from .sst import write_sst
-from .statistics import Statistics
-from .store import SourceConfig
+from xr_cbottle.bottle.climatology import Climatology
+from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+from xr_cbottle.grid import healpix
+from xr_cbottle.training import preparation, statistics
+from xr_cbottle.training.config import DataConfig, as_dict
+from xr_cbottle.training.gathered import Gathered, gather
+from xr_cbottle.training.source_config import SourceConfig
+from xr_cbottle.training.sst_condition import write_sst
+from xr_cbottle.training.statistics import Statistics
 
 Array = npt.NDArray[Any]
 FORMAT = 2  # counted up when the prepared arrays change form

@@ -12,16 +12,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .. import facts, healpix, network
-from ..diffusion import Denoiser
-from . import sources
-from .batches import Batch, Batches
-from .coarse import model_config
-from .config import Config
-from .data import prepare, prepared_folder
-from .loader import Loader
-from .loop import choose_device
-from .step import optimizers, take_step
+from xr_cbottle.bottle import facts
+from xr_cbottle.grid import healpix
+from xr_cbottle.network import unet
+from xr_cbottle.network.edm import Denoiser
+from xr_cbottle.training import sources
+from xr_cbottle.training.batches import Batch, Batches
+from xr_cbottle.training.coarse import model_config
+from xr_cbottle.training.config import Config
+from xr_cbottle.training.data import prepare, prepared_folder
+from xr_cbottle.training.loader import Loader
+from xr_cbottle.training.loop import choose_device
+from xr_cbottle.training.step import optimizers, take_step
 
 LOADER_SECONDS = 2.0
 
@@ -188,7 +190,7 @@ def measure(
 
     optim, share = config.training, share or config.training.batch_size
     try:
-        net = network.build(model_config(config)).to(device)
+        net = unet.build(model_config(config)).to(device)
         average = copy.deepcopy(net).requires_grad_(False)
         optimizer = optimizers(net, optim)
         batch = made_batch(config, share).to(device)

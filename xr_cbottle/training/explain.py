@@ -10,8 +10,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .config import Config
-from .patchwise.config import DistilConfig, SuperresConfig
+from xr_cbottle.training.config import Config
+from xr_cbottle.training.patchwise.patch_config import DistilConfig, SuperresConfig
 
 WIDTH = 110
 

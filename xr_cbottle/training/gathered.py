@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import healpix
-from . import sources
-from .store import SourceConfig
+from xr_cbottle.grid import healpix
+from xr_cbottle.training import sources
+from xr_cbottle.training.source_config import SourceConfig
 
 Array = npt.NDArray[Any]
 BLOCK = 128  # instants at a time

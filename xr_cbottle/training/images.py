@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .config import OptimConfig
+from xr_cbottle.training.config import OptimConfig
 
 Array = npt.NDArray[Any]
 T = TypeVar("T", bound="Tensors")

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from .batches import Batch
+from xr_cbottle.training.batches import Batch
 
 
 class Loader:

@@ -19,19 +19,19 @@ from typing import Any
 
 import torch
 
-from .. import network
-from ..diffusion import Denoiser
-from . import case, start
-from .board import Board
-from .coarse import coarse_loss
-from .config import OptimConfig, as_dict
-from .images import Tensors
-from .loader import Loader
-from .patchwise.config import AnyConfig
-from .record import Window, by_sigma
-from .schedule import learning_rate
-from .step import Loss, optimizers, take_step
-from .team import Team
+from xr_cbottle.network import unet
+from xr_cbottle.network.edm import Denoiser
+from xr_cbottle.training import case, start
+from xr_cbottle.training.board import Board
+from xr_cbottle.training.coarse import coarse_loss
+from xr_cbottle.training.config import OptimConfig, as_dict
+from xr_cbottle.training.images import Tensors
+from xr_cbottle.training.loader import Loader
+from xr_cbottle.training.patchwise.patch_config import AnyConfig
+from xr_cbottle.training.record import Window, by_sigma
+from xr_cbottle.training.schedule import learning_rate
+from xr_cbottle.training.step import Loss, optimizers, take_step
+from xr_cbottle.training.team import Team
 
 VALIDATION_IMAGES = 64
 
@@ -218,7 +218,7 @@ def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = Tr
 
 
 @torch.no_grad()
-def validate(net: network.Network, batch: Tensors, optim: OptimConfig, loss: Loss = coarse_loss) -> dict[str, Any]:
+def validate(net: unet.Network, batch: Tensors, optim: OptimConfig, loss: Loss = coarse_loss) -> dict[str, Any]:
     """Mean loss of held-out images, all and by noise level."""
     device = next(net.parameters()).device
     found = [

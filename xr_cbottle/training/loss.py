@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import healpix
-from ..diffusion import SIGMA_DATA, Denoiser
-from .batches import Batch
+from xr_cbottle.grid import healpix
+from xr_cbottle.network.edm import SIGMA_DATA, Denoiser
+from xr_cbottle.training.batches import Batch
 
 
 def edm_loss(denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0) -> tuple[Tensor, Tensor]:

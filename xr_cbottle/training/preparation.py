@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import sources
-from .store import SourceConfig
+from xr_cbottle.training import sources
+from xr_cbottle.training.source_config import SourceConfig
 
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .team import Team
+from xr_cbottle.training.team import Team
 
 SIGMA_BINS = (0.02, 0.1, 0.5, 2.0, 10.0, 50.0, 200.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .config import OptimConfig
+from xr_cbottle.training.config import OptimConfig
 
 
 def learning_rate(optim: OptimConfig, images: int) -> float:

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from .. import channels as channel_names
-from .. import healpix
-from ..schema import is_url
-from .store import SourceConfig, StoreConfig, VariableConfig
-from .stored import Stored, to_zoom
+from xr_cbottle.bottle.schema import is_url
+from xr_cbottle.fields import channels as channel_names
+from xr_cbottle.grid import healpix
+from xr_cbottle.training.source_config import SourceConfig, StoreConfig, VariableConfig
+from xr_cbottle.training.source_reader import Stored, to_zoom
 
 Array = npt.NDArray[Any]
 

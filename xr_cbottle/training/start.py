@@ -15,11 +15,11 @@ from typing import cast
 import numpy as np
 import torch
 
-from ..bottle import open_bottle_file
-from ..checkpoint import Part
-from ..diffusion import expert
-from ..network import Conv, GroupNorm, Network, SphereUNet, UNet
-from .statistics import Statistics
+from xr_cbottle.bottle.bottle import open_bottle
+from xr_cbottle.bottle.checkpoint import Part
+from xr_cbottle.network.edm import expert
+from xr_cbottle.network.unet import Conv, GroupNorm, Network, SphereUNet, UNet
+from xr_cbottle.training.statistics import Statistics
 
 
 def from_bottle(bottle: str | os.PathLike[str], sigma_min: float, sigma_max: float) -> Part:
@@ -37,7 +37,7 @@ def from_bottle(bottle: str | os.PathLike[str], sigma_min: float, sigma_max: flo
     BottleError, FileNotFoundError
         If there is no such bottle.
     """
-    opened = open_bottle_file(bottle)
+    opened = open_bottle(bottle)
     coarse = [(part.sigma_min, i) for i, part in enumerate(opened.manifest.coarse)]  # the first of the parts
     return opened.read_part(expert(coarse, math.sqrt(sigma_min * sigma_max)))
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import healpix
-from ..climatology import SMALLEST_SPREAD, Climatology, Fit, basis, rooted
-from ..conditions import SeaSurfaceTemperature
-from .gathered import Gathered
+from xr_cbottle.bottle.climatology import SMALLEST_SPREAD, Climatology, Fit, basis, rooted
+from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+from xr_cbottle.grid import healpix
+from xr_cbottle.training.gathered import Gathered
 
 Array = npt.NDArray[Any]
 DAYS = 365.25

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..diffusion import Denoiser
-from .case import Losses
-from .coarse import coarse_loss
-from .config import OptimConfig
-from .images import Tensors
-from .optimizer import Optimizers
-from .schedule import ema_factor, learning_rate
-from .team import Team
+from xr_cbottle.network.edm import Denoiser
+from xr_cbottle.training.case import Losses
+from xr_cbottle.training.coarse import coarse_loss
+from xr_cbottle.training.config import OptimConfig
+from xr_cbottle.training.images import Tensors
+from xr_cbottle.training.optimizer import Optimizers
+from xr_cbottle.training.schedule import ema_factor, learning_rate
+from xr_cbottle.training.team import Team
 
 Loss = Callable[[Denoiser, Any, OptimConfig], Losses]
 

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ... import network
-from ...diffusion import SIGMA_DATA, Denoise, Denoiser
-from ...manifest import SUPERRES, SamplerDefaults, SuperresSpec
-from ...network import PatchUNet
-from ..case import Losses
-from ..config import OptimConfig
-from ..start import pass_on
-from .batches import PatchBatch, PatchBatches
-from .config import PatchDataConfig, SuperresConfig
-from .data import PatchData, prepare
+from xr_cbottle.bottle.manifest import SUPERRES, SamplerDefaults, SuperresSpec
+from xr_cbottle.network import unet
+from xr_cbottle.network.edm import SIGMA_DATA, Denoise, Denoiser
+from xr_cbottle.network.unet import PatchUNet
+from xr_cbottle.training.case import Losses
+from xr_cbottle.training.config import OptimConfig
+from xr_cbottle.training.patchwise.patch_batches import PatchBatch, PatchBatches
+from xr_cbottle.training.patchwise.patch_config import PatchDataConfig, SuperresConfig
+from xr_cbottle.training.patchwise.patch_data import PatchData, prepare
+from xr_cbottle.training.start import pass_on
 
 LEAST_SPREAD = 1e-3
 
@@ -34,9 +34,9 @@ class Denoising:
         self.batches = PatchBatches(config.training, self.data)
         self.model_config = config.model_config
 
-    def network(self) -> network.Network:
+    def network(self) -> unet.Network:
         """The network with its initial weights."""
-        net = network.build(self.model_config)
+        net = unet.build(self.model_config)
         if self.config.network.start == "informed":
             start(net, self.data)
         return net
@@ -76,7 +76,7 @@ def specification(
 
 
 def conditioned(denoiser: Denoiser, batch: PatchBatch) -> Denoise:
-    """The denoiser of a batch's patches, told what `xr_cbottle.superres.RegionModel` tells it."""
+    """The denoiser of a batch's patches, told what `xr_cbottle.network.multidiffusion.RegionModel` tells it."""
     model = cast(PatchUNet, denoiser.network.model)
     rows = model.pos_embed.t().contiguous()
     position = torch.nn.functional.embedding(batch.cells, rows)
@@ -95,7 +95,7 @@ def weighted_error(denoised: Tensor, wanted: Tensor, sigma: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def start(net: network.Network, data: PatchData) -> None:
+def start(net: unet.Network, data: PatchData) -> None:
     """Set the first and last layers, and tell each cell its mean detail and how much that varies.
 
     The last rows of the position embedding, two for each channel (as many as fit beside four of the harmonics),

@@ -19,16 +19,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ... import network
-from ...diffusion import Denoiser, heun, heun_schedule
-from ...manifest import DISTILLED, SuperresSpec
-from ..case import Losses
-from ..config import OptimConfig
-from ..sources import expanded
-from .batches import PatchBatch, PatchBatches
-from .config import DistilConfig, SuperresConfig, parse
-from .data import prepare
-from .denoising import conditioned, specification, weighted_error
+from xr_cbottle.bottle.manifest import DISTILLED, SuperresSpec
+from xr_cbottle.network import unet
+from xr_cbottle.network.edm import Denoiser, heun, heun_schedule
+from xr_cbottle.training.case import Losses
+from xr_cbottle.training.config import OptimConfig
+from xr_cbottle.training.patchwise.denoising import conditioned, specification, weighted_error
+from xr_cbottle.training.patchwise.patch_batches import PatchBatch, PatchBatches
+from xr_cbottle.training.patchwise.patch_config import DistilConfig, SuperresConfig, parse
+from xr_cbottle.training.patchwise.patch_data import prepare
+from xr_cbottle.training.sources import expanded
 
 
 class Distillation:
@@ -53,11 +53,11 @@ class Distillation:
         self.batches = PatchBatches(config.training, self.data, share=1)  # the teacher's way of each is dear
         self.model_config = self.teacher_config.model_config
         self.teacher_images = int(state["images"])
-        self._teacher = network.build(self.model_config).requires_grad_(False)
+        self._teacher = unet.build(self.model_config).requires_grad_(False)
         self._teacher.load_state_dict(state["average" if self.teacher_config.part.weights == "average" else "net"])
         self.levels = levels(config.distil.sigmas, config.distil.steps)
 
-    def network(self) -> network.Network:
+    def network(self) -> unet.Network:
         """The student, which starts as its teacher."""
         return copy.deepcopy(self._teacher).requires_grad_(True)
 

@@ -1,0 +1,299 @@
+"""The command line, most of it in this process: what it prints, writes, continues and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests import bottles
+from xr_cbottle import cli
+from xr_cbottle.bottle import facts
+from xr_cbottle.cube import writer
+from xr_cbottle.cube.cube import Cube
+
+TIME = "1980-01-05/1980-01-06/PT6H"  # 8 instants
+FEW = ["--time", TIME, "--batch-size", "2", "--variables", "tas", "ta", "sst"]
+
+
+@pytest.fixture(scope="module")
+def bottle(tmp_path_factory):
+    return str(bottles.synthetic_bottle(tmp_path_factory.mktemp("cli") / "small.cbottle"))
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run a command in a folder of its own: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            status = cli.main([str(argument) for argument in arguments])
+        except SystemExit as left:  # argparse's own
+            status = left.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def opened(bottle, **keywords):
+    return xr.open_dataset(bottle, engine="cbottle", time=slice(*TIME.split("/")), batch_size=2, **keywords)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Let reads of a cube be interrupted, as by Ctrl-C, after some; counts them."""
+    counter = {"reads": 0, "at": None}
+    whole = Cube.read
+
+    def read(self, selections):
+        if counter["reads"] == counter["at"]:
+            raise KeyboardInterrupt
+        counter["reads"] += 1
+        return whole(self, selections)
+
+    monkeypatch.setattr(Cube, "read", read)
+    return counter
+
+
+def test_info_says_what_it_is_and_stands_for(run, bottle):
+    status, out, err = run("info", bottle)
+    assert (status, err) == (0, "")
+    for words in ("small", "192 cells", "2,924 times", "8 fields", "labels (a, b)", "CC0-1.0", "18 MB", "sha256:"):
+        assert words in out, words
+    assert max(len(line) for line in out.splitlines()) <= 120
+
+
+def test_info_for_programs(run, bottle):
+    found = json.loads(run("info", bottle, "--json")[1])
+    assert found["virtual_bytes"] == 4 * 8 * 192 * 2924
+    assert found["ratio"] == pytest.approx(found["virtual_bytes"] / os.path.getsize(bottle))
+    assert found["variables"]["ta"]["pressures"] == [50000, 85000]
+    assert found["lent_channels"] == {"b": ["rlut"]}
+    assert found["sampler"]["evaluations"] == 5
+
+
+def test_info_of_published_weights_does_not_flatter(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XR_CBOTTLE_CACHE", str(tmp_path / "cache"))
+    found = json.loads(run("info", "icon", "--json")[1])
+    assert found["ratio"] is None  # of what is not here; the manifest alone is a few kB
+    assert len(found["files_missing"]) == 6
+    words = " ".join(run("info", "icon")[1].split())  # where its lines break depends on where the checkout lies
+    assert "6 files elsewhere, 0 of them fetched" in words
+
+
+@pytest.mark.parametrize(
+    ("n", "words"), [(12, "12 bytes"), (999_600, "1 MB"), (16_400_000_000, "16.4 GB"), (3.2e18, "3,200 PB")]
+)
+def test_sizes_in_words(n, words):
+    assert facts.size(n) == words
+
+
+def test_sample_writes_what_a_read_gives(run, bottle):
+    status, out, _ = run("sample", bottle, "x.zarr", *FEW, "--members", 2, "--chunk", 3)
+    assert status == 0
+    assert out.startswith("x.zarr: ")
+    written, read = xr.open_zarr("x.zarr", consolidated=True), opened(bottle, members=2)[["tas", "ta", "sst"]]
+    assert written.ta.encoding["chunks"] == (1, 3, 2, 192)
+    assert written.tas.dtype == np.float32
+    assert not os.path.exists("x.zarr.part")
+    written, read = written.load(), read.load()
+    xr.testing.assert_equal(written, read)
+    assert written.ta.attrs == read.ta.attrs
+    assert set(written.coords) == set(read.coords)
+    assert written.attrs["bottle_digest"] == read.attrs["bottle_digest"]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_sample_in_either_format_of_zarr(run, bottle, zarr_format):
+    assert run("sample", bottle, "x.zarr", *FEW, "--zoom", 0, "--zarr-format", zarr_format)[0] == 0
+    xr.testing.assert_equal(xr.open_zarr("x.zarr").tas.load(), opened(bottle, zoom=0).tas.load())
+
+
+def test_sample_writes_netcdf(run, bottle):
+    arguments = ("--time", "1980-01-05/1980-01-06/P1D", "--time-method", "mean", "--batch-size", 2)
+    assert run("sample", bottle, "x.nc", *arguments, "--label", "b", "--seed", 7)[0] == 0
+    with xr.open_dataset("x.nc") as written:
+        written.load()
+    time = slice("1980-01-05", "1980-01-06", "P1D")
+    keywords = {"time_method": "mean", "label": "b", "seed": 7, "batch_size": 2}
+    read = xr.open_dataset(bottle, engine="cbottle", time=time, **keywords).load()
+    xr.testing.assert_equal(written, read)
+    assert written.rlut.attrs == read.rlut.attrs
+    assert os.listdir() == ["x.nc"]
+
+
+def test_an_interrupted_store_is_continued(run, bottle, interrupt):
+    arguments = ("sample", bottle, "x.zarr", *FEW, "--chunk", 2)
+    interrupt["at"] = 3
+    status, _, err = run(*arguments)
+    assert status == 130
+    assert "continue" in err
+    assert os.path.isdir("x.zarr.part")
+    assert not os.path.exists("x.zarr")
+    interrupt.update(reads=0, at=None)
+    assert run(*arguments)[0] == 0
+    assert interrupt["reads"] == 1  # of four
+    xr.testing.assert_equal(xr.open_zarr("x.zarr").ta.load(), opened(bottle).ta.load())
+    assert os.listdir() == ["x.zarr"]
+
+
+def test_a_store_is_not_continued_with_other_settings(run, bottle, interrupt):
+    interrupt["at"] = 1
+    assert run("sample", bottle, "x.zarr", *FEW, "--chunk", 2)[0] == 130
+    interrupt["at"] = None
+    status, _, err = run("sample", bottle, "x.zarr", *FEW, "--chunk", 2, "--seed", 1)
+    assert status == 2
+    assert "other settings (seed)" in err
+
+
+def test_a_store_that_was_barely_begun_is_begun_again(run, bottle):
+    os.makedirs("x.zarr.part/store/rubbish")
+    assert run("sample", bottle, "x.zarr", *FEW)[0] == 0
+    assert "rubbish" not in os.listdir("x.zarr")
+
+
+def test_a_netcdf_file_is_there_whole_or_not_at_all(run, bottle, interrupt):
+    interrupt["at"] = 1
+    assert run("sample", bottle, "x.nc", *FEW, "--chunk", 2)[0] == 130
+    assert os.listdir() == []
+
+
+def test_two_do_not_write_one_store(run, bottle, tmp_path):
+    from filelock import FileLock
+
+    (tmp_path / "x.zarr.part").mkdir()
+    with FileLock(tmp_path / "x.zarr.part" / "lock"):
+        status, _, err = run("sample", bottle, "x.zarr", *FEW)
+    assert status == 2
+    assert "another process" in err
+
+
+def test_plot_writes_a_map(run, bottle, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert run("plot", bottle, "tas", "--time", "1980-03-01T06", "--batch-size", 2)[:2] == (0, "small_tas.png\n")
+    arguments = ("--pressure", 50000, "--members", "0,2", "--limits", 200, 300, "-o", "maps/t.png", "--batch-size", 2)
+    assert run("plot", bottle, "ta", *arguments)[0] == 0
+    for name in ("small_tas.png", "maps/t.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_prints_the_data_set_and_its_cost_and_writes_maps(run, bottle, tmp_path):
+    pytest.importorskip("matplotlib")
+    status, out, _ = run("demo", "--bottle", bottle)
+    assert status == 0
+    for words in (
+        "<xarray.Dataset>",
+        "18 MB",
+        "instants of 8 global fields took",
+        "5 evaluations",
+        "K on 1980-07-15",
+    ):
+        assert words in out, words
+    assert (tmp_path / "xr_cbottle_demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pack_and_fetch(run, bottle, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(bottle) as archive:
+        archive.extractall(tmp_path / "parts")
+    files = ("--part", "parts/coarse_0.checkpoint", "--sst", "parts/sst.nc")
+    status, out, _ = run("pack", "again.cbottle", "--manifest", "parts/bottle.json", *files)
+    assert status == 0
+    assert "192 cells" in out
+    assert (tmp_path / "again.cbottle").read_bytes() == Path(bottle).read_bytes()
+    status, out, err = run("fetch", "again.cbottle", "--quiet")
+    assert status == 0
+    assert "all its files are here" in out
+    assert "CC0-1.0" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "nowhere"], "there is no bottle 'nowhere'"),
+        (["info", __file__], "test_cli.py"),
+        (["sample", "BOTTLE", "x.grib", *FEW], "must be .zarr or .nc"),
+        (["sample", "BOTTLE", ".", *FEW], "suffix"),
+        (["sample", "BOTTLE", "x.nc", "--time", "1980", "--variables", "nope"], "no variable 'nope': choose among ta"),
+        (["sample", "BOTTLE", "x.nc", "--time", "PT5H"], "PT5H"),
+        (["sample", "BOTTLE", "x.nc", "--time", "2005-01-01/2005-02-01"], "out of range"),
+        (["sample", "BOTTLE", "x.nc", "--time", "a/b/c/d"], "START/END"),
+        (["sample", "BOTTLE", "x.nc"], "--time"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--zoom", "9"], "zooms 0 to 2"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--members", "0"], "members is 0"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--members", "many"], "'many'"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--label", "c"], "labels a, b"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--time-method", "max"], "inst, mean"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--device", "abacus"], "use cpu"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--precision", "int8"], "float32"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--chunk", "0"], "at least 1"),
+        (["plot", "BOTTLE", "nope"], "no variable 'nope'"),
+        (["plot", "BOTTLE", "ta"], "--pressure with one of 50000, 85000"),
+        (["plot", "BOTTLE", "ta", "--pressure", "70000"], "is not at 70000 Pa"),
+        (["plot", "BOTTLE", "tas", "--pressure", "70000"], "leave --pressure out"),
+        (["pack", "x.cbottle", "--manifest", "missing.json", "--part", "p"], "missing.json"),
+        (["train", "missing.yaml"], "missing.yaml"),
+        (["brew"], "invalid choice"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(run, bottle, arguments, words):
+    status, out, err = run(*[bottle if argument == "BOTTLE" else argument for argument in arguments])
+    assert status == 2
+    assert words in err
+    assert out == ""
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1 or err.startswith("usage: ")
+    assert not [name for name in os.listdir() if name.startswith("x.")]
+
+
+def test_nothing_is_written_over(run, bottle, tmp_path):
+    (tmp_path / "x.nc").write_text("precious")
+    status, _, err = run("sample", bottle, "x.nc", *FEW)
+    assert status == 2
+    assert "x.nc is there already" in err
+    assert (tmp_path / "x.nc").read_text() == "precious"
+
+
+def test_a_missing_library_is_named_with_its_remedy(run, bottle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    status, _, err = run("plot", bottle, "tas", "--batch-size", 2)
+    assert status == 2
+    assert "pip install 'xr-cbottle[plot]'" in err
+
+
+def test_help_names_every_command(run):
+    status, out, _ = run("--help")
+    assert status == 0
+    for name in ("info", "sample", "plot", "demo", "fetch", "pack", "train"):
+        assert name in out
+    assert "--run" in run("train", "--help")[1]
+    assert run("--version")[1].startswith("xr-cbottle 0.")
+
+
+def test_it_is_a_program():
+    done = subprocess.run([sys.executable, "-m", "xr_cbottle.cli", "info", "nowhere"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("xr-cbottle: there is no bottle 'nowhere'")
+
+
+def test_a_reader_that_has_had_enough_is_no_error():
+    command = f"{sys.executable} -m xr_cbottle.cli info icon | true"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_chunks_are_whole_batches_of_about_a_mebibyte(bottle):
+    cube = Cube(bottle, batch_size=5)
+    pieces = list(writer._pieces(cube, writer._times_per_chunk(cube, None)))
+    assert pieces[0].times == slice(0, 1365)
+    assert pieces[-1].times.stop == 2924

@@ -1,0 +1,83 @@
+"""The dry run says what a run takes, and writes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+torch = pytest.importorskip("torch")
+
+from tests import trainings  # noqa: E402
+from xr_cbottle import cli  # noqa: E402
+from xr_cbottle.network import unet  # noqa: E402
+from xr_cbottle.training import coarse, estimate, loop  # noqa: E402
+from xr_cbottle.training import config as configs  # noqa: E402
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return trainings.write(tmp_path)
+
+
+def tree(folder):
+    return sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*"))
+
+
+def test_before_and_after(folder, monkeypatch):
+    monkeypatch.setattr(estimate, "LOADER_SECONDS", 0.1)
+    config = configs.parse(trainings.values(folder))
+    before = tree(folder)
+    found = estimate.estimate(config, folder / "run", progress=False)
+    assert tree(folder) == before
+    assert found.instants == {"a": 40, "b": 4}
+    assert not found.prepared
+    assert found.data_bytes == 2 * 44 * 3 * trainings.CELLS
+    assert found.loader is None
+    assert (found.done, found.total) == (0, 96)
+    assert found.seconds == pytest.approx(96 / found.speed.images_per_second)
+
+    net = unet.build(coarse.model_config(config))
+    assert found.speed.parameters == sum(p.numel() for p in net.parameters())
+    assert found.speed.bytes["weights"] == 4 * found.speed.parameters
+    # Adam keeps two numbers for each of its weights, Muon one
+    assert 1 < found.speed.bytes["optimizer"] / found.speed.bytes["weights"] < 2
+    assert found.bottle_bytes == 2 * found.speed.parameters
+
+    run = loop.train(config, folder / "run", progress=False, stop_at=32)
+    before = tree(folder)
+    found = estimate.estimate(config, folder / "run", progress=False)
+    assert tree(folder) == before
+    assert found.prepared
+    assert found.data_bytes == pytest.approx(sum(label.values.nbytes for label in run.data.labels), rel=0.5)
+    assert (found.done, found.total) == (32, 96)
+    assert found.loader > 0
+    assert found.instants == {"a": 40, "b": 4}
+
+
+def test_memory_of_a_step_grows_with_the_batch(folder):
+    config = configs.parse(trainings.values(folder))
+    kept = [
+        estimate.measure(config, torch.device("cpu"), share=share, steps=1).bytes["kept of a step"] for share in (2, 4)
+    ]
+    assert kept[0] > 12 * 4**trainings.ZOOM * 8 * 2 * 4  # at least one field of the network's width
+    assert kept[1] == pytest.approx(2 * kept[0], rel=0.1)
+
+
+def test_the_command(folder, capsys):
+    values = trainings.values(folder)
+    values["training"]["max_hours"] = 1e-9
+    (folder / "c.yaml").write_text(yaml.safe_dump(values))
+    before = tree(folder)
+    assert cli.main(["train", str(folder / "c.yaml"), "--run", str(folder / "run"), "--dry-run"]) == 0
+    assert tree(folder) == before
+    out = capsys.readouterr().out
+    for word in ("parameters", "a 40, b 4", "not prepared yet", "images a second", "for 96 of 96 images", "max_hours"):
+        assert word in out
+    assert out.endswith("(nothing was written)\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(5.2, "5 s"), (600, "10 min"), (12_000, "3 h 20 min"), (360_000, "4 days 4 h")]
+)
+def test_durations(seconds, words):
+    assert estimate.duration(seconds) == words

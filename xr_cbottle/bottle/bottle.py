@@ -1,0 +1,274 @@
+"""A bottle: a manifest with its files, wherever they are.
+
+A ``.cbottle`` is a zip (stored) of ``bottle.json`` and the files it names; or a folder with the same names;
+or the manifest alone, whose files are URLs or lie beside it; `xr_cbottle.bottle.manifest` documents it. A cBottle v1
+checkpoint opens too, with a manifest that `xr_cbottle.bottle.packing.inferred` makes. Opening reads the manifest and no
+weights, and imports no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, BinaryIO
+
+from xr_cbottle.bottle import archive, checkpoint
+from xr_cbottle.bottle.download import base_name
+from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.bottle.files import Files, Weights
+from xr_cbottle.bottle.location import MANIFEST, find, is_remote
+from xr_cbottle.bottle.manifest import (
+    ConditionSpec,
+    Manifest,
+    PartSpec,
+)
+from xr_cbottle.bottle.packing import check_part
+from xr_cbottle.bottle.source import read_source
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from xr_cbottle.bottle.climatology import Climatology
+
+
+class Bottle:
+    """A bottle that was found; `open_bottle` makes it.
+
+    Equal and hashed by its digest; pickled as its path and digest: a copy in another process opens the file
+    again when it is used, and refuses it if it has changed.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path, or URL.
+    """
+
+    def __init__(self, path: str, weights: Weights = None, digest: str | None = None):
+        self.path = path
+        self._weights = weights
+        self._promised = digest
+
+    def __reduce__(self) -> tuple[type[Bottle], tuple[str, Weights, str]]:
+        return Bottle, (self.path, self._weights, self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bottle) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        what = f"{manifest.name!r}: zoom {manifest.zoom}, {len(manifest.channels)} channels"
+        return f"<Bottle {what}, {self.path}>"
+
+    @functools.cached_property
+    def _files(self) -> Files:
+        path = self.path
+        if self._promised and not is_remote(path) and not os.path.exists(path):
+            path = find(os.path.basename(path))  # Another machine keeps it elsewhere.
+        files = Files(path, read_source(path), self._weights)
+        if self._promised and files.identity() != self._promised:
+            raise BottleError(f"{path}: this bottle has changed since it was opened; open it again.")
+        return files
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bottle is."""
+        return self._files.source.manifest
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 (hexadecimal) of what the bottle is: its manifest, which holds the digests of its files.
+
+        A file without a declared digest is read for it, unless it is a URL: then the URL stands for it.
+        """
+        return self._promised or self._files.identity()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the bottle itself: the file, or the folder's files; not what it points to elsewhere."""
+        source = self._files.source
+        if source.kind != "folder":
+            return source.local.stat().st_size
+        beside = (self._files.beside(spec) for spec in source.manifest.files)
+        return sum(path.stat().st_size for path in (source.local / MANIFEST, *beside) if path)
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of all parts and conditions; None while one is neither declared nor here."""
+        total = 0
+        for spec in self.manifest.files:
+            path = self._files.here(spec) if spec.size is None else None
+            if spec.size is not None:
+                total += spec.size
+            elif path is not None:
+                total += path.stat().st_size
+            else:
+                return None
+        return total
+
+    def missing(self, *, superres: bool = True) -> tuple[str, ...]:
+        """Locations of the files that drawing would have to fetch first; those of super-resolution are optional."""
+        return self._files.missing(superres=superres)
+
+    def open_part(self, index: int, *, progress: bool = True) -> BinaryIO:
+        """Part `index` as a seekable file, fetched if need be and checked; the caller closes it.
+
+        Raises
+        ------
+        BottleError
+            It is damaged, or not what the manifest says.
+        FetchError
+            It is not here and cannot be fetched.
+        """
+        return self.open_file(self.manifest.parts[index], progress=progress)
+
+    def open_file(self, spec: PartSpec | ConditionSpec, *, progress: bool = True) -> BinaryIO:
+        """One of the manifest's ``files``, as `open_part`."""
+        return self._files.open(spec, progress)
+
+    def read_part(self, index: int, *, progress: bool = True) -> checkpoint.Part:
+        """Part `index` with its weights, after checking that it makes what the manifest says. Imports torch.
+
+        Raises
+        ------
+        BottleError, FetchError
+            As `open_part`; also a part that is no v1 checkpoint, or has another zoom, channels or labels.
+        """
+        what = f"{self.path}: {base_name(self.manifest.parts[index].location)}"
+        with self.open_part(index, progress=progress) as file:
+            part = checkpoint.read_part(file, what)
+        check_part(self.manifest, part.config, part.info, what, self.manifest.parts[index])
+        return part
+
+    def sst_dataset(self, *, progress: bool = True) -> xr.Dataset:
+        """The bottle's sea surface temperature, as its file has it.
+
+        From a zip it is in memory; from a file of its own it is lazy.
+
+        Raises
+        ------
+        BottleError
+            The bottle has none, or it is damaged.
+        FetchError
+            It is not here and cannot be fetched.
+        """
+        spec = self.manifest.sst
+        if spec is None:
+            raise BottleError(f"{self.manifest.name}: this bottle has no sea surface temperature; give one with sst=.")
+        dataset, what = self._dataset(spec, progress), f"{self.path}: {base_name(spec.location)}"
+        if spec.variable is not None and spec.variable not in dataset:
+            names = ", ".join(map(str, dataset.data_vars))
+            raise BottleError(f"{what} has no variable {spec.variable!r}, which the manifest names; it has {names}.")
+        return dataset
+
+    def climatology(self, *, progress: bool = True) -> Climatology | None:
+        """What the networks draw anomalies from; None if they draw the fields themselves.
+
+        Raises
+        ------
+        BottleError
+            It is damaged, or has other labels, channels or cells than the manifest.
+        FetchError
+            It is not here and cannot be fetched.
+        """
+        from xr_cbottle.bottle.climatology import Climatology
+        from xr_cbottle.grid import healpix
+
+        spec, manifest = self.manifest.climatology, self.manifest
+        if spec is None:
+            return None
+        what = f"{self.path}: {base_name(spec.location)}"
+        with self._dataset(spec, progress) as dataset:
+            found = Climatology.from_dataset(dataset, what)
+        missing = set(manifest.labels) - set(found.labels)
+        if missing or found.channels != manifest.channels:
+            raise BottleError(f"{what} has other labels or channels than the manifest; they must agree.")
+        if found.mean.shape[-1] != healpix.n_cells(manifest.zoom):
+            raise BottleError(f"{what} is of another zoom than the manifest says ({manifest.zoom}); they must agree.")
+        return found
+
+    def _dataset(self, spec: ConditionSpec, progress: bool) -> xr.Dataset:
+        """A condition's file: from a zip in memory, from a file of its own lazy."""
+        import xarray as xr
+
+        with self.open_file(spec, progress=progress) as file:
+            # A member is read at once, to outlive the archive; a file is left to xarray to read as needed.
+            inside = isinstance(getattr(file, "raw", None), archive.Window)
+            content: io.BytesIO | str = io.BytesIO(file.read()) if inside else file.name
+            file.seek(0)
+            engine = "h5netcdf" if file.read(4) == b"\x89HDF" else None
+        what = f"{self.path}: {base_name(spec.location)}"
+        try:
+            dataset = xr.open_dataset(content, engine=engine)
+            if inside:
+                with dataset:
+                    dataset = dataset.load()
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            reason = str(error).partition("\n")[0]
+            raise BottleError(f"{what} is not netCDF that can be read ({reason}); get it again.") from None
+        return dataset
+
+
+def open_bottle(
+    name: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None = None,
+) -> Bottle:
+    """Open a bottle: find it, and read and check its manifest. No weights are read and no torch is imported.
+
+    Parameters
+    ----------
+    name
+        A path, a URL, or a name (`find`). A file may be a zip, a manifest or a cBottle v1 checkpoint.
+    weights
+        Local copies of its files: a folder that holds files of the same names, or a mapping from locations or
+        file names to paths. They must have the digests the manifest declares, if it declares them.
+
+    Raises
+    ------
+    BottleNotFound
+        There is no such bottle.
+    BottleError
+        It is damaged, of a newer version, or has wrong values; `weights` gives nothing that it uses.
+    """
+    given: Weights = None
+    if isinstance(weights, Mapping):
+        given = tuple(sorted((str(key), _absolute(path)) for key, path in weights.items()))
+    elif weights is not None:
+        given = _absolute(weights)
+    bottle = Bottle(find(name), given)
+    files = bottle._files
+    if given is not None:
+        supplied = [path for path in map(files.supplied, files.source.manifest.files) if path]
+        names = ", ".join(base_name(spec.location) for spec in files.source.manifest.files)
+        if isinstance(given, str) and not supplied:
+            raise BottleError(f"weights={given!r} is not a folder that holds any of {names}; give one that does.")
+        if not isinstance(given, str) and len(supplied) < len(given):
+            raise BottleError(f"weights= names a file that this bottle does not use; its files are {names}.")
+        for path in supplied:
+            if not path.is_file():
+                raise BottleError(f"weights: {path} is not a file; give the path of a local copy.")
+    return bottle
+
+
+def fetch(bottle: Bottle, progress: bool = True, *, superres: bool = True) -> None:
+    """Bring every file of a bottle to this machine, and check it; those of super-resolution may be left out.
+
+    Raises
+    ------
+    FetchError
+        One is not here and cannot be fetched.
+    BottleError
+        One is damaged.
+    """
+    for spec in bottle.manifest.files:
+        if superres or spec not in bottle.manifest.superres:
+            bottle._files.open(spec, progress).close()
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    return os.path.abspath(os.path.expanduser(os.fspath(path)))

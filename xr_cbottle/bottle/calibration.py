@@ -1,0 +1,133 @@
+"""What a network still gets wrong after its training, mended in what it has drawn.
+
+A network that has seen too few images draws some sizes of patterns too strongly and others too weakly, and heavy rain
+too rarely or too often. Both are seen in what it draws at times that it has learnt, and both are mended without
+touching the order of things in a field: its spherical harmonics are multiplied by a *gain* for each degree, and the
+values of a channel are mapped so that their quantiles over all cells and times are those of the data (quantile
+mapping, Panofsky and Brier 1958). `xr_cbottle.training.calibrator` finds the numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Corrections of each label.
+
+    Attributes
+    ----------
+    gain : (label, channel, degree) float64
+        What the spherical harmonics of an anomaly are multiplied by, of degrees from 0; 1 beyond the last.
+    matched : (matched,) int64
+        Numbers of the channels whose values are mapped.
+    drawn, known : (label, matched, knot) float64
+        Rising quantiles of the values of these channels, as they are drawn and as they are in the data, in the
+        channel's unit.
+    """
+
+    gain: Floats
+    matched: npt.NDArray[np.int64]
+    drawn: Floats
+    known: Floats
+
+    def __post_init__(self) -> None:
+        labels, channels = self.gain.shape[:2] if self.gain.ndim == 3 else (0, 0)
+        wrong = (
+            self.gain.ndim != 3
+            or self.gain.shape[2] < 1
+            or self.drawn.ndim != 3
+            or self.drawn.shape != self.known.shape
+            or self.drawn.shape[:2] != (labels, len(self.matched))
+            or (len(self.matched) > 0 and self.drawn.shape[2] < 2)
+            or not np.isin(self.matched, np.arange(channels)).all()
+        )
+        if wrong:
+            raise ValueError(
+                "a calibration needs gain of (label, channel, degree), numbers of matched channels, and drawn and "
+                "known of (label, matched, knot) with two knots or more"
+            )
+        if not (np.isfinite(self.gain).all() and (self.gain > 0).all()):
+            raise ValueError("a calibration's gains must be finite and positive")
+        rising = all(np.isfinite(x).all() and (np.diff(x) > 0).all() for x in (self.drawn, self.known))
+        if not rising:
+            raise ValueError("a calibration's quantiles must be finite and rising")
+
+    def amplified(self, x: Floats, label: int) -> Floats:
+        """Anomalies (n, channel, cell NEST) as drawn -> as they should be."""
+        return amplified(x, self.gain[label])
+
+    def unamplified(self, x: Floats, label: int) -> Floats:
+        """The inverse of `amplified`, to the precision of the transform: 1e-5."""
+        return amplified(x, 1 / self.gain[label])
+
+    def mapped(self, values: Floats, label: int) -> Floats:
+        """Values (n, channel, cell) as drawn -> with the distribution of the data; in the channels' units."""
+        return self._mapped(values, self.drawn[label], self.known[label])
+
+    def unmapped(self, values: Floats, label: int) -> Floats:
+        """The inverse of `mapped`."""
+        return self._mapped(values, self.known[label], self.drawn[label])
+
+    def _mapped(self, values: Floats, given: Floats, wanted: Floats) -> Floats:
+        if not len(self.matched):
+            return values
+        out = np.array(values, np.float64)
+        for channel, x, y in zip(self.matched.tolist(), given, wanted, strict=True):
+            out[:, channel] = mapped(out[:, channel], x, y)
+        return out
+
+
+def amplified(x: Floats, gain: Floats) -> Floats:
+    """Multiply the spherical harmonics of fields by a gain of their degree.
+
+    Parameters
+    ----------
+    x : (n, channel, cell NEST)
+    gain : (channel, degree)
+        Of degrees from 0. Those beyond the last, and what no degree holds, stay as they are. Degrees above 2 nside
+        are not resolved by the cells, and are better left out.
+
+    Returns
+    -------
+    (n, channel, cell NEST) float64
+    """
+    import healpy
+
+    cells = x.shape[-1]
+    n = healpy.npix2nside(cells)
+    highest = gain.shape[1] - 1
+    # Channel by channel and instant by instant: nothing depends on how many there are.
+    out = np.array(x, np.float64)
+    to_ring, to_nest = (order(n, np.arange(cells)) for order in (healpy.ring2nest, healpy.nest2ring))
+    for c in np.flatnonzero((gain != 1).any(1)).tolist():
+        for field in out[:, c]:
+            harmonics = healpy.map2alm(field[to_ring], lmax=highest, iter=3, pol=False)
+            change = healpy.almxfl(harmonics, gain[c] - 1)
+            field += healpy.alm2map(change, n, lmax=highest, pol=False)[to_nest]
+    return out
+
+
+def mapped(values: Floats, given: Floats, wanted: Floats) -> Floats:
+    """Map values piecewise linearly, knots on knots.
+
+    Beyond the last knot the last piece goes on, so that a tail is shortened or stretched as it is just before it; below
+    the first, values are shifted with it.
+
+    Parameters
+    ----------
+    values
+        Any shape.
+    given, wanted : (knot,)
+        Rising.
+    """
+    inside = np.interp(values, given, wanted)
+    slope = (wanted[-1] - wanted[-2]) / (given[-1] - given[-2])
+    return inside + np.minimum(values - given[0], 0) + slope * np.maximum(values - given[-1], 0)

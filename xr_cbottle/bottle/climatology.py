@@ -1,0 +1,353 @@
+"""The mean and the spread of every channel by time of year and of day, about which a network may draw.
+
+cBottle normalises a channel by two numbers. The network then spends its capacity on what is known: where it is warm,
+which season it is, when the sun stands high. A bottle with a climatology has its network draw *standardised
+anomalies* x from these instead::
+
+    channel(time, cell) = center + scale * (mean(time, cell) + spread(cell) * sqrt(cycle(time, cell)) * x)
+
+Of a channel that is never negative and mostly near zero, such as rain, this may be its square (or higher) root
+instead: its ``root`` then says which, and the channel is that power of the above, and 0 where the above is negative.
+A bottle may be *calibrated* (`xr_cbottle.bottle.calibration`): then x is amplified first, and the channel mapped last.
+
+``mean``, and ``cycle``, that of the variance about 1, are sums of products of annual and diurnal harmonics, with
+coefficients for each label, channel and cell. The network is also told the anomaly of the sea surface temperature
+from its own mean year: small beside the sea surface temperature itself, and what drives the slow anomalies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xr_cbottle.bottle.calibration import Calibration
+from xr_cbottle.bottle.errors import BottleError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Floats = npt.NDArray[np.floating[Any]]
+SMALLEST_CYCLE = 0.02
+"""Least variance over its mean in time: the harmonics of a variance that vanishes at night fall below zero."""
+SMALLEST_SPREAD = 0.02
+"""Least spread of a cell over that of all cells: there may be cells where nothing happens."""
+SST_ANOMALY_KELVIN = 1.0
+"""What the anomaly of the sea surface temperature is divided by, K."""
+_YEAR_DAYS = 365.25
+# What is stored is rounded to these, in units of the scale, 1, and K; powers of two, so that it compresses well.
+_STEPS = {"mean": 2.0**-8, "spread": 2.0**-10, "cycle": 2.0**-7, "sst": 2.0**-7}
+_DIMS = ("label", "channel", "annual", "diurnal", "cell")
+_SPREAD = ("label", "channel", "cell")
+_QUANTILES = ("label", "matched", "knot")
+
+
+def basis(times: npt.ArrayLike, annual: int, diurnal: int) -> Floats:
+    """Products of harmonics of the year and of the day (UTC).
+
+    Parameters
+    ----------
+    times
+        (n,) datetime64.
+    annual, diurnal
+        Highest harmonic of each; 0 is the constant alone.
+
+    Returns
+    -------
+    (n, 2 annual + 1, 2 diurnal + 1) float64: 1, cos, sin, cos 2, sin 2, ... of one times those of the other.
+    """
+    stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
+    start = stamps.astype("datetime64[Y]").astype("datetime64[s]")
+    seconds = (stamps - start).astype(np.int64)
+    year = _harmonics(seconds / 86400 / _YEAR_DAYS, annual)
+    day = _harmonics(seconds % 86400 / 86400, diurnal)
+    return year[:, :, None] * day[:, None, :]
+
+
+def _harmonics(turns: Floats, highest: int) -> Floats:
+    angle = 2 * np.pi * turns[:, None] * np.arange(1, highest + 1)
+    pairs = np.stack([np.cos(angle), np.sin(angle)], -1).reshape(len(turns), -1)
+    return np.concatenate([np.ones((len(turns), 1)), pairs], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Climatology:
+    """Mean and spread of the channels, and the mean year of the sea surface temperature.
+
+    Attributes
+    ----------
+    labels, channels : tuple of str
+    center, scale : (channel,) float64
+        In the channel's unit, or its root.
+    mean, cycle : (label, channel, annual, diurnal, cell NEST) float32
+        Coefficients of `basis`: of the mean over ``scale``, and of the variance over its constant term.
+    spread : (label, channel, cell NEST) float32
+        Over ``scale``: what an anomaly x of 1 is where ``cycle`` is 1.
+    sst : (annual, cell NEST) float32
+        K, NaN over land.
+    root : (channel,) float64
+        1, or which root of the channel all this is about.
+    calibration : Calibration, optional
+        What is mended in all that is drawn.
+    """
+
+    labels: tuple[str, ...]
+    channels: tuple[str, ...]
+    center: Floats
+    scale: Floats
+    mean: Floats
+    spread: Floats
+    cycle: Floats
+    sst: Floats
+    root: Floats
+    calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        shape = (len(self.labels), len(self.channels))
+        cells = self.mean.shape[-1]
+        wrong = (
+            self.mean.ndim != 5
+            or self.mean.shape[:2] != shape
+            or self.cycle.shape != self.mean.shape
+            or self.spread.shape != (*shape, cells)
+            or self.mean.shape[2] % 2 == 0
+            or self.mean.shape[3] % 2 == 0
+            or self.center.shape != shape[1:]
+            or self.scale.shape != shape[1:]
+            or self.root.shape != shape[1:]
+            or self.sst.shape != (self.mean.shape[2], cells)
+        )
+        if wrong:
+            raise ValueError(
+                "a climatology needs mean and cycle of (label, channel, annual, diurnal, cell) with odd numbers of "
+                "harmonics, spread of (label, channel, cell), center, scale and root of (channel,) and sst of "
+                "(annual, cell)"
+            )
+        finite = all(np.isfinite(part).all() for part in (self.center, self.mean, self.spread, self.cycle))
+        if not (finite and (self.scale > 0).all() and np.isfinite(self.scale).all()):
+            raise ValueError("a climatology's values must be finite, and its scale positive")
+        if not (np.isfinite(self.root).all() and (self.root >= 1).all()):
+            raise ValueError("a climatology's roots must be 1 or more")
+        if self.calibration is not None and self.calibration.gain.shape[:2] != shape:
+            raise ValueError("a climatology and its calibration must be of the same labels and channels")
+
+    @property
+    def harmonics(self) -> tuple[int, int]:
+        """Highest annual and diurnal harmonic."""
+        return self.mean.shape[2] // 2, self.mean.shape[3] // 2
+
+    def at(self, label: str | None, times: npt.ArrayLike) -> tuple[Floats, Floats]:
+        """Mean and spread of all channels.
+
+        Parameters
+        ----------
+        label
+            One of `labels`; the first if None.
+        times
+            (n,) datetime64.
+
+        Returns
+        -------
+        Two of (n, channel, cell NEST) float32, in units of ``scale``.
+        """
+        i = self._number(label)
+        rows = basis(times, *self.harmonics).reshape(-1, self.mean.shape[2] * self.mean.shape[3]).astype(np.float32)
+        mean, cycle = (_combine(rows, part[i]) for part in (self.mean, self.cycle))
+        return mean, np.maximum(self.spread[i], SMALLEST_SPREAD) * np.sqrt(np.maximum(cycle, SMALLEST_CYCLE))
+
+    def physical(self, x: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
+        """Standardised anomalies (n, channel, cell NEST) as values in the channels' units; float64."""
+        mean, spread = self.at(label, times)
+        known, i = self.calibration, self._number(label)
+        x = x.astype(np.float64) if known is None else known.amplified(x, i)
+        values = powered(self.center[:, None] + self.scale[:, None] * (mean + spread * x), self.root)
+        return values if known is None else known.mapped(values, i)
+
+    def standardised(self, values: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
+        """The inverse of `physical`."""
+        mean, spread = self.at(label, times)
+        known, i = self.calibration, self._number(label)
+        values = values if known is None else known.unmapped(values, i)
+        x = ((rooted(values, self.root) - self.center[:, None]) / self.scale[:, None] - mean) / spread
+        return x if known is None else known.unamplified(x, i)
+
+    def _number(self, label: str | None) -> int:
+        return 0 if label is None else self.labels.index(label)
+
+    def sst_anomaly(self, kelvin: Floats, times: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """SST (n, cell NEST) in K, NaN over land, less its mean year, as a network gets it: 0 over land; float32."""
+        mean = basis(times, self.harmonics[0], 0)[:, :, 0] @ self.sst.astype(np.float64)
+        return np.nan_to_num((kelvin - mean) / SST_ANOMALY_KELVIN).astype(np.float32)
+
+    def to_dataset(self) -> xr.Dataset:
+        """As it is written to a file."""
+        import xarray as xr
+
+        dataset = xr.Dataset(
+            {
+                "mean": (_DIMS, self.mean, {"long_name": "harmonics of the mean over scale", "units": "1"}),
+                "spread": (_SPREAD, self.spread, {"long_name": "spread over scale", "units": "1"}),
+                "cycle": (_DIMS, self.cycle, {"long_name": "harmonics of the variance over its mean", "units": "1"}),
+                "center": ("channel", self.center, {"long_name": "zero point, in the channel's unit"}),
+                "scale": ("channel", self.scale, {"long_name": "scale, in the channel's unit"}),
+                "sst": (("annual", "cell"), self.sst, {"long_name": "harmonics of the sea surface temperature",
+                                                       "units": "K"}),
+                "root": ("channel", self.root, {"long_name": "which root of the channel this is about", "units": "1"}),
+            },
+            {"label": list(self.labels), "channel": list(self.channels)},
+            {"healpix_order": "nest", "title": "Mean and spread by harmonics of the year and the day"},
+        )  # fmt: skip
+        known = self.calibration
+        if known is None:
+            return dataset
+        return dataset.assign(
+            gain=(
+                ("label", "channel", "degree"),
+                known.gain,
+                {"long_name": "gain of spherical harmonics", "units": "1"},
+            ),
+            matched=("matched", [self.channels[c] for c in known.matched], {"long_name": "channels that are mapped"}),
+            drawn=(("label", "matched", "knot"), known.drawn, {"long_name": "quantiles as drawn"}),
+            known=(("label", "matched", "knot"), known.known, {"long_name": "quantiles of the data"}),
+        )
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset, what: str = "climatology") -> Climatology:
+        """Read what `to_dataset` gives.
+
+        Raises
+        ------
+        BottleError
+            A variable is missing or has another shape, or values are not finite.
+        """
+        if "root" not in dataset:  # as the first bottles with a climatology
+            dataset = (
+                dataset.assign(root=("channel", np.ones(dataset.sizes["channel"]))) if "center" in dataset else dataset
+            )
+        try:
+            parts: dict[str, Any] = {
+                name: dataset[name]
+                .transpose(*dims)
+                .values.astype(np.float64 if name in ("center", "scale", "root") else np.float32)
+                for name, dims in _FORM.items()
+            }
+            labels, channels = (tuple(map(str, dataset[name].values)) for name in ("label", "channel"))
+            return cls(labels, channels, **parts, calibration=_calibration(dataset, channels))
+        except (KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise BottleError(f"{what} is no climatology of a bottle ({reason}); get the bottle again.") from None
+
+    def write(self, path: Any) -> None:
+        """Write as netCDF, the form in which a bottle carries it: rounded and compressed."""
+        dataset = self.to_dataset()
+        for name, step in _STEPS.items():
+            dataset[name] = (dataset[name] / step).round() * step
+        packed = dict(dtype="float32", zlib=True, complevel=9, shuffle=True)
+        # Of a steady label most coefficients are 0: a chunk for each channel and harmonic of the day.
+        chunks = (1, 1, self.mean.shape[2], 1, self.mean.shape[4])
+        encoding: dict[str, dict[str, Any]] = {name: dict(packed) for name in _STEPS}
+        for name in ("mean", "cycle"):
+            encoding[name]["chunksizes"] = chunks
+        dataset.to_netcdf(path, encoding=encoding, engine="netcdf4")
+
+
+_FORM = {
+    "mean": _DIMS, "spread": _SPREAD, "cycle": _DIMS, "center": ("channel",), "scale": ("channel",),
+    "sst": ("annual", "cell"), "root": ("channel",),
+}  # fmt: skip
+
+
+def _calibration(dataset: xr.Dataset, channels: tuple[str, ...]) -> Calibration | None:
+    if "gain" not in dataset:
+        return None
+    names = [str(name) for name in dataset["matched"].values] if "matched" in dataset else []
+    dims = {"gain": ("label", "channel", "degree"), "drawn": _QUANTILES, "known": _QUANTILES}
+    parts = {name: dataset[name].transpose(*order).values.astype(np.float64) for name, order in dims.items()}
+    return Calibration(matched=np.array([channels.index(name) for name in names], np.int64), **parts)
+
+
+def rooted(values: Floats, root: Floats) -> Floats:
+    """The roots of (..., channel, cell) values; what is negative has the root 0."""
+    return _raised(values, 1 / root)
+
+
+def powered(values: Floats, root: Floats) -> Floats:
+    """The inverse of `rooted`; what is negative becomes 0."""
+    return _raised(values, root)
+
+
+def _raised(values: Floats, powers: Floats) -> Floats:
+    chosen = np.flatnonzero(powers != 1)
+    if not len(chosen):
+        return values
+    out = np.array(values)
+    for (
+        c
+    ) in chosen.tolist():  # by one number each: squares and square roots are then rounded correctly, wherever they lie
+        out[..., c, :] = np.maximum(out[..., c, :], 0) ** float(powers[c])
+    return out
+
+
+def _combine(rows: Floats, coefficients: Floats) -> Floats:
+    """(n, k) of the basis and (channel, annual, diurnal, cell) -> (n, channel, cell)."""
+    channels, cells = coefficients.shape[0], coefficients.shape[-1]
+    columns = coefficients.transpose(1, 2, 0, 3).reshape(rows.shape[1], -1)
+    used = np.flatnonzero(columns.any(1))  # a label without a diurnal cycle needs few of them
+    # One time after the other: a product of matrices rounds by how many there are, and a value must not depend on that.
+    combined = [np.einsum("k,kx->x", row, columns[used]) for row in rows[:, used]]
+    return np.stack(combined).reshape(len(rows), channels, cells)
+
+
+class Fit:
+    """Least squares for the coefficients of one quantity, block by block.
+
+    Parameters
+    ----------
+    annual, diurnal
+        Highest harmonics.
+    shape
+        Of the quantity at one instant.
+    """
+
+    def __init__(self, annual: int, diurnal: int, shape: Sequence[int]) -> None:
+        self.annual, self.diurnal, self.shape = annual, diurnal, tuple(shape)
+        terms = (2 * annual + 1) * (2 * diurnal + 1)
+        self.count = 0
+        self.square = np.zeros((terms, terms))
+        self.product = np.zeros((terms, int(np.prod(self.shape))))
+        self.power = np.zeros(self.product.shape[1])
+
+    def add(self, times: npt.ArrayLike, values: Floats) -> None:
+        """Take in (n,) times and (n, \\*shape) values."""
+        rows = basis(times, self.annual, self.diurnal).reshape(len(values), -1)
+        columns = np.asarray(values, np.float64).reshape(len(values), -1)
+        self.count += len(values)
+        self.square += rows.T @ rows
+        self.product += rows.T @ columns
+        self.power += np.einsum("nx,nx->x", columns, columns)
+
+    def solve(self, significance: float = 0.0) -> Floats:
+        """Coefficients (2 annual + 1, 2 diurnal + 1, \\*shape).
+
+        Parameters
+        ----------
+        significance
+            Terms with a diurnal harmonic are set to 0 where they are within so many standard errors of it: most are,
+            and would only add noise.
+        """
+        if self.count <= len(self.square):
+            raise ValueError(
+                f"{self.count} instants are too few for {len(self.square)} harmonics: give more of them, or lower "
+                "annual_harmonics and diurnal_harmonics"
+            )
+        inverse = np.linalg.pinv(self.square, rcond=1e-10, hermitian=True)
+        found = inverse @ self.product
+        if significance:
+            left = np.maximum(self.power - np.einsum("kx,kx->x", found, self.product), 0)
+            error = np.sqrt(np.diag(inverse)[:, None] * left / (self.count - len(found)))
+            diurnal = np.arange(len(found)) % (2 * self.diurnal + 1) > 0
+            found[(np.abs(found) < significance * error) & diurnal[:, None]] = 0
+        return found.reshape(2 * self.annual + 1, 2 * self.diurnal + 1, *self.shape)

@@ -1,0 +1,78 @@
+"""Where the bottle of a name is: a path or URL, in ``XR_CBOTTLE_PATH``, or among the bundled ones."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from xr_cbottle.bottle.errors import BottleNotFound
+
+SUFFIX = ".cbottle"
+MANIFEST = "bottle.json"
+
+
+def is_remote(name: str) -> bool:
+    """Whether a name is a URL, of any protocol fsspec may know."""
+    return "://" in name or "::" in name
+
+
+def bundled_folder() -> Path:
+    """Where the bottles that come with the package are: inside it when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "checkpoints"
+    return installed if installed.is_dir() else package.parent / "checkpoints"
+
+
+def bundled() -> tuple[str, ...]:
+    """Names of the bottles that come with the package."""
+    return tuple(sorted(path.stem for path in bundled_folder().glob(f"*{SUFFIX}")))
+
+
+def search_path() -> tuple[Path, ...]:
+    """Folders of ``XR_CBOTTLE_PATH``, in order."""
+    listed = os.environ.get("XR_CBOTTLE_PATH", "").split(os.pathsep)
+    return tuple(Path(folder).expanduser().absolute() for folder in listed if folder)
+
+
+def find(name: str | os.PathLike[str]) -> str:
+    """The absolute path, or URL, of a bottle.
+
+    Parameters
+    ----------
+    name
+        A path or a URL; or a name, with ``.cbottle`` or without, of a bottle in a folder of
+        ``XR_CBOTTLE_PATH`` or of one that comes with the package.
+
+    Raises
+    ------
+    BottleNotFound
+        Says where it was looked for, and which bundled bottle has a name like it.
+    """
+    text = os.fspath(name)
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise BottleNotFound(f"{name!r} names no bottle; give a path, a URL or one of {', '.join(bundled())}.")
+    if is_remote(text):
+        return text
+    given = Path(text).expanduser()
+    folders = [Path.cwd()]
+    if not given.is_absolute() and ".." not in given.parts:
+        folders += [*search_path(), bundled_folder()]
+    for folder in folders:
+        for path in (folder / given, (folder / given).with_name(given.name + SUFFIX)):
+            # A folder is a bottle only by its manifest: "gcm" may also be where somebody keeps their runs.
+            if path.is_file() or (path / MANIFEST).is_file():
+                return str(path.absolute())
+    raise BottleNotFound(_not_found(text, given, folders))
+
+
+def _not_found(text: str, given: Path, folders: list[Path]) -> str:
+    if given.is_dir():
+        return f"{text!r} is a folder without {MANIFEST}, so it is no bottle; give a {SUFFIX} file instead."
+    elsewhere = ", ".join(str(folder) for folder in search_path()) or "which is not set"
+    looked = f"looked for {folders[0] / given}"
+    if len(folders) > 1:
+        names = ", ".join(bundled()) or "none"
+        looked += f", in XR_CBOTTLE_PATH ({elsewhere}) and among the bundled bottles ({names})"
+    close = difflib.get_close_matches(given.name.removesuffix(SUFFIX), bundled(), n=1)
+    return f"there is no bottle {text!r}: {looked}" + (f"; did you mean {close[0]!r}?" if close else ".")

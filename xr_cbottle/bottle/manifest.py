@@ -1,0 +1,371 @@
+"""The manifest of a bottle, ``bottle.json``, schema version 1.
+
+A manifest is one JSON object, UTF-8. Keys that are not listed here are refused, so that a typing
+error is not silently a default; a change of meaning raises ``version``.
+
+=================  ========================  ============================================================
+key                type                      meaning
+=================  ========================  ============================================================
+``format``         ``"cbottle"``             says what the file is
+``version``        ``1``                     version of this schema
+``name``           letters, digits, ``._-``  short name, as in ``open_dataset("icon")``
+``title``          text                      one line: what it is
+``summary``        text                      what it imitates, and how well
+``licence``        text                      terms of the weights; in the attributes of every data set
+``references``     list of text              papers, model cards
+``source``         text                      what made the data it was trained on
+``created``        text                      when and by what the bottle was made
+``zoom``           int 0..12                 HEALPix level of the channels
+``channels``       list of text              names in the order of the network's output (``T850``)
+``labels``         {name: label}             data sets the model imitates; ``{}`` if it knows only one
+``default_label``  name or null              the label used when none is asked for (null: the first)
+``parts``          list of part              the networks: those of role ``coarse`` by descending ``sigma_min``,
+                                             the last with 0; then at most one of each other role
+``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
+``climatology``    condition or null         mean and spread that the network draws anomalies from
+``nonnegative``    list of text              channels of which nothing is below 0
+``time``           time                      the time axis the bottle stands for
+``sampler``        sampler                   the sampler's default settings
+``trained_on``     object                    free: what is known of the training
+=================  ========================  ============================================================
+
+``name``, ``zoom``, ``channels``, ``parts`` and ``time`` must be given, like ``format`` and ``version``.
+
+**label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
+not have; they are drawn under ``donor``), ``donor`` (another label, or null).
+
+**part** ``role`` (``"coarse"``, ``"superres"``, ``"superres-distilled"``), ``sigma_min`` (number >= 0: used for
+noise levels sigma >= sigma_min that no earlier part takes; 0 for super-resolution), ``location``, ``sha256`` (hex
+or null), ``size`` (bytes or null): a cBottle v1 checkpoint file. ``superres``: what only the parts of
+super-resolution have, and must have; their files are patch networks, told the coarse field of the same channels.
+
+**superres** ``zoom`` (int above the bottle's), ``channels`` (list of text, each one of the bottle's, in the order of
+the network's output), ``patch`` (int: cells along an edge of a patch), ``overlap`` (int: cells that patches share),
+``sampler`` (of role ``superres``), ``sigmas`` (of role ``superres-distilled``: the noise levels of its few steps,
+descending), ``window`` (number > 0, alpha of the Kaiser-Bessel-derived window that weighs patches, or null for plain
+means), ``detail`` (list of number > 0, one a channel: the network draws what differs from the bilinear interpolation
+of the normalised coarse field, divided by these; or absent: it draws the normalised field), ``conserve`` (true: what
+is drawn is shifted such that the mean of each coarse cell is the coarse value, see `xr_cbottle.grid.conservation`; or
+absent). Both roles must have one zoom and the same channels.
+
+**condition** ``location``, ``sha256``, ``size``, ``variable`` (name in the netCDF file, or null if there is
+one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(time, lat, lon)``; K or degC by
+its units. The climatology is what `xr_cbottle.bottle.climatology.Climatology.write` writes, with the labels and
+channels of the manifest.
+
+**location** a relative path with ``/`` (a member of the zip, or a file beside the manifest), or a URL. Inside
+a zip ``sha256`` must be given. Elsewhere it may be null: a URL is then pinned to what it held at its first
+use.
+
+**time** ``start``, ``end`` (ISO-8601, UTC, end included), ``step`` (ISO-8601 duration such as ``PT1H``).
+
+**sampler** ``num_steps`` (int >= 2), ``sigma_min``, ``sigma_max`` (0 < min < max), ``rho`` (> 0), ``solver``
+(``"heun"``, the default and the only one of super-resolution, or ``"dpmpp_2m"``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from xr_cbottle.bottle import schema
+from xr_cbottle.bottle.errors import BottleError, SchemaError
+from xr_cbottle.bottle.sampler import SamplerDefaults
+from xr_cbottle.bottle.schema import Record, field
+from xr_cbottle.grid.patches import PatchGrid
+
+FORMAT = "cbottle"
+VERSION = 1
+COARSE, SUPERRES, DISTILLED = "coarse", "superres", "superres-distilled"
+ROLES = (COARSE, SUPERRES, DISTILLED)
+#: A manifest is text; whatever is larger is something else.
+MAX_BYTES = 4 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSpec(Record):
+    """One data set the model imitates: its one-hot index, the channels it lacked and who lends them."""
+
+    index: int = field(schema.integer(0))
+    masked: tuple[str, ...] = field(schema.each(schema.text()), ())
+    donor: str | None = field(schema.optional(schema.text()), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperresSpec(Record):
+    """A network of overlapping patches above the bottle's zoom, and how it is sampled: Heun, or few steps."""
+
+    zoom: int = field(schema.integer(1, 12))
+    channels: tuple[str, ...] = field(schema.each(schema.text(), 1))
+    patch: int = field(schema.integer(1), 128)
+    overlap: int = field(schema.integer(0), 32)
+    sampler: SamplerDefaults | None = field(schema.optional(schema.nested(SamplerDefaults)), None)  # noqa: RUF009
+    sigmas: tuple[float, ...] = field(schema.each(schema.number(0, open_end=True)), ())
+    window: float | None = field(schema.optional(schema.number(0, open_end=True)), None)
+    detail: tuple[float, ...] = field(schema.each(schema.number(0, open_end=True)), ())
+    conserve: bool = field(schema.boolean(), False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.channels)) != len(self.channels):
+            raise SchemaError("channels", "a list of different names", list(self.channels))
+        if self.detail and len(self.detail) != len(self.channels):
+            raise SchemaError("detail", f"absent or {len(self.channels)} numbers, one a channel", list(self.detail))
+        if self.sampler is not None and self.sampler.solver != "heun":
+            raise SchemaError("sampler.solver", "heun", self.sampler.solver)
+        try:
+            PatchGrid(self.zoom, self.patch, self.overlap)
+        except ValueError:
+            raise SchemaError("overlap", f"such that patches of {self.patch} cells tile a face", self.overlap) from None
+        for i, (before, after) in enumerate(itertools.pairwise(self.sigmas)):
+            if after >= before:
+                raise SchemaError(f"sigmas[{i + 1}]", f"less than the one before ({before:g})", after)
+
+    def plain(self) -> dict[str, Any]:
+        """As other records; without later keys that say nothing, so that older bottles keep their digests."""
+        values = super().plain()
+        return {key: value for key, value in values.items() if value or key not in ("detail", "conserve")}
+
+
+@dataclasses.dataclass(frozen=True)
+class PartSpec(Record):
+    """One network: used for ``sigma >= sigma_min`` that no earlier part takes; a v1 checkpoint file."""
+
+    role: str = field(schema.one_of(ROLES))
+    sigma_min: float = field(schema.number(0))
+    location: str = field(schema.location())
+    sha256: str | None = field(schema.optional(schema.sha256()), None)
+    size: int | None = field(schema.optional(schema.integer(1)), None)
+    superres: SuperresSpec | None = field(schema.optional(schema.nested(SuperresSpec)), None)  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        spec = self.superres
+        if self.role == COARSE:
+            if spec is not None:
+                raise SchemaError("superres", f"absent, as the role is {COARSE}", spec.plain())
+            return
+        if spec is None:
+            raise SchemaError("superres", f"given, as the role is {self.role}", None)
+        if self.sigma_min != 0:
+            raise SchemaError("sigma_min", f"0, as the role is {self.role}", self.sigma_min)
+        few = self.role == DISTILLED
+        if (spec.sampler is None) != few:
+            raise SchemaError("superres.sampler", f"{'absent' if few else 'given'}, as the role is {self.role}", None)
+        if bool(spec.sigmas) != few:
+            raise SchemaError(
+                "superres.sigmas", f"{'given' if few else 'absent'}, as the role is {self.role}", list(spec.sigmas)
+            )
+
+    def plain(self) -> dict[str, Any]:
+        """As other records; without ``superres`` where there is none, so that older bottles keep their digests."""
+        values = super().plain()
+        if self.superres is None:
+            del values["superres"]
+        return values
+
+
+@dataclasses.dataclass(frozen=True)
+class ConditionSpec(Record):
+    """A netCDF file: of monthly sea surface temperature, or of the climatology."""
+
+    location: str = field(schema.location())
+    sha256: str | None = field(schema.optional(schema.sha256()), None)
+    size: int | None = field(schema.optional(schema.integer(1)), None)
+    variable: str | None = field(schema.optional(schema.text()), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeSpec(Record):
+    """The time axis the bottle stands for: both ends included, UTC; step an ISO-8601 duration."""
+
+    start: str = field(schema.instant())
+    end: str = field(schema.instant())
+    step: str = field(schema.duration(), "PT1H")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if schema.parse_instant(self.end) < schema.parse_instant(self.start):
+            raise SchemaError("end", f"no earlier than start ({self.start})", self.end)
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest(Record):
+    """What a bottle is; the module's documentation lists the fields. Equal and hashed by its JSON text."""
+
+    name: str = field(schema.text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "a name of letters, digits and ._-"))
+    zoom: int = field(schema.integer(0, 12))
+    channels: tuple[str, ...] = field(schema.each(schema.text(), 1))
+    parts: tuple[PartSpec, ...] = field(schema.each(schema.nested(PartSpec), 1))
+    time: TimeSpec = field(schema.nested(TimeSpec))  # noqa: RUF009
+    title: str = field(schema.text(r".*", "text"), "")
+    summary: str = field(schema.text(r".*", "text"), "")
+    licence: str = field(schema.text(), "unknown: ask whoever gave you the file")
+    references: tuple[str, ...] = field(schema.each(schema.text()), ())
+    source: str = field(schema.text(r".*", "text"), "")
+    created: str = field(schema.text(r".*", "text"), "")
+    labels: Mapping[str, LabelSpec] = field(schema.mapping(schema.nested(LabelSpec)), schema.empty)
+    default_label: str | None = field(schema.optional(schema.text()), None)
+    sst: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
+    climatology: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
+    nonnegative: tuple[str, ...] = field(schema.each(schema.text()), ())
+    sampler: SamplerDefaults = field(schema.nested(SamplerDefaults), SamplerDefaults())  # noqa: RUF009
+    trained_on: Mapping[str, Any] = field(schema.free(), schema.empty)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.channels)) != len(self.channels):
+            raise SchemaError("channels", "a list of different names", list(self.channels))
+        if self.default_label is None and self.labels:
+            object.__setattr__(self, "default_label", next(iter(self.labels)))
+        if self.default_label is not None and self.default_label not in self.labels:
+            raise SchemaError(
+                "default_label", f"one of the labels ({', '.join(self.labels) or 'none'})", self.default_label
+            )
+        for i, name in enumerate(self.nonnegative):
+            if name not in self.channels:
+                raise SchemaError(f"nonnegative[{i}]", "one of channels", name)
+        self._check_labels()
+        levels = [part.sigma_min for part in self.coarse]
+        if not levels:
+            raise SchemaError("parts", "such that there is one of role coarse", [part.role for part in self.parts])
+        for i, part in enumerate(self.parts):
+            if (i < len(levels)) != (part.role == COARSE):
+                raise SchemaError(f"parts[{i}].role", "such that coarse parts come first", part.role)
+        for i, level in enumerate(levels):
+            if i and level >= levels[i - 1]:
+                raise SchemaError(f"parts[{i}].sigma_min", f"less than the one before ({levels[i - 1]})", level)
+        if levels[-1] != 0:
+            raise SchemaError(f"parts[{len(levels) - 1}].sigma_min", "0, as this part is the last", levels[-1])
+        self._check_superres(len(levels))
+
+    def _check_superres(self, first: int) -> None:
+        for i, part in enumerate(self.parts[first:], first):
+            spec, path = part.superres, f"parts[{i}]"
+            assert spec is not None  # PartSpec demands it
+            if part.role in [other.role for other in self.parts[first:i]]:
+                raise SchemaError(f"{path}.role", "one that no earlier part has, unless coarse", part.role)
+            if spec.zoom <= self.zoom:
+                raise SchemaError(f"{path}.superres.zoom", f"above that of the bottle ({self.zoom})", spec.zoom)
+            for j, channel in enumerate(spec.channels):
+                if channel not in self.channels:
+                    raise SchemaError(f"{path}.superres.channels[{j}]", "one of channels", channel)
+            before = self.parts[first].superres
+            assert before is not None
+            if (spec.zoom, spec.channels) != (before.zoom, before.channels):
+                raise SchemaError(f"{path}.superres", f"of the zoom and channels of parts[{first}]", spec.plain())
+
+    def _check_labels(self) -> None:
+        indices: dict[int, str] = {}
+        for name, label in self.labels.items():
+            path = f"labels.{name}"
+            if label.index in indices:
+                raise SchemaError(f"{path}.index", f"different from that of {indices[label.index]}", label.index)
+            indices[label.index] = name
+            for i, channel in enumerate(label.masked):
+                if channel not in self.channels:
+                    raise SchemaError(f"{path}.masked[{i}]", "one of channels", channel)
+            if label.donor is None:
+                if label.masked:
+                    raise SchemaError(f"{path}.donor", "a label that has the masked channels", None)
+            elif label.donor == name or label.donor not in self.labels:
+                others = [other for other in self.labels if other != name]
+                raise SchemaError(
+                    f"{path}.donor", f"another label ({', '.join(others) or 'there is none'})", label.donor
+                )
+            elif set(label.masked) & set(self.labels[label.donor].masked):
+                raise SchemaError(f"{path}.donor", "a label that has the masked channels", label.donor)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Manifest) and self.canonical() == other.canonical()
+
+    def __hash__(self) -> int:
+        return hash(self.canonical())
+
+    @property
+    def coarse(self) -> tuple[PartSpec, ...]:
+        """The networks that draw instants."""
+        return tuple(part for part in self.parts if part.role == COARSE)
+
+    @property
+    def superres(self) -> tuple[PartSpec, ...]:
+        """The networks above the bottle's zoom."""
+        return tuple(part for part in self.parts if part.role != COARSE)
+
+    @property
+    def files(self) -> tuple[PartSpec | ConditionSpec, ...]:
+        """Every file the manifest names: the parts, then the SST and the climatology if there are."""
+        return self.parts + tuple(spec for spec in (self.sst, self.climatology) if spec is not None)
+
+    def to_json(self) -> str:
+        """Text of ``bottle.json``, in the order of the schema, indented."""
+        values: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+        plain = self._given()
+        values |= {key: plain[key] for key in _ORDER if key in plain}
+        return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def canonical(self) -> str:
+        """The shortest JSON text with sorted keys: what the digest is made of."""
+        values = {"format": FORMAT, "version": VERSION, **self._given()}
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    def _given(self) -> dict[str, Any]:
+        """Plain values, without keys of later releases that say nothing: older bottles keep their digests."""
+        return {key: value for key, value in self.plain().items() if value or key not in _LATER}
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Manifest:
+        """Read ``bottle.json``.
+
+        Raises
+        ------
+        BottleError
+            Text that is not JSON, another format, a newer version, an unknown key or a wrong value: one
+            sentence with the path of the field.
+        """
+        if len(text) > MAX_BYTES:
+            raise BottleError(
+                f"bottle.json: {len(text)} bytes is too long for a manifest; at most {MAX_BYTES} are read."
+            )
+        try:
+            values = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        except BottleError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise BottleError(f"bottle.json: this is not JSON ({error}); a manifest is one JSON object.") from None
+        if not isinstance(values, dict):
+            raise SchemaError("", "a JSON object", values)
+        if values.pop("format", None) != FORMAT:
+            raise BottleError(f'bottle.json: format must be "{FORMAT}"; this is not the manifest of a bottle.')
+        version = values.pop("version", None)
+        if isinstance(version, int) and version > VERSION:
+            raise BottleError(
+                f"bottle.json: version {version} is newer than this xr_cbottle reads (version {VERSION}); "
+                "update xr_cbottle."
+            )
+        if isinstance(version, bool) or version != VERSION:
+            raise SchemaError("version", f"the int {VERSION}", version)
+        return cls.from_plain(values)
+
+
+_LATER = ("climatology", "nonnegative")
+_ORDER = (
+    "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
+    "default_label", "parts", "sst", "climatology", "nonnegative", "time", "sampler", "trained_on",
+)  # fmt: skip
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BottleError(f"bottle.json: the key {twice!r} occurs twice in one object; keep one.")
+    return values
+
+
+def _no_constants(name: str) -> Any:
+    raise BottleError(f"bottle.json: {name} is not a JSON number; use a finite number or null.")

@@ -1,0 +1,237 @@
+"""The cube as dask arrays of one graph: one task draws a block of instants, others take their variable from it.
+
+dask finishes one variable before it begins the next, and each worker process has a cache of its own. Where
+drawing is a task that all variables depend on, the scheduler sees to it that it runs once. Blocks are no
+larger than a batch, whatever the chunks: a chunk is put together from as many as it needs.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from xarray.core.indexing import OuterIndexer
+
+from xr_cbottle.cube import metadata
+from xr_cbottle.cube.selection import is_everything, select
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+    from xr_cbottle.cube.cube import Cube
+
+_AXES = {"member": "m", "time": "t", "pressure": "p", "cell": "c"}
+Block = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How the axes are cut.
+
+    Attributes
+    ----------
+    members, times
+        Members and times in a chunk.
+    inner
+        Times that one task draws; a chunk is of as many tasks as it needs.
+    runs
+        The positions on the time axis that are there, as ranges one after the other. Chunks begin at the first,
+        so that whatever part of the axis is taken, all chunks but the last are of one size, as zarr wants them,
+        and nothing else is drawn.
+    """
+
+    members: int
+    times: int
+    inner: int
+    runs: tuple[range, ...]
+
+    @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """The positions on the time axis that are there."""
+        return np.concatenate([np.arange(run.start, run.stop, run.step) for run in self.runs])
+
+    def __len__(self) -> int:
+        return sum(len(run) for run in self.runs)
+
+    def narrowed(self, taken: slice | npt.NDArray[np.int64]) -> Blocks:
+        """Only some of the times, counted among those that are there."""
+        if isinstance(taken, slice) and len(self.runs) == 1:
+            return replace(self, runs=(self.runs[0][taken],))
+        return replace(self, runs=_runs(self.positions[taken]))
+
+    def span(self, chunk: int, part: int) -> npt.NDArray[np.int64]:
+        """Positions on the time axis that task ``part`` of chunk ``chunk`` draws."""
+        times = self.positions[chunk * self.times : (chunk + 1) * self.times]
+        return times[part * self.inner : (part + 1) * self.inner]
+
+
+def _runs(positions: npt.NDArray[np.int64]) -> tuple[range, ...]:
+    """Positions as few ranges: a season of all years is thousands of times, and travels with each task."""
+    steps, counts = np.unique(np.diff(positions), return_counts=True)
+    step = int(steps[counts.argmax()]) if len(steps) else 1
+    begins = np.flatnonzero(np.diff(positions, prepend=positions[:1]) != step)
+    parts = np.split(positions, begins[begins > 0])
+    return tuple(range(int(part[0]), int(part[-1]) + step, step) for part in parts)
+
+
+def array(cube: Cube, name: str, company: tuple[str, ...], blocks: Blocks) -> da.Array:
+    """A variable as a dask array; all levels and cells are in each chunk.
+
+    Parameters
+    ----------
+    cube, name
+        The cube and the name of the variable.
+    company
+        Variables that are drawn together: arrays of one company and the same blocks share the tasks that draw.
+    blocks
+        How the axes are cut.
+    """
+    import dask.array as da
+
+    sizes = cube.sizes
+    dims = cube.dims(name)
+    drawn, token = _drawn(cube, company, blocks)
+    axes = "mtr" if "member" in sizes else "tr"
+    return da.blockwise(
+        _take,
+        "".join(_AXES[dim] for dim in dims),
+        drawn,
+        axes,
+        variable=name,
+        axis=dims.index("time"),
+        new_axes={_AXES[dim]: sizes[dim] for dim in dims if dim in ("pressure", "cell")},
+        dtype=np.float32,
+        meta=np.empty((0,) * len(dims), np.float32),
+        name=f"cbottle-{name}-{token}",
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(cube: Cube, company: tuple[str, ...], blocks: Blocks) -> tuple[da.Array, str]:
+    """The tasks that draw, as an array (member, time, part of a chunk) of blocks, and what to call its kin."""
+    import dask.array as da
+
+    sizes = cube.sizes
+    token = hashlib.sha256(f"{cube.spec.token} {blocks} {company}".encode()).hexdigest()[:32]
+    times = _split(len(blocks), blocks.times)
+    chunks = [times, (1,) * -(-times[0] // blocks.inner)]
+    if "member" in sizes:
+        chunks.insert(0, _split(sizes["member"], blocks.members))
+    drawn = da.map_blocks(
+        _draw_block,
+        cube=cube,
+        names=company,
+        blocks=blocks,
+        chunks=tuple(chunks),
+        dtype=object,
+        meta=np.empty((0,) * len(chunks), object),
+        name=f"cbottle-draw-{token}",
+    )
+    return drawn, token
+
+
+def indexed(array: da.Array, keys: tuple[Any, ...]) -> da.Array:
+    """An array indexed orthogonally, by positions, slices and arrays of positions.
+
+    dask makes a task for each chunk at once, which takes seconds for all hours of decades. Axes of one chunk are
+    indexed within the chunks instead.
+    """
+    import dask.array as da
+
+    if any(n > 1 and not is_everything(key) for n, key in zip(array.numblocks, keys, strict=True)):
+        from xarray.core import indexing
+
+        return indexing.apply_indexer(indexing.as_indexable(array), indexing.OuterIndexer(keys))
+    kept = [axis for axis, key in enumerate(keys) if not isinstance(key, (int, np.integer))]
+    lengths = {axis: len(np.arange(array.shape[axis])[keys[axis]]) for axis in kept if not is_everything(keys[axis])}
+    return da.blockwise(
+        _index,
+        kept,
+        array,
+        range(array.ndim),
+        keys=keys,
+        adjust_chunks={axis: (length,) for axis, length in lengths.items()},
+        concatenate=True,
+        dtype=array.dtype,
+        meta=np.empty((0,) * len(kept), array.dtype),
+    )
+
+
+def _index(values: npt.NDArray[np.float32], keys: tuple[Any, ...]) -> npt.NDArray[np.float32]:
+    for axis in reversed(range(len(keys))):
+        values = values[(slice(None),) * axis + (keys[axis],)]
+    return values
+
+
+def parse_chunks(cube: Cube, chunks: Any) -> Blocks:
+    """The blocks of `Cube.to_dataset`'s chunks.
+
+    Raises
+    ------
+    ValueError
+        If they are not ``{}``, ``"auto"``, a number of times, or ``{"time": n, "member": m}``.
+    """
+    asked = chunks
+    if chunks == "auto":
+        chunks = {}
+    elif isinstance(chunks, int) and not isinstance(chunks, bool):
+        chunks = {"time": chunks}
+    sizes = cube.sizes
+    lengths = {"time": cube.values_per_batch, "member": 1}
+    for dim, n in chunks.items() if isinstance(chunks, Mapping) else [("", chunks)]:
+        if n in (-1, None) and dim in sizes:
+            n = sizes[dim]
+        is_length = isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1
+        if not is_length or not (dim in lengths or (dim in sizes and n >= sizes[dim])):
+            raise ValueError(
+                f"chunks is {asked!r}: give {{}}, a number of times, or {{'time': n, 'member': m}}; all levels and "
+                "cells of an instant are drawn together, split them afterwards with .chunk()"
+            )
+        lengths[dim] = int(n)
+    return cut(cube, min(lengths["member"], sizes.get("member", 1)), min(lengths["time"], sizes["time"]))
+
+
+def fine_chunks(cube: Cube, chunks: Any) -> dict[str, int]:
+    """Lengths of chunks above the native zoom, which are read one by one from the cache of tiles."""
+    asked = {} if chunks == "auto" else {"time": chunks} if isinstance(chunks, int) else chunks
+    known = isinstance(asked, Mapping) and set(asked) <= set(cube.sizes)
+    if not known or isinstance(chunks, bool):
+        raise ValueError(f"chunks is {chunks!r}: give {{}}, a number of times, or lengths of {', '.join(cube.sizes)}")
+    preferred = metadata.encoding(tuple(cube.sizes), cube.sizes, 1, cube.spec)["preferred_chunks"]
+    return {**preferred, **{dim: n for dim, n in asked.items() if n is not None}}
+
+
+def cut(cube: Cube, members: int, times: int) -> Blocks:
+    """Blocks of all times of a cube, for chunks of some members and times."""
+    return Blocks(members, times, min(times, max(1, cube.values_per_batch // members)), (range(cube.sizes["time"]),))
+
+
+def _split(size: int, length: int) -> tuple[int, ...]:
+    full, rest = divmod(size, length)
+    return (length,) * full + ((rest,) if rest else ())
+
+
+def _draw_block(cube: Cube, names: tuple[str, ...], blocks: Blocks, block_id: tuple[int, ...]) -> Block:
+    """All variables of one block."""
+    *member, chunk, part = block_id
+    sizes = cube.sizes
+    within: dict[str, Any] = {"time": blocks.span(chunk, part)}
+    if member:
+        within["member"] = slice(member[0] * blocks.members, (member[0] + 1) * blocks.members)
+    selections = {}
+    for name in names:
+        dims = cube.dims(name)
+        key = OuterIndexer(tuple(within.get(dim, slice(None)) for dim in dims))
+        selections[name] = select(key, tuple(sizes[dim] for dim in dims), dims)
+    return cube.read(selections)
+
+
+def _take(blocks: list[Block], variable: str, axis: int) -> npt.NDArray[np.float32]:
+    """One variable of the blocks of a chunk."""
+    values = [block[variable] for block in blocks]
+    return values[0] if len(values) == 1 else np.concatenate(values, axis)

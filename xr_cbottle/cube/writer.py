@@ -1,0 +1,245 @@
+"""A data set written to zarr or netCDF: piece by piece, whole or not at all.
+
+It is written beside its place, in ``OUT.part``, and then moved there. A store keeps a record of the pieces that
+are finished, so that an interrupted job goes on where it was; each piece is one chunk of times of one member,
+and all variables of it are drawn together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xr_cbottle.cube.selection import select
+from xr_cbottle.grid import healpix
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from xr_cbottle.cube.cube import Cube
+
+_CHUNK_BYTES = 1 << 20
+SUFFIXES = (".zarr", ".nc")
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """What is drawn and written at once: some times of one member."""
+
+    times: slice
+    member: slice | None
+
+    def index(self, dims: Sequence[str]) -> tuple[slice, ...]:
+        """Its place in a variable of these dimensions."""
+        within = {"time": self.times, "member": self.member}
+        return tuple(within.get(dim) or slice(None) for dim in dims)
+
+
+def write(
+    cube: Cube,
+    out: str | os.PathLike[str],
+    variables: Sequence[str] | None = None,
+    *,
+    times_per_chunk: int | None = None,
+    zarr_format: int = 2,
+    progress: bool | None = None,
+) -> Path:
+    """Draw a data set and write it.
+
+    Parameters
+    ----------
+    cube
+        The data set.
+    out
+        A file or folder that is not there yet; its suffix says what it becomes: ``.zarr`` or ``.nc``. A store
+        that was interrupted is continued.
+    variables
+        Names of the variables to write; all if None.
+    times_per_chunk
+        Length of the chunks; by default about 1 MiB of a variable without levels, in whole batches.
+    zarr_format
+        2, which every reader knows, or 3.
+    progress
+        Whether to show a bar; None: on a terminal.
+
+    Returns
+    -------
+    Where it is.
+
+    Raises
+    ------
+    ValueError
+        If a variable, suffix or number is wrong, or an unfinished store has other settings.
+    FileExistsError
+        If there is something of this name already.
+    """
+    out = Path(out)
+    if out.suffix not in SUFFIXES:
+        raise ValueError(f"{out}: what to write is told from the suffix, which must be {' or '.join(SUFFIXES)}")
+    if os.path.lexists(out):
+        raise FileExistsError(f"{out} is there already: choose another name, or remove it first")
+    names = list(cube.layouts) if variables is None else list(dict.fromkeys(variables))
+    unknown = [name for name in names if name not in cube.layouts]
+    if unknown or not names:
+        known = ", ".join(cube.layouts)
+        raise ValueError(f"{cube.bottle.manifest.name} has no variable {', '.join(unknown)!r}: choose among {known}")
+    times_per_chunk = _times_per_chunk(cube, times_per_chunk)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    if out.suffix == ".nc":
+        _write_netcdf(cube, part, names, times_per_chunk, progress)
+        os.rename(part, out)
+    else:
+        _write_zarr(cube, part, out, names, times_per_chunk, zarr_format, progress)
+    return out
+
+
+def _write_zarr(
+    cube: Cube, part: Path, out: Path, names: list[str], times: int, zarr_format: int, progress: bool | None
+) -> None:
+    import zarr
+    from filelock import FileLock, Timeout
+
+    settings = json.loads(
+        json.dumps({**_settings(cube), "variables": names, "chunks": times, "zarr_format": zarr_format})
+    )
+    store, record = part / "store", part / "finished.json"
+    part.mkdir(exist_ok=True)
+    try:
+        with FileLock(part / "lock", timeout=0):
+            if record.is_file():
+                state = json.loads(record.read_text())
+                _check_same(part, state["settings"], settings)
+            else:
+                template = _template(cube, names, times)
+                with warnings.catch_warnings():  # many readers want metadata in one place, also in format 3
+                    warnings.filterwarnings("ignore", "Consolidated metadata")
+                    template.to_zarr(store, mode="w", compute=False, zarr_format=zarr_format, consolidated=True)
+                state = {"settings": settings, "finished": 0}
+                _keep(record, state)
+            arrays = {name: zarr.open_array(store / name, mode="r+") for name in names}
+            pieces = list(_pieces(cube, times))
+            with _bar(cube, pieces, state["finished"], progress) as bar:
+                for piece in pieces[state["finished"] :]:
+                    for name, values in _draw(cube, names, piece, bar).items():
+                        arrays[name][piece.index(cube.dims(name))] = values
+                    state["finished"] += 1
+                    _keep(record, state)
+            os.rename(store, out)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"the same command will continue {part}") from None
+    except Timeout:
+        raise ValueError(f"{part} is being written by another process: wait for it, or choose another name") from None
+    shutil.rmtree(part)
+
+
+def _write_netcdf(cube: Cube, part: Path, names: list[str], times: int, progress: bool | None) -> None:
+    import netCDF4
+
+    template = _template(cube, names, times)
+    template.drop_vars(names).to_netcdf(part, mode="w", engine="netcdf4")
+    try:
+        with netCDF4.Dataset(part, "a") as file:
+            file.set_auto_maskandscale(False)
+            for name in names:
+                array = template[name]
+                made = file.createVariable(
+                    name, "f4", cube.dims(name), fill_value=np.float32(np.nan), chunksizes=array.encoding["chunks"]
+                )
+                made.setncatts(array.attrs)
+            pieces = list(_pieces(cube, times))
+            with _bar(cube, pieces, 0, progress) as bar:
+                for piece in pieces:
+                    for name, values in _draw(cube, names, piece, bar).items():
+                        file[name][piece.index(cube.dims(name))] = values
+    except BaseException:
+        part.unlink(missing_ok=True)  # there is no way to go on with it
+        raise
+
+
+def _template(cube: Cube, names: list[str], times: int) -> xr.Dataset:
+    """The data set with variables that are not drawn, chunked as they will be written."""
+    import dask.array as da
+
+    ds = cube.lazy_dataset([name for name in cube.layouts if name not in names])
+    for name in names:
+        lazy = ds[name]
+        length = {"time": times, "member": 1}
+        chunks = tuple(length.get(str(dim), lazy.sizes[dim]) for dim in lazy.dims)
+        # One block of dask's, of which only shape and type are looked at.
+        nothing = da.zeros(lazy.shape, dtype=np.float32, chunks=lazy.shape)
+        ds[name] = (lazy.dims, nothing, lazy.attrs, {"chunks": chunks, "_FillValue": np.float32(np.nan)})
+    return ds
+
+
+def _times_per_chunk(cube: Cube, asked: int | None) -> int:
+    batch, most = cube.values_per_batch, cube.sizes["time"]
+    if asked is not None and asked < 1:
+        raise ValueError(f"the length of chunks is {asked}: it must be at least 1")
+    fitting = _CHUNK_BYTES // (4 * healpix.n_cells(cube.spec.zoom) * batch)
+    return min(most, max(1, fitting) * batch if asked is None else asked)
+
+
+def _pieces(cube: Cube, times: int) -> Iterator[Piece]:
+    members = [None] if cube.spec.members is None else [slice(i, i + 1) for i in range(len(cube.spec.members))]
+    count = cube.sizes["time"]
+    starts = range(0, count, times)
+    for member, start in itertools.product(members, starts):
+        yield Piece(slice(start, min(start + times, count)), member)
+
+
+def _draw(cube: Cube, names: list[str], piece: Piece, bar: Any) -> dict[str, Any]:
+    """Values of all variables of a piece, drawn batch by batch."""
+    from xarray.core.indexing import BasicIndexer
+
+    step, parts = cube.values_per_batch, []
+    for start in range(piece.times.start, piece.times.stop, step):
+        batch = Piece(slice(start, min(start + step, piece.times.stop)), piece.member)
+        selections = {}
+        for name in names:
+            dims = cube.dims(name)
+            shape = tuple(cube.sizes[dim] for dim in dims)
+            selections[name] = select(BasicIndexer(batch.index(dims)), shape, dims)
+        parts.append(cube.read(selections))
+        bar.update((batch.times.stop - start) * cube.spec.axis.instants_per_value)
+    return {name: np.concatenate([part[name] for part in parts], cube.dims(name).index("time")) for name in names}
+
+
+def _bar(cube: Cube, pieces: list[Piece], finished: int, progress: bool | None) -> Any:
+    from tqdm.auto import tqdm
+
+    counts = [(piece.times.stop - piece.times.start) * cube.spec.axis.instants_per_value for piece in pieces]
+    disable = None if progress is None else not progress
+    return tqdm(total=sum(counts), initial=sum(counts[:finished]), unit="instant", desc="drawing", disable=disable)
+
+
+def _settings(cube: Cube) -> dict[str, Any]:
+    """What the values are a function of, by the names a user knows."""
+    settings = dataclasses.asdict(cube.spec)
+    settings["bottle"] = settings.pop("digest")
+    settings["time"] = settings.pop("axis")
+    return settings
+
+
+def _check_same(part: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    other = [name for name in now if before.get(name) != now[name]]
+    if other:
+        raise ValueError(
+            f"{part} was begun with other settings ({', '.join(other)}): give the same ones to continue it, "
+            "or remove it to begin again"
+        )
+
+
+def _keep(record: Path, state: dict[str, Any]) -> None:
+    beside = record.with_name(record.name + ".new")
+    beside.write_text(json.dumps(state))
+    os.replace(beside, record)

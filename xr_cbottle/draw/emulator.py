@@ -1,0 +1,317 @@
+"""A loaded bottle: it draws instants.
+
+An instant is one (label, seed, member, time): all channels of the globe, drawn together by one solution of
+the diffusion ODE. Its latents are a pure function of it (`xr_cbottle.draw.noise`), and batches are padded to one
+shape, so that an instant has the same values whatever it is drawn with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import xarray as xr
+
+from xr_cbottle.bottle.bottle import Bottle, open_bottle
+from xr_cbottle.bottle.manifest import LabelSpec
+from xr_cbottle.bottle.sampler import evaluations
+from xr_cbottle.cube.spec import default_batch_size
+from xr_cbottle.draw import conditions, noise
+from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+from xr_cbottle.draw.models import Once, choose_device, load_model
+from xr_cbottle.grid import healpix
+from xr_cbottle.network import edm
+
+if TYPE_CHECKING:
+    import os
+
+
+class Instant(NamedTuple):
+    """What is drawn together: all channels of the globe for one label, seed, member and time."""
+
+    label: str | None
+    seed: int
+    member: int
+    time: np.datetime64
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """A solver and its noise levels, from ``sigma_max`` to ``sigma_min``, spaced by ``rho`` (EDM's eq. 5)."""
+
+    num_steps: int
+    sigma_min: float
+    sigma_max: float
+    rho: float = 7.0
+    solver: str = "heun"
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network, for one batch."""
+        return evaluations(self.solver, self.num_steps)
+
+
+class Emulator:
+    """A bottle with its networks in memory.
+
+    Parameters
+    ----------
+    bottle
+        From `xr_cbottle.open_bottle`, or the name, path or URL of one.
+    device
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``; the GPU if there is one.
+    precision
+        ``float32``; on a GPU also ``tf32``, ``bfloat16`` or ``float16`` for the network. The state of
+        the ODE is float64 in any case.
+    sampler
+        Settings of the ODE solver; the bottle's own if None.
+    batch_size
+        Instants drawn at once. It is part of what the last bits of values depend on.
+    sst
+        A sea surface temperature instead of the bottle's.
+
+    Attributes
+    ----------
+    drawn : int
+        Instants drawn so far by this object; padding of batches does not count.
+    """
+
+    def __init__(
+        self,
+        bottle: Bottle | str | os.PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        precision: str = "float32",
+        sampler: Sampler | None = None,
+        batch_size: int | None = None,
+        sst: SeaSurfaceTemperature | None = None,
+    ) -> None:
+        self.bottle = bottle if isinstance(bottle, Bottle) else open_bottle(bottle)
+        manifest = self.bottle.manifest
+        self.zoom = manifest.zoom
+        self.channels = manifest.channels
+        self.sampler = sampler or Sampler(**dataclasses.asdict(manifest.sampler))
+        self.batch_size = batch_size or default_batch_size(self.zoom)
+        self.precision = precision
+        self.sst = sst or _own_sst(self.bottle)
+        self.climatology = _climatologies.get(self.bottle.digest, self.bottle.climatology)
+        self.model = load_model(self.bottle, choose_device(device), precision)
+        self.drawn = 0
+
+    def __repr__(self) -> str:
+        name = self.bottle.manifest.name
+        return f"<Emulator {name!r} on {self.model.device}: {len(self.channels)} channels, zoom {self.zoom}>"
+
+    def draw(
+        self, times: Any, member: int = 0, seed: int = 0, label: str | None = None, *, progress: bool = True
+    ) -> xr.DataArray:
+        """All channels at given times.
+
+        Parameters
+        ----------
+        times
+            One time or many: datetime64 or ISO-8601 text, on whole seconds.
+        member, seed
+            Realisation, and seed of all realisations.
+        label
+            Data set to imitate; the bottle's default if None.
+        progress
+            Show a bar if there are many.
+
+        Returns
+        -------
+        (time, channel, cell NEST) float32 in the channels' own units (Z in m2 s-2); SST and sea ice have
+        values over land too, without a meaning.
+
+        Raises
+        ------
+        ValueError
+            If the bottle does not have the label, or a number is outside its range.
+        """
+        from tqdm.auto import tqdm
+
+        stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
+        label = self.label_name(label)
+        values = np.empty((len(stamps), len(self.channels), healpix.n_cells(self.zoom)), np.float32)
+        bar = tqdm(total=len(stamps), unit="instant", disable=not progress or len(stamps) <= self.batch_size)
+        with bar:
+            for start in range(0, len(stamps), self.batch_size):
+                part = stamps[start : start + self.batch_size]
+                values[start : start + len(part)] = self.draw_instants([Instant(label, seed, member, t) for t in part])
+                bar.update(len(part))
+        coords = {"time": stamps.astype("datetime64[ns]"), "channel": list(self.channels)}
+        return xr.DataArray(values, coords, ("time", "channel", "cell"))
+
+    def draw_instants(self, instants: Sequence[Instant]) -> npt.NDArray[np.float32]:
+        """(instant, channel, cell NEST) in the channels' units, in batches of one shape."""
+        values = np.empty((len(instants), len(self.channels), healpix.n_cells(self.zoom)), np.float32)
+        by_label: dict[str | None, list[int]] = {}
+        for i, instant in enumerate(instants):
+            by_label.setdefault(self.label_name(instant.label), []).append(i)
+        for label, members in by_label.items():
+            for start in range(0, len(members), self.batch_size):
+                batch = members[start : start + self.batch_size]
+                values[batch] = self._draw_batch(label, [instants[i] for i in batch])
+        return values
+
+    def _draw_batch(self, label: str | None, instants: list[Instant]) -> npt.NDArray[np.float32]:
+        model, count = self.model, len(instants)
+        padded = instants + instants[-1:] * (self.batch_size - count)
+        times = np.array([instant.time for instant in padded], "datetime64[s]")
+        shape = (len(self.channels), healpix.n_cells(self.zoom))
+        latents = [
+            noise.normals(shape, seed=one.seed, stage="coarse", member=one.member, time=one.time) for one in instants
+        ]
+        latents += latents[-1:] * (self.batch_size - count)
+        order = healpix.nest_to_padxy(self.zoom)
+        condition = self.condition(times)
+        with model.lock, torch.inference_mode(), arithmetic(self.precision):
+            dtype = model.experts[0][1].network.model.map_layer0.weight.dtype
+
+            def put(values: npt.NDArray[Any]) -> torch.Tensor:
+                return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)
+
+            denoise = self.denoise(
+                label,
+                condition=put(condition).to(dtype),
+                second_of_day=put(conditions.second_of_day(times)),
+                day_of_year=put(conditions.day_of_year(times)),
+            )
+            sampler = self.sampler
+            sigmas = edm.heun_schedule(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
+            state = put(np.stack(latents)[:, :, None, order]).double() * sigmas[0]
+            drawn = edm.SOLVERS[sampler.solver](denoise, state, sigmas)[:count, :, 0].cpu().numpy()
+        values = self.physical(drawn[..., healpix.padxy_to_nest(self.zoom)], label, times[:count])
+        if not np.isfinite(values).all():
+            raise FloatingPointError(
+                f"{self.bottle.manifest.name} gave values that are not finite in precision {self.precision!r}; "
+                "use precision='float32'."
+            )
+        self.drawn += count
+        return values.astype(np.float32)
+
+    def condition(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
+        """(n, condition, 1, cell PAD_XY): what the network is told of the sea at (n,) times."""
+        fields = conditions.encode(self.sst.at(times), times, self.climatology)
+        return fields[..., healpix.nest_to_padxy(self.zoom)][:, :, None]
+
+    def physical(
+        self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.float64]:
+        """(n, channel, cell NEST) as the network has it -> in the channels' units."""
+        if self.climatology is not None:
+            values = self.climatology.physical(x, label, times)
+        else:
+            values = x * self.model.scales[:, None] + self.model.center[:, None]
+        chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
+        if chosen:
+            values[:, chosen] = without_negatives(values[:, chosen])
+        return values
+
+    def normalised(
+        self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.float64]:
+        """The inverse of `physical`, but for what was below 0."""
+        if self.climatology is not None:
+            return self.climatology.standardised(values, label, times)
+        return (values - self.model.center[:, None]) / self.model.scales[:, None]
+
+    def denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
+        """The denoiser of a label, on the expert of each noise level."""
+        model, labels = self.model, self.bottle.manifest.labels
+
+        def under(spec: LabelSpec | None) -> edm.Denoise:
+            one_hot = torch.zeros(self.batch_size, model.label_dim, device=model.device)
+            if spec is not None:
+                one_hot[:, spec.index] = 1
+
+            def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+                levels = sigma.to(x.device).expand(len(x))
+                return edm.expert(model.experts, float(sigma))(x, levels, labels=one_hot, **inputs)
+
+            return denoise
+
+        spec = labels[label] if label is not None else None
+        if spec is None or not spec.masked:
+            return under(spec)
+        masked = torch.tensor([name in spec.masked for name in self.channels], device=model.device)
+        assert spec.donor is not None  # the manifest demands one for masked channels
+        return edm.lend_channels(under(spec), under(labels[spec.donor]), masked[:, None, None])
+
+    def label_name(self, label: str | None) -> str | None:
+        """A label that the bottle has, its default if None is given."""
+        manifest = self.bottle.manifest
+        if label is None:
+            return manifest.default_label
+        if label not in manifest.labels:
+            names = ", ".join(manifest.labels)
+            raise ValueError(
+                f"label is {label!r}: {manifest.name} has "
+                + (f"the labels {names}" if names else "no labels, leave it out")
+            )
+        return label
+
+
+def without_negatives(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Values below 0 set to 0, and those above scaled such that the mean over the cells stays what it was.
+
+    Without the second the clipped noise of dry places would be rain: a tenth of all of it.
+
+    Parameters
+    ----------
+    values
+        (..., cell).
+    """
+    kept = np.maximum(values, 0)
+    before, after = (np.maximum(field.mean(-1, keepdims=True), 0) for field in (values, kept))
+    return kept * np.divide(before, after, out=np.ones_like(after), where=after > 0)
+
+
+def get(
+    bottle: Bottle,
+    *,
+    device: str | None = None,
+    precision: str = "float32",
+    sampler: Sampler | None = None,
+    batch_size: int | None = None,
+    sst: SeaSurfaceTemperature | None = None,
+) -> Emulator:
+    """The process's one emulator for these settings, made at the first call for all who wait for it."""
+    key = (bottle.digest, str(choose_device(device)), precision, sampler, batch_size, sst and sst.token)
+    return _emulators.get(
+        key,
+        lambda: Emulator(bottle, device=device, precision=precision, sampler=sampler, batch_size=batch_size, sst=sst),
+    )
+
+
+def _own_sst(bottle: Bottle) -> SeaSurfaceTemperature:
+    def read() -> SeaSurfaceTemperature:
+        spec = bottle.manifest.sst
+        return SeaSurfaceTemperature.from_dataset(
+            bottle.sst_dataset(), bottle.manifest.zoom, spec.variable if spec else None
+        )
+
+    return _ssts.get(bottle.digest, read)
+
+
+@contextlib.contextmanager
+def arithmetic(precision: str) -> Iterator[None]:
+    """What the GPU may do to float32: TF32 only where asked for, and no choice of algorithm by timing."""
+    tf32 = precision == "tf32"
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+_emulators = Once(64)
+_ssts = Once(64)
+_climatologies = Once(4)

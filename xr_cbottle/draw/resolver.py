@@ -1,0 +1,240 @@
+"""Tiles of the fine level, each of which can be drawn without the others.
+
+A tile is one NEST cell of a coarser level. Its noise is that of the fixed blocks of cells it touches, and the patches
+that are denoised for it depend on nothing but the tile: a value is then the same whatever else is asked for.
+
+How near a tile comes to the same tile of a globe drawn at once is the sampler's. With Heun's method patches are made
+one at every evaluation, so that in principle all of the globe matters; a halo of half a patch around the tile leaves a
+difference that `tests/benchmarks/bench_seam.py` measures. A distilled network's few evaluations reach no further than
+as many rounds of neighbours, all of which are drawn: then there is no difference.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from xr_cbottle.draw import noise
+from xr_cbottle.draw.emulator import arithmetic
+from xr_cbottle.draw.models import Once, choose_device, load_superres
+from xr_cbottle.draw.noise import Time
+from xr_cbottle.grid import conservation, healpix
+from xr_cbottle.grid.healpix import Indices
+from xr_cbottle.grid.patches import Region
+from xr_cbottle.grid.tiling import PATCHES_AT_ONCE, Tiling, default_tiling, is_exact
+from xr_cbottle.network import edm, multidiffusion
+from xr_cbottle.network.multidiffusion import Field, RegionModel, Sampler
+
+if TYPE_CHECKING:
+    from xr_cbottle.bottle.bottle import Bottle
+    from xr_cbottle.cube.fine import Fine
+
+__all__ = ["PATCHES_AT_ONCE", "Resolver", "Tiling", "block_noise", "default_tiling", "is_exact"]
+
+#: Noise is drawn for blocks of 4**5 cells; a constant, because values are a function of it.
+BLOCK_STEPS = 5
+
+
+def block_noise(
+    zoom: int, cells: Indices, channels: int, *, draws: int = 1, seed: int, member: int, time: Time
+) -> npt.NDArray[np.float32]:
+    """Standard normal numbers of some cells of an instant, each by the block of cells it lies in.
+
+    Parameters
+    ----------
+    zoom, cells
+        HEALPix level, and NEST cells, ascending.
+    channels
+        How many channels.
+    draws
+        How many fields; the first is the same however many there are.
+    seed, member, time
+        As in `xr_cbottle.draw.noise.normals`.
+
+    Returns
+    -------
+    (draw, cell, channel) float32.
+    """
+    size = 4 ** min(BLOCK_STEPS, zoom)
+    blocks, begins = np.unique(cells // size, return_index=True)
+    out = np.empty((draws, len(cells), channels), np.float32)
+    for block, begin, end in zip(blocks.tolist(), begins, [*begins[1:], len(cells)], strict=True):
+        whole = noise.normals(
+            (draws, channels, size), seed=seed, stage="superres", member=member, time=time, block=block
+        )
+        out[:, begin:end] = whole[:, :, cells[begin:end] - block * size].transpose(0, 2, 1)
+    return out
+
+
+class Resolver:
+    """A super-resolution network that draws tiles, or the globe at once, from coarse fields.
+
+    Parameters
+    ----------
+    denoiser
+        Of the patch network.
+    scales, center
+        (channel,) physical = normalised * scale + centre, of the coarse and the fine fields.
+    coarse_zoom
+        HEALPix level of the coarse fields.
+    tiling, sampler
+        What is drawn for a tile, and how.
+    batch_size
+        Patches denoised at once; the last bits of values depend on it.
+    precision
+        In which the network was loaded.
+    detail
+        See `xr_cbottle.network.multidiffusion.RegionModel`.
+    conserve
+        Whether coarse cells keep their means.
+    nonnegative
+        (channel,) where nothing that is drawn is to be below 0, if coarse cells keep their means.
+
+    Attributes
+    ----------
+    evaluated : int
+        Patches denoised so far, once for each evaluation; padding of batches does not count.
+    drawn : int
+        Tiles drawn so far; the globe counts as all of them.
+    """
+
+    def __init__(
+        self,
+        denoiser: edm.Denoiser,
+        scales: npt.ArrayLike,
+        center: npt.ArrayLike,
+        coarse_zoom: int,
+        tiling: Tiling,
+        sampler: Sampler,
+        *,
+        batch_size: int = PATCHES_AT_ONCE,
+        precision: str = "float32",
+        detail: Sequence[float] = (),
+        conserve: bool = False,
+        nonnegative: Sequence[bool] = (),
+    ) -> None:
+        if conserve and tiling.zoom > coarse_zoom:
+            raise ValueError(
+                f"tiles of zoom {tiling.zoom} cut coarse cells of zoom {coarse_zoom}, whose means are to be kept: "
+                f"use tiles of zoom {coarse_zoom} at most"
+            )
+        self.detail, self.conserve, self.nonnegative = tuple(detail), conserve, tuple(nonnegative)
+        self.denoiser, self.coarse_zoom, self.tiling = denoiser, coarse_zoom, tiling
+        self.sampler, self.batch_size, self.precision = sampler, batch_size, precision
+        self.scales, self.center = np.asarray(scales, np.float64), np.asarray(center, np.float64)
+        self.evaluated = self.drawn = 0
+        self.lock = threading.Lock()
+
+    def draw_tile(self, coarse: Field, tile: int, *, seed: int, member: int, time: Time) -> npt.NDArray[np.float32]:
+        """One tile of an instant.
+
+        Parameters
+        ----------
+        coarse
+            (channel, cell NEST) the coarse instant in the channels' units.
+        tile
+            Its number.
+        seed, member, time
+            Of the instant: they choose the noise.
+
+        Returns
+        -------
+        (channel, cell of the tile) in the channels' units.
+        """
+        if not 0 <= tile < self.tiling.count:
+            raise ValueError(f"tile is {tile}: it must be from 0 to {self.tiling.count - 1}")
+        rounds = self.tiling.rounds(tile, self.sampler)
+        drawn, cells = self._draw(coarse, rounds, seed, member, time)
+        self.drawn += 1
+        own = self.tiling.cells(tile)
+        return self._finished(drawn[:, np.searchsorted(cells, own)], coarse, own)
+
+    def draw_globe(self, coarse: Field, *, seed: int, member: int, time: Time) -> npt.NDArray[np.float32]:
+        """All cells of an instant at once, (channel, cell NEST), with the noise that tiles have."""
+        everywhere = np.arange(self.tiling.grid.count)
+        drawn, cells = self._draw(coarse, [everywhere] * len(self.sampler.legs), seed, member, time)
+        self.drawn += self.tiling.count
+        return self._finished(drawn, coarse, cells)
+
+    def _finished(self, drawn: npt.NDArray[np.float64], coarse: Field, cells: Indices) -> npt.NDArray[np.float32]:
+        """What is drawn as it is given, on NEST cells that are whole coarse ones."""
+        if self.conserve:
+            size = 4 ** (self.tiling.grid.zoom - self.coarse_zoom)
+            wanted = coarse[:, cells[::size] // size].astype(np.float64)
+            drawn = conservation.with_means(drawn, wanted, self.nonnegative)
+        return drawn.astype(np.float32)
+
+    def _draw(
+        self, coarse: Field, rounds: list[Indices], seed: int, member: int, time: Time
+    ) -> tuple[npt.NDArray[np.float64], Indices]:
+        """(channel, cell) of the cells that patches see, and these cells."""
+        expected = (len(self.scales), healpix.n_cells(self.coarse_zoom))
+        if coarse.shape != expected:
+            raise ValueError(f"the coarse field has shape {coarse.shape}: it must be (channel, cell), {expected}")
+        if not np.isfinite(coarse).all():
+            raise ValueError("the coarse field has values that are not finite: fill them first")
+        normalised = (coarse - self.center[:, None]) / self.scales[:, None]
+        region = Region.of(self.tiling.grid, np.concatenate(rounds))
+        normals = block_noise(
+            region.grid.zoom, region.cells, len(self.scales), draws=self.sampler.draws,
+            seed=seed, member=member, time=time,
+        )  # fmt: skip
+        with self.lock, torch.inference_mode(), arithmetic(self.precision):
+            model = RegionModel(
+                self.denoiser, region, normalised, self.coarse_zoom, batch_size=self.batch_size, detail=self.detail
+            )
+            fresh = model.put(normals).double()
+            if is_exact(self.sampler):
+                places = [np.searchsorted(region.patches, patches).tolist() for patches in rounds]
+                state = multidiffusion.draw_by_legs(model, fresh, self.sampler, places)
+            else:
+                state = multidiffusion.draw_together(model, fresh, self.sampler, stand_in=False)
+            self.evaluated += model.evaluated
+            state = model.field(state)
+        values = state.cpu().numpy().T * self.scales[:, None] + self.center[:, None]
+        if not np.isfinite(values).all():
+            raise FloatingPointError("super-resolution gave values that are not finite; use precision='float32'.")
+        return values, region.cells
+
+
+def get(bottle: Bottle, fine: Fine, coarse_zoom: int, *, device: str | None, precision: str) -> Resolver:
+    """The process's one resolver for these settings, made at the first call for all who wait for it.
+
+    Parameters
+    ----------
+    bottle
+        Whose part is the network.
+    fine
+        Which part, and how it is used.
+    coarse_zoom
+        HEALPix level of the coarse fields.
+    device, precision
+        As for `xr_cbottle.draw.emulator.Emulator`.
+    """
+    chosen = choose_device(device)
+
+    def make() -> Resolver:
+        denoiser, info = load_superres(bottle, fine.part, chosen, precision)
+        spec = fine.spec
+        if spec.sampler is not None:
+            way = spec.sampler
+            sampler = multidiffusion.heun_sampler(
+                way.num_steps, way.sigma_min, way.sigma_max, way.rho, alpha=spec.window
+            )
+        else:
+            sampler = multidiffusion.few_step_sampler(spec.sigmas, spec.window)
+        return Resolver(
+            denoiser, info.scales, info.center, coarse_zoom, fine.tiling, sampler,
+            batch_size=fine.patches_at_once, precision=precision, detail=spec.detail, conserve=spec.conserve,
+            nonnegative=[name in bottle.manifest.nonnegative for name in spec.channels],
+        )  # fmt: skip
+
+    return _resolvers.get((bottle.digest, fine, coarse_zoom, str(chosen), precision), make)
+
+
+_resolvers = Once(16)

@@ -1,0 +1,328 @@
+"""One label compared: its instants, its fields, quantity by quantity, and what takes several quantities."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xr_cbottle import diagnostics
+from xr_cbottle.evaluation import (
+    cycle_targets,
+    instants,
+    mean_targets,
+    response_targets,
+    tail_targets,
+    variability_targets,
+)
+from xr_cbottle.evaluation.portrait import portrait
+from xr_cbottle.evaluation.quantity import Quantity
+from xr_cbottle.evaluation.quantity_case import Case
+from xr_cbottle.evaluation.reference import Stored
+from xr_cbottle.evaluation.response_targets import Climate, Months
+from xr_cbottle.evaluation.row import Row
+from xr_cbottle.evaluation.sampling import RESPONSE, Drawing
+from xr_cbottle.grid import healpix
+
+#: Samples of other years that the noise floor is the mean of.
+_STRETCHES = 3
+#: Memory for fields that are held at the same time.
+_MOST_BYTES = 2 << 30
+_EXPECTED = {
+    "a": ("global_mean", "global mean", [Quantity(name) for name in mean_targets.GLOBAL_MEANS]),
+    "e": ("quantile", "quantiles", [Quantity(name) for name in tail_targets.TAILED]),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """What is compared under one label.
+
+    Attributes
+    ----------
+    label
+        Of the bottle; empty if there is none.
+    reference, others
+        Data sets of the simulation: held-out times, and other years of the same if there are any.
+    left
+        A bottle's drawing, or a stored data set.
+    """
+
+    label: str
+    reference: Stored
+    others: Stored | None
+    left: Drawing | Stored
+
+
+@dataclass(eq=False)
+class Comparison:
+    """Results of one label.
+
+    Attributes
+    ----------
+    sides
+        What was compared.
+    times
+        (time,) the instants of the bottle, and of both sides if that is a stored data set of the same times.
+    reference_times
+        (time,) the instants of the reference.
+    left_times
+        (time,) of a stored left side that has other times.
+    noise
+        What the noise floor was made of, in words.
+    rows
+        Figures.
+    portraits
+        By key of the quantity.
+    climates
+        By key of the quantity, of those that differences between labels are made of.
+    months
+        Monthly means of bottle and reference, if there are any.
+    extras
+        Joint distributions, EOFs and balances.
+    land
+        (cell,) True over land, if it is known.
+    """
+
+    sides: Sides
+    times: npt.NDArray[np.datetime64]
+    reference_times: npt.NDArray[np.datetime64]
+    left_times: npt.NDArray[np.datetime64] | None
+    noise: str
+    land: npt.NDArray[np.bool_] | None
+    rows: list[Row] = field(default_factory=list)
+    portraits: dict[str, xr.Dataset] = field(default_factory=dict)
+    climates: dict[str, Climate] = field(default_factory=dict)
+    months: tuple[Months, Months] | None = None
+    extras: dict[str, Any] = field(default_factory=dict)
+    monthly_instants: int = 0
+
+
+def compare(
+    sides: Sides, *, count: int, of_reference: int, monthly: int, copies: int, progress: bool | None
+) -> Comparison:
+    """Draw, read and judge one label.
+
+    Parameters
+    ----------
+    sides
+        What is compared.
+    count
+        Instants of the bottle, and of the samples of the reference that the noise floor is made of.
+    of_reference
+        Instants of the reference that a bottle is held against: they cost little, and the more there are, the less of
+        a figure is the reference's own weather. Of two stored data sets ``count`` are taken.
+    monthly
+        Instants of each month of the other years that the bottle is asked for beside; 0 leaves the response out.
+    copies
+        Resampled copies of which sampling errors are made.
+    progress
+        Whether to show bars; None: on a terminal.
+    """
+    reference, left = sides.reference, sides.left
+    common = comparable(left, reference)
+    there = np.arange(len(reference.times))
+    if isinstance(left, Drawing):
+        there = left.on_axis(reference.times)
+        if not there.size:
+            raise ValueError(_off_axis(sides, left))
+    chosen = there[instants.choose(reference.times[there], count)]
+    times, whole = reference.times[chosen], chosen
+    left_positions, left_times = np.arange(len(times)), None
+    if isinstance(left, Drawing):
+        land = left.land()
+        drawn = left.draw(sides.label or None, times)
+        whole = instants.choose(reference.times, max(count, of_reference))
+    else:
+        drawn, land = left, reference.land() if left.land() is None else left.land()
+        same = np.searchsorted(left.times, times).clip(max=len(left.times) - 1)
+        left_positions = same
+        if (left.times[same] != times).any():  # other years: as many, chosen in the same way
+            left_positions = instants.choose(left.times, count)
+            left_times = left.times[left_positions]
+    pairs, noise = _noise(sides, chosen, count)
+    result = Comparison(sides, times, reference.times[whole], left_times, noise, land)
+
+    fields: dict[str, tuple[xr.DataArray, xr.DataArray]] = {}
+    # Of large fields some instants are enough for what takes many quantities at once.
+    step = math.ceil(2 * 4 * len(common) * len(whole) * healpix.n_cells(reference.zoom) / _MOST_BYTES)
+    for quantity in _bar(common, f"comparing {sides.label}".rstrip(), progress):
+        bottle, theirs = drawn.read(quantity, left_positions), reference.read(quantity, whole)
+        # A sample of the reference that is held against several others is read once.
+        first = {id(i): theirs if i is whole else a.read(quantity, i) for (a, i), _ in pairs}
+        samples = tuple((first[id(i)], b.read(quantity, j)) for (_, i), (b, j) in pairs)
+        case = Case(quantity, sides.label, bottle, theirs, samples, land, copies, isinstance(left, Drawing))
+        if bool(np.isnan(case.bottle).all()) or bool(np.isnan(case.reference).all()):
+            continue
+        result.rows += judged(case)
+        result.portraits[quantity.key] = portrait(case)
+        if quantity in response_targets.DIFFERING:
+            result.climates[quantity.key] = climate(case)
+        fields[quantity.key] = (bottle[::step], theirs[::step])
+    result.rows += _absent(sides.label, list(result.portraits), drawn)
+    result.extras = several(fields)
+    _answer(result, drawn, chosen, monthly)
+    result.rows.sort(key=lambda row: row.target)
+    return result
+
+
+def judged(case: Case) -> list[Row]:
+    """All rows of one quantity, targets a to e."""
+    return [
+        *mean_targets.global_mean_rows(case),
+        *mean_targets.climatology_rows(case),
+        *variability_targets.variability_rows(case),
+        *cycle_targets.seasonal_rows(case),
+        *cycle_targets.diurnal_rows(case),
+        *tail_targets.tail_rows(case),
+    ]
+
+
+def climate(case: Case) -> Climate:
+    """Means of a quantity, to be subtracted from those of another label."""
+    mine, theirs = (diagnostics.climatology(field) for field in (case.bottle, case.reference))
+    samples = None
+    if case.pairs:
+        first, second = case.pairs[0]
+        samples = diagnostics.climatology(first), diagnostics.climatology(second)
+    copies = [copy.mean(field) for copy, field in zip(case.resampled, (case.bottle, case.reference), strict=True)]
+    return Climate(mine, theirs, samples, (copies[0], copies[1]))
+
+
+def comparable(left: Drawing | Stored, reference: Stored) -> list[Quantity]:
+    """What both sides have.
+
+    Raises
+    ------
+    ValueError
+        If that is nothing, or is in different units.
+    """
+    common = [one for one in left.quantities if one in reference.quantities]
+    if not common:
+        names = (", ".join(dict.fromkeys(one.title for one in side.quantities)) for side in (left, reference))
+        raise ValueError("there is nothing to compare: one side has {} and the other {}".format(*names))
+    for quantity in common:
+        found = [side.units(quantity) for side in (left, reference)]
+        plain = [text.replace("**", "").replace("^", "").strip() for text in found]
+        if all(plain) and plain[0] != plain[1]:
+            raise ValueError(
+                f"{quantity.name} is in {found[0]!r} on one side and in {found[1]!r} on the other: convert one"
+            )
+    return common
+
+
+def several(fields: Mapping[str, tuple[xr.DataArray, xr.DataArray]]) -> dict[str, Any]:
+    """What takes more than one quantity, or has no target: see `xr_cbottle.evaluation.relation_targets`."""
+    from xr_cbottle.evaluation import relation_targets
+
+    return relation_targets.relations(fields)
+
+
+def _noise(
+    sides: Sides, chosen: npt.NDArray[np.int64], count: int
+) -> tuple[list[tuple[tuple[Stored, Any], tuple[Stored, Any]]], str]:
+    """Samples of the reference to be held against each other: (data set, positions) twice, and what they are."""
+    reference, others = sides.reference, sides.others
+    if others is not None:
+        stretches = instants.years(others.times, reference.times[chosen], _STRETCHES)
+        samples = [stretch[instants.choose(others.times[stretch], len(chosen))] for stretch in stretches]
+        samples = [sample for sample in samples if len(sample) >= len(chosen) / 2]
+        if samples:
+            spans = [_span(others.times[sample]) for sample in samples]
+            words = (
+                f"the reference against {' and '.join(spans)} of the same simulation, {len(samples[0])} instants each"
+            )
+            return [((reference, chosen), (others, sample)) for sample in samples], words
+    first, second = instants.halves(reference.times)
+    if not len(first) or not len(second):
+        return [], "none: the reference is shorter than twenty days"
+    n = min(count, len(first), len(second))
+    halves = [half[instants.choose(reference.times[half], n)] for half in (first, second)]
+    words = f"two halves of the reference, blocks of ten days by turns, {n} instants each"
+    return [((reference, halves[0]), (reference, halves[1]))], words
+
+
+def _answer(result: Comparison, drawn: Stored, chosen: npt.NDArray[np.int64], monthly: int) -> None:
+    """Target f: monthly means of all years, of the bottle from few instants of each."""
+    sides, left = result.sides, result.sides.left
+    reason = ""
+    try:
+        if not monthly:
+            raise ValueError("it was left out (--monthly 0)")
+        mine = [drawn] if isinstance(left, Drawing) else [left]
+        theirs = [sides.reference] + ([sides.others] if sides.others is not None else [])
+        if isinstance(left, Drawing) and sides.others is not None:
+            there = left.on_axis(sides.others.times)
+            times = sides.others.times[there]
+            if there.size:
+                times = times[instants.choose(times, monthly * instants.months(times))]
+                result.monthly_instants = len(times)
+                mine.append(left.draw(sides.label or None, times, RESPONSE))
+        result.months = (
+            Months.of(_fields(mine, by_month=not isinstance(left, Drawing))),
+            Months.of(_fields(theirs, by_month=True)),
+        )
+    except ValueError as error:
+        reason = str(error)
+    result.rows += response_targets.response_rows(sides.label, result.months, reason)
+
+
+def _fields(parts: list[Stored], by_month: bool = False) -> dict[str, xr.DataArray]:
+    """{name: (time, cell)} of what the response is made of; whole records as monthly means, file by file."""
+    found = {}
+    for name in RESPONSE:
+        quantity = Quantity(name)
+        if all(quantity in part.quantities for part in parts):
+            if by_month:
+                pieces = [diagnostics.monthly(part.read(quantity, run)) for part in parts for run in _runs(part)]
+            else:
+                pieces = [part.read(quantity) for part in parts]
+            found[name] = response_targets.joined(pieces)
+    return found
+
+
+def _runs(stored: Stored) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions of each calendar year."""
+    calendar = stored.times.astype("datetime64[Y]")
+    for year in np.unique(calendar):
+        yield np.flatnonzero(calendar == year)
+
+
+def _absent(label: str, present: list[str], drawn: Stored) -> list[Row]:
+    """Rows for what a target names or the left side has, and cannot be compared."""
+    rows = [
+        Row(target, f"{target}.{kind}.{one.key}", what, one.title, label, reason=f"{one.title} is not on both sides")
+        for target, (kind, what, wanted) in _EXPECTED.items()
+        for one in wanted
+        if one.key not in present
+    ]
+    return rows + [
+        Row("b", f"b.rmse.{one.key}", "RMSE of the mean", one.title, label, reason="the reference does not have it")
+        for one in drawn.quantities
+        if one.key not in present
+    ]
+
+
+def _off_axis(sides: Sides, left: Drawing) -> str:
+    time = left.bottle.manifest.time
+    return (
+        f"no time of {sides.reference.names[0]} is an instant of {left.bottle.manifest.name}, which has "
+        f"{time.start} to {time.end} every {time.step}: give a reference within these"
+    )
+
+
+def _span(times: npt.NDArray[np.datetime64]) -> str:
+    first, last = (str(times[i].astype("datetime64[Y]")) for i in (0, -1))
+    return first if first == last else f"{first}-{last}"
+
+
+def _bar(values: Any, what: str, progress: bool | None) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(values, desc=what, unit="field", disable=None if progress is None else not progress, file=sys.stderr)

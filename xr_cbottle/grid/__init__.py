@@ -1,0 +1,1 @@
+"""The sphere and time: HEALPix levels and orders, patches and tiles of faces, the time axis."""

@@ -1,0 +1,1 @@
+"""Networks and samplers as mathematics: layers, the U-Net, EDM's diffusion, patches of a sphere."""

@@ -1,0 +1,211 @@
+"""Elucidated diffusion (Karras et al. 2022, "EDM"): preconditioning, noise schedules and ODE solvers.
+
+Everything here is a pure function of its arguments. ``denoise(x, sigma)`` stands for the expected
+clean state given a noisy one, E[y | y + sigma n = x].
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from xr_cbottle.network.unet import Network
+
+#: Standard deviation the preconditioning assumes of normalised data; published cBottle keeps EDM's 0.5.
+SIGMA_DATA = 0.5
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+Expert = TypeVar("Expert")
+
+
+def preconditioning(sigma: Tensor, sigma_data: float = SIGMA_DATA) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(c_skip, c_out, c_in, c_noise) of EDM's table 1 for noise levels ``sigma``."""
+    total = (sigma**2 + sigma_data**2).sqrt()
+    return (sigma_data / total) ** 2, sigma * sigma_data / total, 1 / total, sigma.log() / 4
+
+
+class Denoiser:
+    """A network as the denoiser D(x; sigma) = c_skip x + c_out F(c_in x; c_noise).
+
+    Parameters
+    ----------
+    network
+        From `network.build`.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def __call__(self, x: Tensor, sigma: Tensor, **inputs: Tensor | None) -> Tensor:
+        """Denoised state, of the shape of ``x``; the arguments are those of `with_logits`."""
+        return self.with_logits(x, sigma, **inputs)[0]
+
+    def with_logits(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        *,
+        condition: Tensor | None = None,
+        labels: Tensor | None = None,
+        second_of_day: Tensor | None = None,
+        day_of_year: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Denoised state and the classifier's logits (batch, 1, time, cell of its level), if it has one.
+
+        Parameters
+        ----------
+        x
+            Noisy state: (batch, channel, time, cell) in PAD_XY order, or (batch, channel, row, column)
+            for a patch network.
+        sigma
+            (batch,) noise levels.
+        condition
+            Fields beside the state, neither noisy nor scaled; NaN counts as 0. For patches: local and
+            global low resolution, then the position embedding.
+        labels
+            (batch, label_dim) one-hot, or zeros for "any".
+        second_of_day, day_of_year
+            (batch, time), UTC; on the sphere only.
+        """
+        weights = self.network.model.map_layer0.weight.dtype
+        c_skip, c_out, c_in, c_noise = preconditioning(sigma)
+        wide = (-1,) + (1,) * (x.ndim - 1)
+        inputs = (x * c_in.view(wide)).to(weights)
+        if condition is not None:
+            inputs = torch.cat([inputs, torch.nan_to_num(condition).to(weights)], 1)
+        calendar = () if second_of_day is None else (second_of_day, day_of_year)
+        output = self.network(inputs, c_noise, labels, *calendar)
+        y, logits = output if isinstance(output, tuple) else (output, None)
+        return c_skip.view(wide) * x + c_out.view(wide) * y.to(x.dtype), logits
+
+
+def expert(experts: Sequence[tuple[float, Expert]], sigma: float) -> Expert:
+    """The one for a noise level: the first of (sigma_min, expert), descending, with sigma >= sigma_min."""
+    for sigma_min, chosen in experts:
+        if sigma >= sigma_min:
+            return chosen
+    raise ValueError(f"no expert for noise level {sigma}: the last one's sigma_min must be 0.")
+
+
+def lend_channels(denoise: Denoise, donor: Denoise, masked: Tensor) -> Denoise:
+    """A denoiser whose masked channels come from another.
+
+    A data set may lack channels that others have (ERA5's radiation in published cBottle): its own
+    denoiser then sees them as 0, and the donor, which sees the whole state, supplies them.
+
+    Parameters
+    ----------
+    denoise, donor
+        The same network under two labels.
+    masked
+        Boolean, of a shape that broadcasts with the state.
+    """
+
+    def both(x: Tensor, sigma: Tensor) -> Tensor:
+        return torch.where(masked, donor(x, sigma), denoise(x.masked_fill(masked, 0.0), sigma))
+
+    return both
+
+
+def heun_schedule(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
+    """Noise levels of EDM's equation 5, float64, from sigma_max down to sigma_min and then 0."""
+    ramp = torch.arange(num_steps, dtype=torch.float64) / max(num_steps - 1, 1)
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
+
+
+def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, *, step: Callable[[], object] | None = None) -> Tensor:
+    """Solve dx/dsigma = (x - D(x; sigma)) / sigma by Heun's method (EDM's algorithm 1, no churn).
+
+    Parameters
+    ----------
+    denoise
+        Called with the float64 state and a 0-d float64 noise level.
+    x
+        State at ``sigmas[0]``; float64 is kept throughout.
+    sigmas
+        Noise levels in either direction: towards 0 to sample, upwards to encode. A step to 0 is an
+        Euler step.
+    step
+        Called after each step, for a progress bar.
+    """
+    x = x.to(torch.float64)
+    for here, there in itertools.pairwise(sigmas):
+        slope = (x - denoise(x, here)) / here
+        euler = x + (there - here) * slope
+        if there > 0:
+            corrected = (euler - denoise(euler, there)) / there
+            euler = x + (there - here) * (slope + corrected) / 2
+        x = euler
+        if step is not None:
+            step()
+    return x
+
+
+def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, *, step: Callable[[], object] | None = None) -> Tensor:
+    """Solve the same by DPM-Solver++(2M) (Lu et al. 2022, https://arxiv.org/abs/2211.01095, algorithm 2).
+
+    In lambda = -log(sigma) the state's own part is solved exactly, and the denoised state is extrapolated from this and
+    the last level: second order like Heun's method, with one evaluation a step.
+
+    Parameters
+    ----------
+    denoise, x, sigmas, step
+        As for `heun`; the levels must descend.
+    """
+    x = x.to(torch.float64)
+    before: tuple[Tensor, Tensor] | None = None  # what was denoised in the last step, and how far that went
+    for here, there in itertools.pairwise(sigmas):
+        denoised = denoise(x, here).to(torch.float64)
+        if there > 0:
+            far = (here / there).log()
+            ahead = denoised
+            if before is not None:
+                ahead = denoised + (denoised - before[0]) * far / (2 * before[1])
+            x = there / here * x - torch.expm1(-far) * ahead
+            before = denoised, far
+        else:
+            x = denoised
+        if step is not None:
+            step()
+    return x
+
+
+#: By the names of `xr_cbottle.bottle.sampler.SOLVERS`.
+SOLVERS = {"heun": heun, "dpmpp_2m": dpmpp_2m}
+
+
+def translate(
+    encode: Denoise,
+    decode: Denoise,
+    x: Tensor,
+    known: Tensor,
+    sigmas: Tensor,
+    noise: tuple[Tensor, Tensor],
+) -> Tensor:
+    """Follow a state up the ODE under one label and down again under another.
+
+    Parameters
+    ----------
+    encode, decode
+        Denoisers under the label of ``x`` and under the other.
+    x
+        Clean state; whatever it holds where it is not ``known`` is not looked at.
+    known
+        Boolean, of the shape of ``x`` or one that broadcasts: where there is data. The rest starts as noise.
+    sigmas
+        From `heun_schedule`.
+    noise
+        Two standard normal fields: of the first step up, and of what is not known.
+    """
+
+    def masked(state: Tensor, sigma: Tensor) -> Tensor:
+        return encode(state.masked_fill(~known, 0.0), sigma)
+
+    start = x.to(torch.float64).masked_fill(~known, 0.0) + sigmas[-2] * noise[0]
+    encoded = heun(masked, start, sigmas[:-1].flip(0))
+    return heun(decode, torch.where(known, encoded, sigmas[0] * noise[1]), sigmas)

@@ -1,0 +1,171 @@
+"""From a run to a bottle."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xr_cbottle.bottle import checkpoint
+from xr_cbottle.bottle.architecture import BatchInfo
+from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+from xr_cbottle.bottle.packing import pack
+from xr_cbottle.draw.emulator import Emulator
+from xr_cbottle.network.unet import Network
+from xr_cbottle.training.calibrator import calibrated
+from xr_cbottle.training.coarse import Coarse
+from xr_cbottle.training.data import LabelData
+from xr_cbottle.training.loop import VALIDATION_IMAGES, Run, validate
+
+
+def pack_run(
+    run: Run,
+    out: str | os.PathLike[str],
+    figures: Mapping[str, Any] | None = None,
+    *,
+    experts: Sequence[tuple[float, Run]] = (),
+    calibrate: int = 0,
+) -> Path:
+    """Write the weights of a run as a bottle, with its SST and what it was trained on.
+
+    Parameters
+    ----------
+    run : Run
+        Its configuration describes the bottle.
+    out : path-like
+        The ``.cbottle``; it appears whole or not at all.
+    figures : mapping, optional
+        Results of an evaluation, kept in the manifest's ``trained_on``.
+    experts : sequence of (float, Run)
+        Other runs on the same data, each with the noise level from which it is used, highest first; ``run`` is
+        used below.
+    calibrate : int
+        Instants of each label to draw, at times that were learnt, for mending what the network still gets wrong (see
+        `xr_cbottle.training.calibrator`); 0: it is left as it is.
+
+    Returns
+    -------
+    Path
+        Of the bottle.
+    """
+    data, about = run.data, run.config.bottle
+    runs = [*experts, (0.0, run)]
+    names = ["coarse.checkpoint"] if not experts else [f"coarse-{sigma:g}.checkpoint" for sigma, _ in runs]
+    facts: dict[str, Any] = {}
+    for (_, expert), name in zip(runs, names, strict=True):
+        if not isinstance(expert.case, Coarse):
+            raise ValueError(f"{expert.folder} is no run of a coarse network: it cannot be an expert of one")
+        if _info(expert) != _info(run):
+            raise ValueError(f"{expert.folder} was trained on other data than {run.folder}: experts must share them")
+        facts |= {name: trained_on(expert)} if experts else trained_on(expert)
+    manifest = Manifest(
+        name=about.name,
+        title=about.title,
+        summary=about.summary,
+        licence=about.licence,
+        references=about.references,
+        source=about.source,
+        created=_created(),
+        zoom=data.zoom,
+        channels=data.channels,
+        labels={
+            label.label: LabelSpec(i, label.missing, _donor(data.labels, label)) for i, label in enumerate(data.labels)
+        },
+        default_label=about.default_label or data.labels[0].label,
+        parts=tuple(PartSpec("coarse", sigma, name) for (sigma, _), name in zip(runs, names, strict=True)),
+        sst=ConditionSpec("sst.nc", variable="sst"),
+        climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
+        nonnegative=about.nonnegative,
+        time=TimeSpec(about.start, about.end, about.step),
+        sampler=SamplerDefaults(about.num_steps, about.sigma_min, about.sigma_max, about.rho, about.solver),
+        trained_on={**facts, **about.trained_on, **(figures or {})},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        parts = [Path(folder) / name for name in names]
+        for (_, expert), part in zip(runs, parts, strict=True):
+            state = _packed(expert).state_dict()
+            checkpoint.write_part(part, expert.model_config, _info(expert), state, dtype=about.dtype)
+        climatology = data.climatology_path
+        if calibrate:
+            if climatology is None:
+                raise ValueError("calibrate needs a climatology: train with scale: climatology")
+            # As the network draws it: what was set to 0 at an unchanged mean is no longer that.
+            raw = dataclasses.replace(manifest, nonnegative=())
+            draft = pack(Path(folder) / "draft.cbottle", raw, parts, data.sst_path, climatology)
+            mended = calibrated(Emulator(draft), data, calibrate, matched=about.matched, progress=run.progress)
+            climatology = Path(folder) / "climatology.nc"
+            mended.write(climatology)
+            manifest = dataclasses.replace(manifest, trained_on={**manifest.trained_on, "calibrated_on": calibrate})
+        return pack(out, manifest, parts, data.sst_path, climatology)
+
+
+def _packed(run: Run) -> Network:
+    return run.net if run.config.bottle.weights == "last" else run.average
+
+
+def _info(run: Run) -> BatchInfo:
+    statistics = run.data.statistics
+    return BatchInfo(run.data.channels, tuple(statistics.scale.tolist()), tuple(statistics.center.tolist()))
+
+
+def trained_on(run: Run) -> dict[str, Any]:
+    """What the run saw and how long it took, as plain JSON values."""
+    config, optim = run.config, run.config.training
+    facts: dict[str, Any] = {
+        "data": {
+            label.label: {
+                "first": str(label.times[~label.validation].min()),
+                "last": str(label.times[~label.validation].max()),
+                "instants": int((~label.validation).sum()),
+                "validation_instants": int(label.validation.sum()),
+                "time_of_day_jitter_hours": label.jitter_hours,
+            }
+            for label in run.data.labels
+        },
+        "images": run.images,
+        "steps": run.images // optim.batch_size,
+        "batch_size": optim.batch_size,
+        "training_seconds": round(run.seconds),
+        "parameters": sum(p.numel() for p in run.net.parameters()),
+        "started_from": run.config.training.initial and os.path.basename(run.config.training.initial),
+        "network": {
+            "model_channels": config.network.model_channels,
+            "channel_mult": list(config.network.channel_mult),
+            "num_blocks": config.network.num_blocks,
+            "attn_resolutions": list(config.network.attn_resolutions),
+        },
+        "sigma": [optim.sigma_min, optim.sigma_max],
+        "optimizer": f"Muon {optim.matrix_lr:g}, AdamW {optim.lr:g}" if optim.matrix_lr else f"AdamW {optim.lr:g}",
+        "seed": optim.seed,
+        "weights": f"{config.bottle.weights}, stored as {config.bottle.dtype}",
+    }
+    if len(run.batches.validation):
+        result = validate(_packed(run), run.batches.validating(VALIDATION_IMAGES), optim)
+        facts["validation_loss"] = result["validation"]
+        facts["validation_loss_by_sigma"] = result["validation_by_sigma"]
+    return facts
+
+
+def _donor(labels: tuple[LabelData, ...], label: LabelData) -> str | None:
+    """The first other label that has all channels this one lacks."""
+    if not label.missing:
+        return None
+    for other in labels:
+        if other is not label and not np.isin(label.missing, other.missing).any():
+            return other.label
+    raise ValueError(f"no label has all the channels that {label.label!r} lacks ({', '.join(label.missing)})")
+
+
+def _created() -> str:
+    try:
+        program = f"xr_cbottle {version('xr_cbottle')}"
+    except PackageNotFoundError:
+        program = "xr_cbottle"
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ} by {program}"

@@ -1,0 +1,165 @@
+"""What a trained network still gets wrong, measured on the years that it learnt and taken out of what it draws.
+
+A network that draws standardised anomalies should draw them with the mean, the deviation and the spectrum that they
+have in the data. After a finite training it does so within some hundredths, which is much in a global mean of rain, and
+some tenths for patterns of a few cells. All is found on what was learnt, never on the years that a report judges by.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xr_cbottle import diagnostics
+from xr_cbottle.bottle.calibration import Calibration, amplified
+from xr_cbottle.bottle.climatology import Climatology
+from xr_cbottle.draw.emulator import Emulator
+from xr_cbottle.grid import healpix
+from xr_cbottle.training.data import LabelData, TrainingData
+
+MEMBER = 2**20
+"""Realisation that is drawn here: none that a report is likely to read."""
+MOST = 0.2
+"""A spread is never changed by more than this share of itself."""
+LEAST_GAIN, MOST_GAIN = 0.25, 2.0
+"""Bounds of the gains. Beyond a simulation's truncation there is no power, and a network leaves some noise there."""
+ROUNDS = 3
+"""How often gains are found: what is amplified is standardised, so that a degree leaks into others."""
+PROBABILITIES = np.concatenate(
+    [[1e-4, 1e-3, 0.01], np.arange(0.02, 0.985, 0.02), [0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999]]
+)
+"""Of the quantiles that are matched."""
+_DATA_INSTANTS = 600
+"""Of the data, whose figures cost little."""
+
+Floats = npt.NDArray[np.float64]
+
+
+def calibrated(
+    emulator: Emulator, data: TrainingData, instants: int, *, matched: Sequence[str] = (), progress: bool = True
+) -> Climatology:
+    """A bottle's climatology, about which its network draws as the data are.
+
+    Parameters
+    ----------
+    emulator : Emulator
+        Of a bottle with a climatology, as it was trained, that sets nothing to 0.
+    data : TrainingData
+        What it was trained on.
+    instants : int
+        How many are drawn of each label, at times spread evenly over those learnt.
+    matched : sequence of str
+        Channels whose distribution over cells and times is matched too.
+    progress : bool
+        Show bars.
+
+    Returns
+    -------
+    Climatology
+        With other ``mean`` and ``spread``, and with a ``calibration``.
+    """
+    known = emulator.climatology
+    assert known is not None  # there is nothing to calibrate without one
+    mean, spread = known.mean.copy(), known.spread.copy()
+    degrees = 2 * healpix.nside(data.zoom) + 1  # as many as the cells resolve
+    gain = np.ones((*mean.shape[:2], degrees))
+    numbers = np.array([known.channels.index(name) for name in matched], np.int64)
+    quantiles = np.zeros((2, len(known.labels), len(numbers), len(PROBABILITIES)))
+    for label in data.labels:
+        i = known.labels.index(label.label)
+        have = np.array([name not in label.missing for name in known.channels])
+        learnt = np.flatnonzero(~label.validation)
+        chosen, many = (_evenly(learnt, count) for count in (instants, max(instants, _DATA_INSTANTS)))
+        times, known_times = label.times[chosen], label.times[many]
+        drawn = emulator.draw(times, member=MEMBER, label=label.label, progress=progress).values
+        x, of_data = known.standardised(drawn, label.label, times), _values(label, many)
+        wanted = power(of_data * known.at(label.label, known_times)[1])
+        gain[i] = np.where(have[:, None], gains(x, known.at(label.label, times)[1], wanted), 1.0)
+        x = amplified(x, gain[i])
+        of_drawn, of_truth = moments(x, known.spread[i]), moments(_values(label, chosen), known.spread[i])
+        shift = np.where(have, of_drawn[0] - of_truth[0], 0.0)
+        factor = np.where(have, np.clip(of_drawn[1] / of_truth[1], 1 - MOST, 1 + MOST), 1.0)
+        # Drawn x have the mean a and the deviation r of the data's: spread / r * (x - a) has what it should.
+        mean[i, :, 0, 0] -= (shift / factor)[:, None] * known.spread[i]
+        spread[i] /= factor[:, None]
+        if len(numbers):
+            about = dataclasses.replace(known, mean=mean, spread=spread)
+            for k, values in enumerate(
+                (about.physical(x, label.label, times), known.physical(of_data, label.label, known_times))
+            ):
+                quantiles[k, i] = _quantiles(values[:, numbers])
+    return dataclasses.replace(
+        known, mean=mean, spread=spread, calibration=Calibration(gain, numbers, quantiles[0], quantiles[1])
+    )
+
+
+def gains(x: Floats, spread: npt.NDArray, wanted: Floats) -> Floats:
+    """What gives the anomalies that are drawn the power that those of the data have at each degree.
+
+    Parameters
+    ----------
+    x : (n, channel, cell NEST)
+        Standardised anomalies as they are drawn.
+    spread : (n, channel, cell NEST)
+        What one of them is worth.
+    wanted : (channel, degree)
+        `power` of the data's anomalies, of degrees from 0.
+
+    Returns
+    -------
+    (channel, degree)
+        From `LEAST_GAIN` to `MOST_GAIN`; 1 at degree 0, which is a matter of the mean.
+    """
+    gain = np.ones_like(wanted)
+    for _ in range(ROUNDS):
+        found = power(amplified(x, gain) * spread)
+        gain = np.clip(gain * np.sqrt(wanted / np.maximum(found, 1e-300)), LEAST_GAIN, MOST_GAIN)
+        gain[:, 0] = 1
+    return gain
+
+
+def power(fields: Floats) -> Floats:
+    """(channel, degree) mean angular power of (n, channel, cell NEST) fields, of all degrees that the cells resolve."""
+    return diagnostics.power_spectrum(xr.DataArray(fields, dims=("time", "channel", "cell"), name="x")).values
+
+
+def moments(x: npt.NDArray, spread: npt.NDArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and deviation about it of anomalies, as they matter to global means of the field: weighted by the spread.
+
+    Parameters
+    ----------
+    x : (n, channel, cell)
+        Standardised anomalies.
+    spread : (channel, cell)
+        What one of them is worth.
+
+    Returns
+    -------
+    Two of (channel,)
+    """
+    weight = spread.astype(np.float64)
+    mean = np.einsum("ncx,cx->c", x, weight) / (len(x) * weight.sum(1))
+    square = np.einsum("ncx,cx->c", (x - mean[:, None]) ** 2, weight**2) / (len(x) * (weight**2).sum(1))
+    return mean, np.sqrt(square)
+
+
+def _quantiles(values: Floats) -> Floats:
+    """(channel, knot) of (n, channel, cell), rising even where many values are one."""
+    found = np.quantile(values.transpose(1, 0, 2).reshape(values.shape[1], -1), PROBABILITIES, axis=1).T
+    span = np.maximum(found[:, -1:] - found[:, :1], 1e-300)
+    return found + span * 1e-9 * np.arange(found.shape[1])
+
+
+def _evenly(positions: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    return positions[np.unique(np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(int))]
+
+
+def _values(label: LabelData, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(n, channel, cell NEST) of some instants that were learnt; 0 where the label lacks a channel."""
+    values = np.stack([label.values[i] for i in chosen]).astype(np.float64)
+    order = healpix.padxy_to_nest(round(np.log2(values.shape[-1] / 12) / 2))
+    return np.nan_to_num(values[..., order])

@@ -1,0 +1,107 @@
+"""Command line of a training run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from xr_cbottle.training.config import Config
+from xr_cbottle.training.patchwise import patch_config as configs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train by a configuration, or say what that will take; with ``--pack`` write the weights as a bottle."""
+    parser = argparse.ArgumentParser(prog="xr-cbottle train", description=__doc__)
+    parser.add_argument("config", type=Path, nargs="?", help="YAML file, see examples/training/gcm.yaml")
+    # torchrun takes a --run for an abbreviation of its own options: hence the second name.
+    parser.add_argument(
+        "--run", "--folder", type=Path, help="folder of the run, resumed if it is there [name of the config]"
+    )
+    parser.add_argument("--pack", type=Path, metavar="OUT.cbottle", help="then write the bottle")
+    parser.add_argument(
+        "--into", type=Path, metavar="BOTTLE.cbottle",
+        help="of super-resolution: what is packed is this bottle, with the network added or replaced",
+    )  # fmt: skip
+    parser.add_argument(
+        "--expert", nargs=3, action="append", default=[], metavar=("SIGMA", "CONFIG.yaml", "FOLDER"),
+        help="pack another run too, used for noise levels >= SIGMA; repeat with falling SIGMA",
+    )  # fmt: skip
+    parser.add_argument(
+        "--figures", type=Path, metavar="FILE.json", help="results of an evaluation, to keep in the bottle's manifest"
+    )
+    parser.add_argument(
+        "--calibrate", type=int, default=0, metavar="N",
+        help="before packing draw N instants of each label, at times that were learnt, and mend mean, spread, spectra "
+        "and, of the channels matched, distributions of what is drawn",
+    )  # fmt: skip
+    parser.add_argument("--only-pack", action="store_true", help="train no further")
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="say what memory, disk and time it will take, from a few steps on this device; nothing is written",
+    )  # fmt: skip
+    parser.add_argument("--explain", action="store_true", help="say what the keys of a configuration mean")
+    options = parser.parse_args(arguments)
+    if options.explain:
+        from xr_cbottle.training import explain
+
+        print(explain.text(), end="")
+        return 0
+    if options.config is None:
+        parser.error("CONFIG.yaml is missing; --explain says what is in it")
+    if options.dry_run and (options.only_pack or options.pack is not None):
+        parser.error("--dry-run writes nothing: leave --pack out")
+    if options.only_pack and options.pack is None:
+        parser.error("--only-pack needs --pack OUT.cbottle")
+    if options.calibrate < 0 or (options.calibrate and options.pack is None):
+        parser.error("--calibrate takes a number of instants, and needs --pack OUT.cbottle")
+    try:
+        config = configs.load(options.config)
+    except FileNotFoundError as error:
+        parser.error(f"there is no file {error.filename}: give a configuration such as examples/training/gcm.yaml")
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    coarse = isinstance(config, Config)
+    if options.into is not None and options.pack is None:
+        parser.error("--into says what is packed: give --pack OUT.cbottle too, which may be the same file")
+    if options.pack is not None and coarse != (options.into is None):
+        parser.error(
+            "--into is of super-resolution and its distillation: leave it out" if coarse
+            else "super-resolution is packed into a bottle that is there: give --into BOTTLE.cbottle"
+        )  # fmt: skip
+    if not coarse and (options.expert or options.figures or options.dry_run):
+        parser.error("--expert, --figures and --dry-run are of coarse networks: leave them out")
+    run = options.run or Path(options.config.stem)
+
+    if options.dry_run and isinstance(config, Config):
+        from xr_cbottle.training import estimate
+
+        leads = os.environ.get("RANK", "0") == "0"
+        found = estimate.estimate(config, run, progress=leads)
+        if leads:
+            print(found.text() + "\n(nothing was written)")
+        return 0
+
+    if options.pack is not None:
+        trained = [Path(folder) for _, _, folder in options.expert] + ([run] if options.only_pack else [])
+        for folder in trained:
+            if not (folder / "state.pt").is_file():
+                parser.error(f"{folder} holds no run that was trained (it has no state.pt): give the folder of one")
+
+    from xr_cbottle.training import loop  # imports torch
+
+    state = loop.Run(config, run) if options.only_pack else loop.train(config, run)
+    if options.into is not None and state.team.leads:
+        from xr_cbottle.training.patchwise.part_packing import pack_part
+
+        print(pack_part(state, options.pack, options.into))
+    elif options.pack is not None and state.team.leads:
+        from xr_cbottle.training.bottling import pack_run
+        from xr_cbottle.training.figures import condensed
+
+        figures = condensed(json.loads(options.figures.read_text())) if options.figures else None
+        experts = [(float(sigma), loop.Run(configs.load(path), folder)) for sigma, path, folder in options.expert]
+        print(pack_run(state, options.pack, figures, experts=experts, calibrate=options.calibrate))
+    return 0

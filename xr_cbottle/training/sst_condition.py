@@ -1,0 +1,115 @@
+"""The sea surface temperature of a run, in the form in which a bottle carries it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.grid import healpix
+from xr_cbottle.training import sources
+from xr_cbottle.training.config import DataConfig
+from xr_cbottle.training.source_config import SourceConfig, SstConfig
+from xr_cbottle.training.unit_table import conversion
+
+
+def write_sst(config: DataConfig, path: Path, *, progress: bool = False) -> None:
+    """Write the monthly SST (K, NaN over land) as packed netCDF.
+
+    Parameters
+    ----------
+    config : DataConfig
+    path : Path
+        The file to write.
+    progress : bool
+        Show a bar, if a source is read for it.
+
+    Raises
+    ------
+    ValueError
+        If the variable is not there or is no SST.
+    """
+    spec = config.sst
+    if spec.source is None:
+        sst, land = _stored(spec), None
+    else:
+        source = next(source for source in config.sources if source.label == spec.source)
+        sst, land = monthly_means(source, spec, progress=progress)
+    if spec.land_path is not None:
+        with sources.open_path(spec.land_path) as dataset:
+            land = _variable(dataset, spec.land_path, spec.land_variable).load()
+    if land is not None:
+        if "cell" in sst.dims and land.sizes.get("cell") != sst.sizes["cell"]:
+            raise ValueError(
+                f"sst: the land fraction has {land.sizes.get('cell')} cells and the SST {sst.sizes['cell']}: "
+                "they must lie on the same"
+            )
+        sst = sst.where(land < spec.land_threshold)
+    monthly = SeaSurfaceTemperature.from_dataset(sst, config.zoom, spec.variable)
+    packed = xr.Dataset(
+        {"sst": (("time", "cell"), monthly.values, dict(units="K", standard_name="sea_surface_temperature"))},
+        coords={"time": monthly.times.astype("datetime64[ns]")},
+        attrs={"healpix_nside": healpix.nside(config.zoom), "healpix_order": "nest"},
+    )
+    encoding = dict(dtype="int16", scale_factor=0.002, add_offset=300.0, _FillValue=-32768, zlib=True, complevel=9,
+                    shuffle=True)  # fmt: skip
+    packed.to_netcdf(path, encoding={"sst": encoding})
+
+
+def monthly_means(
+    source: SourceConfig, spec: SstConfig, *, progress: bool = False
+) -> tuple[xr.DataArray, xr.DataArray | None]:
+    """Monthly means of a source's variable, and the land fraction if it has one.
+
+    Returns
+    -------
+    (month, cell) K on the source's own cells, each month at its middle, however many instants it has; and (cell,).
+    """
+    from tqdm import tqdm
+
+    sums: dict[np.datetime64, np.ndarray] = {}
+    counts: dict[np.datetime64, int] = {}
+    land = None
+    places = sources.addresses(source)
+    for address in tqdm(places, desc=f"sst {source.label}", unit="file", disable=not progress):
+        with sources.opened(source, address) as instants:
+            land = instants.constant(spec.land_variable) if land is None else land
+            for part in instants.blocks():
+                values, units = instants.variable(spec.variable, part)
+                factor, offset = _to_kelvin(units, source.label, spec.variable)
+                kelvin = values.astype(np.float64) * factor + offset
+                months = instants.times[part].astype("datetime64[M]")
+                for month in np.unique(months):
+                    chosen = months == month
+                    sums[month] = sums.get(month, 0.0) + kelvin[chosen].sum(0)
+                    counts[month] = counts.get(month, 0) + int(chosen.sum())
+    if not sums:
+        raise ValueError(f"sst: source {source.label!r} has no instant from {source.start} to {source.end}")
+    months = np.array(sorted(sums), "datetime64[M]")
+    begins, ends = (m.astype("datetime64[s]") for m in (months, months + 1))
+    means = np.stack([sums[month] / counts[month] for month in months]).astype(np.float32)
+    middles = (begins + (ends - begins) // 2).astype("datetime64[ns]")
+    sst = xr.DataArray(means, {"time": middles}, ("time", "cell"), spec.variable, {"units": "K"})
+    return sst, None if land is None else xr.DataArray(land, dims="cell")
+
+
+def _to_kelvin(units: str, label: str, variable: str) -> tuple[float, float]:
+    try:
+        return conversion(units or "K", VARIABLES["sst"].units)
+    except ValueError as error:
+        raise ValueError(f"sst: {variable!r} of source {label!r}: {error}") from None
+
+
+def _stored(spec: SstConfig) -> xr.DataArray:
+    assert spec.path is not None
+    with sources.open_path(spec.path) as dataset:
+        return _variable(dataset, spec.path, spec.variable).load()
+
+
+def _variable(dataset: xr.Dataset, path: str, name: str) -> xr.DataArray:
+    if name not in dataset:
+        raise ValueError(f"{path} has no variable {name!r}; it has {sorted(map(str, dataset.data_vars))}")
+    return dataset[name]
