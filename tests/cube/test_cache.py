@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from xr_cbottle.cube import cache
-from xr_cbottle.cube.cache import InstantCache, Key
+from xr_cbottle.cube.cache import InstantCache
 from xr_cbottle.cube.disk import DiskTier
+from xr_cbottle.cube.keys import Key
 
 SHAPE = (2, 12)
 NBYTES = 2 * 12 * 4

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.cube.cache import Field
+from xr_cbottle.cube.keys import Field
 from xr_cbottle.cube.selection import Index, Selection, by_piece
 from xr_cbottle.grid import healpix
 

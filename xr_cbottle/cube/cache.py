@@ -13,33 +13,12 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 from xr_cbottle.cube.disk import DiskTier
+from xr_cbottle.cube.keys import Field, Group, Key
 
 DEFAULT_LIMIT = 4 * 2**30
-Field = npt.NDArray[np.float32]
-Draw = Callable[[Sequence["Key"]], Sequence[Field]]
-Group = tuple[str, str | None]  # namespace and label: what a batch has in common
-
-
-class Key(NamedTuple):
-    """What an instant is a function of.
-
-    ``namespace`` is a digest of the bottle and everything else that makes its values: whoever has the same
-    namespace draws the same numbers. ``seconds`` count from 1970. ``piece`` is the tile of an instant above the
-    native zoom, and None of a whole one.
-    """
-
-    namespace: str
-    label: str | None
-    seed: int
-    member: int
-    seconds: int
-    piece: int | None = None
+Draw = Callable[[Sequence[Key]], Sequence[Field]]
 
 
 class _Flight:
@@ -198,11 +177,11 @@ class InstantCache:
         return field
 
     def _enqueue(self, key: Key) -> None:
-        self._queues.setdefault(key[:2], collections.deque()).append(key)
+        self._queues.setdefault(key.group, collections.deque()).append(key)
 
     def _advance(self, mine: dict[Key, _Flight], draw: Draw, batch: int, disk: DiskTier | None) -> list[Key]:
         """Wait until some of my instants are decided, drawing a batch if nobody else is; returns those."""
-        group = next(iter(mine))[:2]
+        group = next(iter(mine)).group
         keys: list[Key] = []
         fields: Sequence[Field] = ()
         error: Exception | None = None
@@ -271,8 +250,8 @@ class InstantCache:
             for key, flight in claimed.items():
                 if self._flights.get(key) is not flight or flight.state == "drawing":
                     continue  # decided already, or another thread is drawing it and will say
-                if flight.state == "queued" and key in self._queues[key[:2]]:
-                    self._queues[key[:2]].remove(key)
+                if flight.state == "queued" and key in self._queues[key.group]:
+                    self._queues[key.group].remove(key)
                 self._fail(key, None)
             self._changed.notify_all()
 

@@ -15,9 +15,9 @@ from xarray.core.indexing import CopyOnWriteArray, MemoryCachedArray
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.cube import cache, graph, metadata
 from xr_cbottle.cube.assembly import FineTarget, Target
-from xr_cbottle.cube.cache import Field, Key
 from xr_cbottle.cube.chunked import ChunkedVariable
 from xr_cbottle.cube.disk import DiskTier
+from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.lazy import CubeVariable, FineDataset, LazyVariable
 from xr_cbottle.cube.options import Reading, make_reading, progress_bar
 from xr_cbottle.cube.pieces import Mosaic

@@ -14,13 +14,11 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from xr_cbottle.cube.cache import Key
+from xr_cbottle.cube.keys import Key
 
 _CHECKSUM_BYTES = 4
 

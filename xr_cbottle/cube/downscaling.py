@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.cube import metadata
-from xr_cbottle.cube.cache import Field, Key
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.fine import finest_zoom, make_fine
+from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.spec import CubeSpec, integer
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.reader import Given, read_given

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xr_cbottle.cube.cache import Field, Key
 from xr_cbottle.cube.disk import DiskTier
+from xr_cbottle.cube.keys import Field, Key
 
 if TYPE_CHECKING:
     from xr_cbottle.cube.cube import Cube

@@ -32,8 +32,8 @@ from xr_cbottle.serve.zarray import Array
 if TYPE_CHECKING:
     import xarray as xr
 
-    from xr_cbottle.cube.cache import Key
     from xr_cbottle.cube.cube import Cube
+    from xr_cbottle.cube.keys import Key
 
 Chunking = Literal["face", "globe", "tile"]
 

@@ -6,7 +6,8 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
-from xr_cbottle.cube.cache import InstantCache, Key
+from xr_cbottle.cube.cache import InstantCache
+from xr_cbottle.cube.keys import Key
 from xr_cbottle.serve.http.lane import Gather, Gone, Lane, Unavailable
 
 

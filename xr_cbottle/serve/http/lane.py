@@ -18,7 +18,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xr_cbottle.cube.cache import Field, Key
+from xr_cbottle.cube.keys import Field, Key
 
 Gather = Callable[[Sequence[Key], Callable[[Key, Field], None]], None]
 Gone = Callable[[], asyncio.Future[None]]
@@ -221,12 +221,12 @@ class Lane:
         """Begin the next batch, if none is being drawn: the oldest frame, and others that fit in."""
         if self._batch_under_way or not self.waiting:
             return
-        group = next(iter(self.waiting))[0][:2]
+        group = next(iter(self.waiting))[0].group
         wanted: dict[Key, None] = {}
         for frame in list(self.waiting.values()):
             if len(wanted) >= self.batch:
                 break
-            if frame.keys[0][:2] == group:
+            if frame.keys[0].group == group:
                 wanted |= dict.fromkeys(frame.keys)
                 self.drawing[frame.keys] = self.waiting.pop(frame.keys)
         self._batch_under_way = True
