@@ -18,7 +18,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from xr_cbottle.serve.http import host
-from xr_cbottle.serve.http.settings import Settings
+from xr_cbottle.serve.http.settings import OF_DATA, Settings
 
 
 class Answer(NamedTuple):
@@ -102,7 +102,8 @@ class Client:
 @contextlib.contextmanager
 def running(bottles: Sequence[str | Path], wait: bool = True, **settings) -> Iterator[Client]:
     """A server in a thread of this process, with a cache of its own if it is given a size that no other has."""
-    given = Settings(port=0, **{"quiet": True, "device": "cpu", "stop_wait": 0, **settings})
+    data = {name: settings.pop(name) for name in OF_DATA if name in settings}
+    given = Settings(port=0, **{"quiet": True, "stop_wait": 0, **settings}, data={"device": "cpu", **data})
     with host.serving([str(bottle) for bottle in bottles], given) as serving:
         client = Client(serving.url)
         if wait:

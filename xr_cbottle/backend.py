@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from xarray.backends import BackendEntrypoint
+
+from xr_cbottle.bottle.location import SUFFIX
+from xr_cbottle.cube.keywords import KEYWORDS, Keywords, documented
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_SUFFIX = ".cbottle"
-KEYWORDS = (
-    "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "solver", "sst",
-    "sr_mode", "sr_network", "precision", "device", "batch_size", "weights", "cache_size", "cache_dir",
-    "max_instants", "progress",
-)  # fmt: skip
-# xarray's own, which say how to decode a file: there is none here, and values come decoded.
-_DECODERS = frozenset(
-    ["mask_and_scale", "decode_times", "decode_timedelta", "use_cftime", "concat_characters", "decode_coords"]
-)
+# xarray's own, which say how to decode a file. There is none here: values come decoded, and these would change them.
+_REFUSED_DECODERS = {"mask_and_scale": False, "decode_times": False, "decode_coords": False, "use_cftime": True}
+_REMEDIES = {"use_cftime": "; ds.convert_calendar('standard', use_cftime=True) makes such times"}
+_DECODERS = (*_REFUSED_DECODERS, "decode_timedelta", "concat_characters")
 
 
 class CbottleBackendEntrypoint(BackendEntrypoint):
@@ -31,17 +28,24 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
 
     description = "Trained generative emulators of the atmosphere (.cbottle) as lazy data sets"
     url = "https://github.com/NVlabs/cBottle"
-    # Named here, so that an unknown keyword comes to us and is refused with a sentence.
-    open_dataset_parameters = ("filename_or_obj", "drop_variables", *KEYWORDS)
+    # The decoders too, so that xarray tells us of decode_cf=False, and each is refused where it cannot hold.
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", *_DECODERS, *KEYWORDS)
 
+    @documented()
     def open_dataset(
         self,
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
-        **keywords: Any,
+        mask_and_scale: bool | None = None,
+        decode_times: Any = None,
+        decode_timedelta: Any = None,
+        use_cftime: bool | None = None,
+        concat_characters: bool | None = None,
+        decode_coords: Any = None,
+        **keywords: Unpack[Keywords],
     ) -> xr.Dataset:
-        """Open a bottle.
+        """Open a bottle as the data set it stands for. Nothing is drawn until values are read.
 
         Parameters
         ----------
@@ -49,20 +53,29 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
             Path, URL or name of a bottle, an open `Bottle` or a `Cube`.
         drop_variables
             Variables to leave out; they cost nothing either way.
-        **keywords
-            Those of `xr_cbottle.Cube`.
+        mask_and_scale, decode_times, decode_timedelta, use_cftime, concat_characters, decode_coords
+            Of xarray. Values come decoded: what would undo it is refused.
+        {keywords}
 
         Raises
         ------
         TypeError
             If a keyword is unknown.
         ValueError
-            If a keyword's value is wrong.
+            If a keyword's value is wrong; it lists the right ones.
         """
-        keywords = {k: v for k, v in keywords.items() if k not in _DECODERS}
-        unknown = sorted(set(keywords) - set(KEYWORDS))
-        if unknown:
-            raise TypeError(f"unknown keyword {', '.join(unknown)}: the engine cbottle takes {', '.join(KEYWORDS)}")
+        decoders = {
+            "mask_and_scale": mask_and_scale,
+            "decode_times": decode_times,
+            "decode_coords": decode_coords,
+            "use_cftime": use_cftime,
+        }
+        for name, value in decoders.items():
+            if value is _REFUSED_DECODERS[name]:
+                raise ValueError(
+                    f"{name}={value} cannot be had: a bottle holds no encoded values, and what is drawn comes decoded. "
+                    f"Leave {name} (or decode_cf) out{_REMEDIES.get(name, '')}"
+                )
         from xr_cbottle.cube.cube import Cube
 
         cube = filename_or_obj
@@ -77,4 +90,4 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
         if not isinstance(filename_or_obj, (str, os.PathLike)):
             return False
         name = os.fspath(filename_or_obj)
-        return isinstance(name, str) and name.rstrip("/\\").lower().endswith(_SUFFIX)
+        return isinstance(name, str) and name.rstrip("/\\").lower().endswith(SUFFIX)

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 from intake.source.base import DataSource, Schema
 
 from xr_cbottle import __version__
-from xr_cbottle.backend import KEYWORDS
-from xr_cbottle.cube import metadata
-from xr_cbottle.parameters import absent, chunks_of, exact
+from xr_cbottle.cube import chunks as chunking
+from xr_cbottle.cube.keywords import KEYWORDS, from_text, is_absent, shortened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,8 +80,8 @@ class CbottleSource(DataSource):
         if storage_options:
             raise ValueError("storage_options is not for bottles: give them in fsspec's configuration")
         self._check_names(keywords, ())
-        values = {name: exact(name, value) for name, value in keywords.items()}
-        self.urlpath, self.drop_variables, self.chunks = urlpath, drop_variables, chunks_of(chunks)
+        values = {name: from_text(name, value) for name, value in keywords.items()}
+        self.urlpath, self.drop_variables, self.chunks = urlpath, drop_variables, chunking.from_text(chunks)
         self.keywords = {name: value for name, value in values.items() if value is not None}
         self._given: dict[str, Any] = {}
 
@@ -99,9 +98,10 @@ class CbottleSource(DataSource):
             If a value is wrong.
         """
         # intake forgets parameters that are no argument, makes 1 of 1.5, and text of a range.
-        kwargs = {name: value if (exactly := exact(name, value)) is None else exactly for name, value in kwargs.items()}
+        exact = {name: from_text(name, value) for name, value in kwargs.items()}
+        kwargs = {name: value if exact[name] is None else exact[name] for name, value in kwargs.items()}
         given = {**self._given, **kwargs}
-        given = {name: value for name, value in given.items() if name not in KEYWORDS or not absent(value)}
+        given = {name: value for name, value in given.items() if name not in KEYWORDS or not is_absent(value)}
         if self._entry is None:
             made = type(self)(*self._captured_init_args, **{**self._captured_init_kwargs, **kwargs})
         else:
@@ -136,7 +136,7 @@ class CbottleSource(DataSource):
         arguments = described["sources"][self.name]["args"]
         for name, value in arguments.items():
             if not isinstance(value, (str, int, float, list, tuple, dict, NoneType)):
-                arguments[name] = metadata.shortened(value)
+                arguments[name] = shortened(value)
         return described
 
     def _check_names(self, given: Iterable[str], declared: Iterable[str]) -> None:
@@ -203,7 +203,7 @@ class CbottleSource(DataSource):
     def _get_partition(self, i: int) -> xr.Dataset:
         """Block ``i`` of members and times, drawn; all times of the first member come first."""
         cube = self.cube
-        times = cube.values_per_batch
+        times = cube.layout.values_per_batch
         member, block = divmod(operator.index(i), -(-cube.spec.axis.count // times))
         part = {"time": slice(block * times, (block + 1) * times), "member": slice(member, member + 1)}
         return self._drawn(part)
@@ -216,15 +216,8 @@ class CbottleSource(DataSource):
 
     def _drawn(self, part: Mapping[str, slice]) -> xr.Dataset:
         """A part of the data set with values: each instant drawn once for all variables, with one progress bar."""
-        from xarray.core.indexing import BasicIndexer
-
-        from xr_cbottle.cube.selection import select
-
-        cube, selections = self.cube, {}
-        for name in cube.variables(self.drop_variables):
-            dims = cube.dims(name)
-            key = BasicIndexer(tuple(part.get(dim, slice(None)) for dim in dims))
-            selections[name] = select(key, tuple(cube.sizes[dim] for dim in dims), dims)
+        cube = self.cube
+        selections = {name: cube.layout.select(name, part) for name in cube.variables(self.drop_variables)}
         values = cube.read(selections)
         ds = self._open(None).isel(part, missing_dims="ignore")
         for name in selections:
@@ -233,7 +226,7 @@ class CbottleSource(DataSource):
 
     def _get_schema(self) -> Schema:
         ds, cube = self._open(None), self.cube
-        blocks = -(-cube.spec.axis.count // cube.values_per_batch) * len(cube.spec.members or (0,))
+        blocks = -(-cube.spec.axis.count // cube.layout.values_per_batch) * len(cube.spec.members or (0,))
         contents = {
             "dims": {str(dim): size for dim, size in ds.sizes.items()},
             "data_vars": {str(name): [str(c) for c in ds[name].coords] for name in ds.data_vars},

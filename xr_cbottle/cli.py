@@ -6,11 +6,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle import __version__
+from xr_cbottle.cube.keywords import KEYWORDS
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
@@ -23,10 +24,7 @@ _EXTRAS = {
     "cf_xarray": "train", "intake": "catalog", "intake_xarray": "catalog", "starlette": "serve", "uvicorn": "serve",
     "anyio": "serve", "xeofs": "evaluate",
 }  # fmt: skip
-_CUBE_KEYWORDS = (
-    "zoom", "time", "time_method", "members", "seed", "label", "num_steps", "sigma_min", "sigma_max", "solver", "sst",
-    "sr_mode", "sr_network", "precision", "device", "batch_size", "weights", "cache_dir",
-)  # fmt: skip
+_OF_VALUES = tuple(name for name, keyword in KEYWORDS.items() if keyword.metavar and name != "cache_size")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,10 +117,11 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     from xr_cbottle.serve.http import host
-    from xr_cbottle.serve.http.settings import Settings
+    from xr_cbottle.serve.http.settings import OF_DATA, Settings
 
-    given = {name: getattr(options, name) for name in Settings.__dataclass_fields__}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    own = {name: given[name] for name in Settings.__dataclass_fields__ if name in given}
+    settings = Settings(**own, data={name: given[name] for name in OF_DATA if name in given})
     if not host.is_local(settings.host):
         print(f"warning: everybody who reaches {settings.host} can make this machine draw", file=sys.stderr)
 
@@ -168,28 +167,25 @@ def _open(options: argparse.Namespace) -> Bottle:
 def _cube(options: argparse.Namespace) -> Cube:
     from xr_cbottle.cube.cube import Cube
 
-    given = {name: getattr(options, name, None) for name in _CUBE_KEYWORDS}
+    given = {name: getattr(options, name, None) for name in _OF_VALUES}
     # What is written here is asked for: there is no limit to be surprised by.
-    return Cube(options.bottle, max_instants=sys.maxsize, **{k: v for k, v in given.items() if v is not None})
+    asked: Any = {name: value for name, value in given.items() if value is not None}
+    return Cube(options.bottle, max_instants=sys.maxsize, **asked)
 
 
-def _times(text: str) -> Any:
-    """A step, a time, several with commas, or START/END with or without /STEP."""
-    if "/" in text:
-        parts = text.split("/")
-        if len(parts) > 3 or not all(parts):
-            raise argparse.ArgumentTypeError(f"{text!r} is not START/END or START/END/STEP")
-        return slice(*parts)
-    return text.split(",") if "," in text else text
+def _add_keyword(group: Any, name: str, **changed: Any) -> None:
+    """Add the option of a keyword to a command."""
+    keyword = KEYWORDS[name]
 
+    def parsed(text: str) -> Any:
+        try:
+            return keyword.parse(name, text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-def _members(text: str) -> Any:
-    """How many, or the numbers of some."""
-    try:
-        numbers = [int(part) for part in text.split(",") if part]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of members nor a list such as 0,2,5") from None
-    return numbers if "," in text else numbers[0]
+    option = "--" + name.replace("_", "-")
+    told = {"type": parsed, "metavar": keyword.metavar, "help": keyword.option.replace("%", "%%"), **changed}
+    group.add_argument(option, **told)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -206,29 +202,15 @@ def _parser() -> argparse.ArgumentParser:
 
     def bottle(made: argparse.ArgumentParser) -> None:
         made.add_argument("bottle", metavar="BOTTLE", help="path, URL or name, such as gcm or icon")
-        made.add_argument("--weights", metavar="FOLDER", help="local copies of the bottle's files")
+        _add_keyword(made, "weights")
 
-    def sampling(keywords: Any) -> None:
-        keywords.add_argument("--num-steps", type=int, metavar="N", help="of the sampler [the bottle's]")
-        keywords.add_argument("--sigma-min", type=float, metavar="S", help="of the sampler [the bottle's]")
-        keywords.add_argument("--sigma-max", type=float, metavar="S", help="of the sampler [the bottle's]")
-        keywords.add_argument("--solver", help="of the sampler: heun or dpmpp_2m [the bottle's]")
-        keywords.add_argument("--precision", help="float32, tf32, bfloat16 or float16 [float32]")
-        keywords.add_argument("--device", help="cpu, cuda, cuda:1 [the GPU if there is one]")
-        keywords.add_argument("--batch-size", type=int, metavar="N", help="instants drawn at once")
-        keywords.add_argument("--cache-dir", metavar="FOLDER", help="keep finished instants there")
+    def keywords(group: Any, names: Iterable[str]) -> None:
+        for name in names:
+            _add_keyword(group, name)
 
     def values(made: argparse.ArgumentParser) -> None:
-        keywords = made.add_argument_group("the data set")
-        keywords.add_argument("--zoom", type=int, metavar="Z", help="HEALPix level [the bottle's]")
-        keywords.add_argument("--time-method", metavar="inst|mean", help="instants, or means over steps [inst]")
-        keywords.add_argument("--members", type=_members, metavar="N|I,J", help="how many members, or their numbers")
-        keywords.add_argument("--seed", type=int, metavar="S", help="of all noise [0]")
-        keywords.add_argument("--label", help="data set to imitate [the bottle's]")
-        keywords.add_argument("--sst", metavar="FILE", help="your own sea surface temperature")
-        keywords.add_argument("--sr-mode", metavar="tiles|global", help="of zooms above the bottle's own [tiles]")
-        keywords.add_argument("--sr-network", metavar="distilled|full", help="of them too [distilled, if there is one]")
-        sampling(keywords)
+        of_data = (name for name in _OF_VALUES if name not in ("time", "weights"))
+        keywords(made.add_argument_group("the data set"), of_data)
 
     info = command(_info, "info", "what a bottle is and what it stands for")
     bottle(info)
@@ -237,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     sample = command(_sample, "sample", "draw a data set and write it; an interrupted .zarr is continued")
     bottle(sample)
     sample.add_argument("out", metavar="OUT.zarr|OUT.nc", help="where to; must not be there yet")
-    sample.add_argument("--time", required=True, type=_times, metavar="TIME", help=(
+    _add_keyword(sample, "time", required=True, help=(
         "START/END/STEP such as 1990-01-01/1990-12-31/PT6H, START/END, a step for the whole axis, or times with commas"
     ))  # fmt: skip
     sample.add_argument("--variables", nargs="+", metavar="NAME", help="[all]")
@@ -251,9 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     plot = command(_plot, "plot", "draw a field on a map")
     bottle(plot)
     plot.add_argument("variable", metavar="VARIABLE")
-    plot.add_argument(
-        "--time", type=_times, metavar="TIME", help="a time, or START/END/STEP of which the first is drawn"
-    )
+    _add_keyword(plot, "time", help="a time, or START/END/STEP of which the first is drawn")
     plot.add_argument("--pressure", type=int, metavar="PA", help="level in Pa")
     plot.add_argument("--limits", type=float, nargs=2, metavar=("LOW", "HIGH"), help="of the colours")
     plot.add_argument("-o", "--output", metavar="OUT.png", help="[BOTTLE_VARIABLE.png]")
@@ -273,10 +253,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--max-data-sets", type=int, metavar="N", help="data sets kept open [64]")
     serve.add_argument("--loading-wait", type=float, metavar="S", help="for networks that are being loaded [30]")
     serve.add_argument("--stop-wait", type=float, metavar="S", help="for a draw under way when it is stopped [10]")
-    serve.add_argument("--cache-size", metavar="BYTES", help="of finished instants, such as '2 GiB'")
-    serve.add_argument("--weights", metavar="FOLDER", help="local copies of the bottles' files")
     serve.add_argument("--quiet", action="store_true", help="no line for each request")
-    sampling(serve.add_argument_group("the data sets"))
+    keywords(serve.add_argument_group("the data sets"), (name for name, keyword in KEYWORDS.items() if keyword.serve))
 
     fetch = command(_fetch, "fetch", "bring the files of a bottle to this machine")
     bottle(fetch)

@@ -18,6 +18,7 @@ import zarr
 from tests.benchmarks.measure import table, timed
 from xr_cbottle import Cube
 from xr_cbottle.cube import cache
+from xr_cbottle.cube.sources import DrawnInstants
 from xr_cbottle.grid import healpix
 from xr_cbottle.serve.hierarchy import Chunk, Hierarchy
 from xr_cbottle.store import CBottleStore
@@ -43,8 +44,8 @@ def with_noise(zoom: int, channels: int) -> list[int]:
         time.sleep(0.05)  # while which others queue
         return [field.copy() for _ in keys]
 
-    Cube._draw = draw  # type: ignore[method-assign]
-    Cube._land = None  # type: ignore[assignment]
+    DrawnInstants.draw = draw  # type: ignore[method-assign]
+    DrawnInstants.land = None  # type: ignore[assignment]
     main.batches = batches  # type: ignore[attr-defined]
     return batches
 

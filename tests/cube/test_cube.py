@@ -415,7 +415,6 @@ def test_chunks_of_the_graph(bottle):
         {"time": 0},
         {"time": 2.5},
         {"x": 1},
-        {"time": "auto"},
         "all",
         True,
         [1],

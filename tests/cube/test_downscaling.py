@@ -29,7 +29,7 @@ def bottle(tmp_path_factory):
 @pytest.fixture
 def drawn(bottle):
     cache.shared().clear()
-    resolver = Cube(bottle, zoom=FINE).mosaic.resolver()
+    resolver = Cube(bottle, zoom=FINE).source.resolver()
     before = resolver.drawn
     return lambda: resolver.drawn - before
 

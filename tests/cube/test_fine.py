@@ -67,7 +67,6 @@ def test_a_cell_of_any_zoom_lies_in_one_tile() -> None:
 @pytest.mark.parametrize(
     ("roles", "keywords", "says"),
     [
-        (("superres",), {"mode": "tile"}, "sr_mode is 'tile': choose one of tiles, global"),
         (("superres",), {"network": "distilled"}, "sr_network is 'distilled': gcm has full"),
         (("superres", "superres-distilled"), {"network": "few"}, "sr_network is 'few': gcm has distilled and full"),
         ((), {"network": "full"}, "sr_network is 'full': gcm has no super-resolution, leave it out"),

@@ -335,7 +335,7 @@ def test_wrong_devices_are_refused_where_values_are_read(bottle):
 
 
 def test_unknown_keywords(bottle):
-    with pytest.raises(TypeError, match="unknown keyword tim: the engine cbottle takes zoom, time, time_method"):
+    with pytest.raises(TypeError, match="unknown keyword tim: a data set takes zoom, time, time_method"):
         open_dataset(bottle, tim="PT6H")
     assert open_dataset(bottle, decode_times=True, decode_coords="all").sizes["time"] == 2924
 
@@ -353,3 +353,20 @@ def test_cache_sizes_in_words(bottle):
     assert Cube(bottle, cache_size="2 GiB").reading.cache_size == 2 * 2**30
     assert Cube(bottle, cache_size=0).reading.cache_size == 0
     assert Cube(bottle).reading.cache_size is None
+
+
+@pytest.mark.parametrize(
+    "decoder", [{"decode_times": False}, {"mask_and_scale": False}, {"decode_coords": False}, {"use_cftime": True}]
+)
+def test_decoding_that_cannot_be_undone_is_refused(bottle, decoder):
+    (name,) = decoder
+    with pytest.raises(ValueError, match=f"{name}={decoder[name]} cannot be had: a bottle holds no encoded values"):
+        open_dataset(bottle, **decoder)
+
+
+def test_decoding_that_holds_is_taken(bottle):
+    with pytest.raises(ValueError, match="comes decoded"):
+        open_dataset(bottle, decode_cf=False)
+    plain = open_dataset(bottle)
+    same = open_dataset(bottle, decode_cf=True, decode_times=True, decode_coords="all", decode_timedelta=False)
+    assert same.identical(plain) or same.attrs == plain.attrs

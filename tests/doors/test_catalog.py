@@ -26,8 +26,9 @@ from xr_cbottle.backend import KEYWORDS
 from xr_cbottle.bottle import location
 from xr_cbottle.catalog import MAIN, CbottleSource
 from xr_cbottle.cube import cache
+from xr_cbottle.cube.chunks import from_text as chunks_of
 from xr_cbottle.cube.fine import finest_zoom
-from xr_cbottle.parameters import chunks_of, exact
+from xr_cbottle.cube.keywords import from_text as exact
 from xr_cbottle.serve import address
 
 pytestmark = [

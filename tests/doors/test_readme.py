@@ -11,6 +11,7 @@ import pytest
 
 from xr_cbottle import cli
 from xr_cbottle.bottle import location
+from xr_cbottle.cube import keywords
 from xr_cbottle.draw.emulator import Emulator
 from xr_cbottle.evaluation import command as evaluation
 
@@ -83,3 +84,8 @@ def test_links_into_the_repository_lead_somewhere():
     assert "examples/notebooks" in targets
     for target in targets:
         assert (README.parent / target).exists(), target
+
+
+def test_the_table_of_keywords_is_that_of_the_code():
+    """``python -c "from xr_cbottle.cube.keywords import table; print(table())"`` makes it."""
+    assert keywords.table() in README.read_text()

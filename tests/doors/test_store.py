@@ -20,6 +20,7 @@ from zarr.storage import MemoryStore
 from tests import bottles
 from xr_cbottle import Cube
 from xr_cbottle.cube import cache
+from xr_cbottle.cube.sources import DrawnInstants
 from xr_cbottle.serve import hierarchy
 from xr_cbottle.serve.hierarchy import Hierarchy
 from xr_cbottle.store import CBottleStore
@@ -57,13 +58,13 @@ def drawn(bottle):
 def batches(monkeypatch):
     """Lengths of the batches drawn since the test began."""
     lengths = []
-    draw = Cube._draw
+    draw = DrawnInstants.draw
 
     def counted(self, keys):
         lengths.append(len(keys))
         return draw(self, keys)
 
-    monkeypatch.setattr(Cube, "_draw", counted)
+    monkeypatch.setattr(DrawnInstants, "draw", counted)
     return lengths
 
 
@@ -427,7 +428,7 @@ def test_wrong_values_are_refused(bottle):
 def test_an_error_reaches_the_reader_and_the_next_read_tries_again(bottle, monkeypatch):
     store = CBottleStore(bottle)
     with monkeypatch.context() as patched:
-        patched.setattr(Cube, "_draw", lambda self, keys: 1 / 0)
+        patched.setattr(DrawnInstants, "draw", lambda self, keys: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             zarr.open_array(store, path="tas", mode="r", zarr_format=3)[4]
     assert get(store, "tas/4.0") is not None

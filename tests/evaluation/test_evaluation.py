@@ -13,7 +13,7 @@ import xarray as xr
 from tests import bottles, evaluation_data
 from xr_cbottle import cli
 from xr_cbottle.bottle.bottle import open_bottle
-from xr_cbottle.cube.cube import Cube
+from xr_cbottle.cube.sources import DrawnInstants
 from xr_cbottle.evaluation import document, gallery, label_comparison, relation_targets
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.reference import is_stored, open_stored
@@ -42,7 +42,7 @@ def drawn(monkeypatch):
     class Drawn(list):
         stop = None
 
-    instants, whole = Drawn(), Cube._draw
+    instants, whole = Drawn(), DrawnInstants.draw
 
     def draw(self, keys):
         if instants.stop == 0:
@@ -51,7 +51,7 @@ def drawn(monkeypatch):
         instants.extend((key.label, key.seconds) for key in keys)
         return whole(self, keys)
 
-    monkeypatch.setattr(Cube, "_draw", draw)
+    monkeypatch.setattr(DrawnInstants, "draw", draw)
     return instants
 
 

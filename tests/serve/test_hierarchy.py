@@ -17,6 +17,7 @@ from zarr.storage import MemoryStore
 from tests import bottles
 from tests.doors.test_package import modules_after
 from xr_cbottle import Cube
+from xr_cbottle.cube.sources import DrawnInstants
 from xr_cbottle.serve import hierarchy
 from xr_cbottle.serve.hierarchy import Hierarchy
 from xr_cbottle.serve.zarray import Array
@@ -41,7 +42,7 @@ def nothing_is_read(monkeypatch):
         raise AssertionError("drawn")
 
     monkeypatch.setattr(Cube, "read", read)
-    monkeypatch.setattr(Cube, "_draw", read)
+    monkeypatch.setattr(DrawnInstants, "draw", read)
 
 
 def content(document: bytes):
@@ -170,7 +171,7 @@ def test_documents_of_83_years_hourly_are_light():
 def test_documents_import_little():
     code = """
 from xr_cbottle import Cube
-from xr_cbottle.hierarchy import Hierarchy
+from xr_cbottle.serve.hierarchy import Hierarchy
 one = Hierarchy(Cube("icon"))
 one.documents(), one.chunk("tas/0.0").frames, one.chunk("time/0").read()
 """

@@ -609,7 +609,7 @@ def test_a_bottle_that_cannot_be_loaded_does_not_stop_the_others(bottle, folder)
 
 
 def test_a_server_for_a_block_can_be_had_in_a_notebook(bottle):
-    with host.serving([str(bottle)], Settings(port=0, quiet=True, device="cpu")) as running:
+    with host.serving([str(bottle)], Settings(port=0, quiet=True, data={"device": "cpu"})) as running:
         ds = xr.open_zarr(f"{running.url}/quick/{INST}.zarr", chunks=None, zarr_format=3)
         xr.testing.assert_identical(ds.tas[3].load(), expected(bottle).tas[3].load())
     with pytest.raises(ConnectionError):

@@ -1,65 +1,88 @@
-"""From instants, or pieces of them, to the values of a variable: levels, units, land, zoom and means."""
+"""From fields to values: which fields a read needs, and their levels, units, land, zoom and means."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.cube.keys import Field
-from xr_cbottle.cube.selection import Index, Selection, by_piece
+from xr_cbottle.cube.keys import Field, Key
+from xr_cbottle.cube.layout import Layout, Parts
+from xr_cbottle.cube.reading import Reading, progress_bar
+from xr_cbottle.cube.selection import Index, Selection
+from xr_cbottle.cube.sources import Deliver, Source
 from xr_cbottle.grid import healpix
 
-if TYPE_CHECKING:
-    from xr_cbottle.cube.cube import Cube
+Land = Callable[[], npt.NDArray[np.bool_] | None]
 
 
-class Target:
-    """The values of one variable while they come in, instant by instant."""
+class Assembly:
+    """The values of one variable while they come in, field by field.
 
-    def __init__(self, cube: Cube, name: str, selection: Selection) -> None:
-        layout = cube.layouts[name]
-        self.cube, self.selection, self.factor = cube, selection, layout.factor
-        self.per_value = cube.spec.axis.instants_per_value
-        self.masked = layout.variable.ocean_only
+    Parameters
+    ----------
+    layout, name
+        Of the data set, and which variable.
+    selection
+        What of it is wanted.
+    land
+        Gives (native cell,) where variables of the sea are missing; asked only for those.
+    """
+
+    def __init__(self, layout: Layout, name: str, selection: Selection, land: Land) -> None:
+        variable = layout.variables[name]
+        self.layout, self.selection, self.factor = layout, selection, variable.factor
+        self.land = land if variable.variable.ocean_only else None
+        self.per_value = layout.spec.axis.instants_per_value
         # Channel of each position of the pressure axis, -1 where this variable has none.
-        at = dict(zip(layout.pressures or (0,), layout.channels, strict=True))
-        self.channels = np.array([at.get(p, -1) for p in (cube.pressures if layout.pressures else (0,))])
+        at = dict(zip(variable.pressures or (0,), variable.channels, strict=True))
+        self.channels = np.array([at.get(p, -1) for p in (layout.pressures if variable.pressures else (0,))])
         # Sums of float32 are all but exact in float64: a mean does not depend on the order of its instants.
         self.out = np.zeros(selection.size, np.float64) if self.per_value > 1 else np.empty(selection.size, np.float32)
 
-    def pieces(self, group: int) -> Iterable[int | None]:
-        """Which pieces of its instants one group of the selection needs: none but the whole."""
-        return (None,)
+    def parts(self, group: int) -> Parts:
+        """Cells of one group of the selection, by the piece of a field that they lie in."""
+        cells = self.selection.cells
+        if self.selection.pointwise and not isinstance(cells, slice):
+            return self.layout.parts(cells[self.selection.rows[group]])
+        return self._shared_parts
+
+    @functools.cached_property
+    def _shared_parts(self) -> Parts:
+        return self.layout.parts(self.selection.cells)
 
     def fill(self, group: int, field: Field, piece: int | None = None) -> None:
-        """Take in one instant, (channel, cell) at the native zoom."""
-        selection, spec = self.selection, self.cube.spec
-        rows = selection.rows[group]
-        land = self.cube._land if self.masked else None
-        cells, inverse = self._prepared(field, rows, land, spec.native_zoom - spec.zoom)
-        chosen = selection.cells
-        if selection.pointwise and not isinstance(chosen, slice):
-            values = cells[inverse, chosen[rows]]
+        """Take in one field of a group: (channel, cell) of an instant at the native zoom, or of a piece above it."""
+        place, within = self.parts(group)[piece]
+        rows = self.selection.rows[group]
+        if self.selection.pointwise:
+            rows = rows[place]
+        cells, inverse = self._prepared(field, rows, piece)
+        where: tuple[slice | Index, ...]
+        if self.selection.pointwise:
+            where, values = (rows,), cells[inverse, within]
         else:
-            values = cells[:, chosen][inverse]
+            where = (rows, place) if isinstance(place, slice) else (rows[:, None], place)
+            values = cells[:, within][inverse]
         if self.per_value > 1:
-            self.out[rows] += values
+            self.out[where] += values
         else:
-            self.out[rows] = values
+            self.out[where] = values
 
-    def _prepared(
-        self, field: Field, rows: Index, land: npt.NDArray[np.bool_] | None, steps: int
-    ) -> tuple[npt.NDArray[np.floating], Index]:
+    def _prepared(self, field: Field, rows: Index, piece: int | None) -> tuple[npt.NDArray[np.floating], Index]:
         """(level, cell) of the levels that some rows need, as users read them, and which of these each row is."""
         wanted, inverse = np.unique(self.channels[self.selection.levels[rows]], return_inverse=True)
         cells: npt.NDArray[np.floating] = field[wanted]
+        land = self.land() if self.land else None
+        zoom = self.layout.field_zoom
         if land is not None:
-            cells[:, land] = np.nan
-        cells = healpix.coarsen(cells, steps)
+            finer = 4 ** (zoom - self.layout.spec.native_zoom)
+            cells[:, np.repeat(land[self.layout.native_cells(piece)], finer)] = np.nan
+        cells = healpix.coarsen(cells, zoom - self.layout.spec.zoom)
         cells[wanted < 0] = np.nan
         if self.factor != 1:
             cells *= np.float32(self.factor)
@@ -72,54 +95,92 @@ class Target:
         return self.out.astype(np.float32, copy=False).reshape(self.selection.shape)
 
 
-class FineTarget(Target):
-    """The values of one variable above the native zoom, where a piece comes in at a time."""
+@dataclass(frozen=True, eq=False)
+class CubeReader:
+    """Reads values of a data set; it can be pickled and sent to other processes.
 
-    def __init__(self, cube: Cube, name: str, selection: Selection) -> None:
-        super().__init__(cube, name, selection)
-        assert cube.spec.fine is not None  # there are pieces above the native zoom only
-        self.fine = cube.spec.fine
-        self.size = self.fine.cells(cube.spec.zoom)
+    Attributes
+    ----------
+    layout
+        Of the data set.
+    source
+        Where its fields come from.
+    reading
+        Limits and what is shown.
+    """
 
-    def pieces(self, group: int) -> Iterable[int]:
-        """Which pieces of its instants one group of the selection needs."""
-        return self._parts(group)
+    layout: Layout
+    source: Source
+    reading: Reading
 
-    def fill(self, group: int, field: Field, piece: int | None = None) -> None:
-        """Take in one piece of an instant, (channel, cell of the piece) at the finest zoom."""
-        assert piece is not None
-        fine, spec = self.fine, self.cube.spec
-        place, within = self._parts(group)[piece]
-        rows = self.selection.rows[group]
-        if self.selection.pointwise:
-            rows = rows[place]
-        cells, inverse = self._prepared(field, rows, self._land(piece), fine.zoom - spec.zoom)
-        where: tuple[slice | Index, ...]
-        if self.selection.pointwise:
-            where, values = (rows,), cells[inverse, within]
-        else:
-            where = (rows, place) if isinstance(place, slice) else (rows[:, None], place)
-            values = cells[:, within][inverse]
-        if self.per_value > 1:
-            self.out[where] += values
-        else:
-            self.out[where] = values
-
-    def _parts(self, group: int) -> dict[int, tuple[slice | Index, slice | Index]]:
-        cells = self.selection.cells
-        if self.selection.pointwise and not isinstance(cells, slice):
-            return by_piece(cells[self.selection.rows[group]], self.cube.sizes["cell"], self.size)
-        return self._shared_parts
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CubeReader, (self.layout, self.source, self.reading)  # without what is cached
 
     @functools.cached_property
-    def _shared_parts(self) -> dict[int, tuple[slice | Index, slice | Index]]:
-        return by_piece(self.selection.cells, self.cube.sizes["cell"], self.size)
+    def tasks(self) -> dict[Any, Any]:
+        """What `xr_cbottle.cube.graph` shares between the variables of this data set."""
+        return {}
 
-    def _land(self, piece: int) -> npt.NDArray[np.bool_] | None:
-        """(cell of the piece,) at the finest zoom where the native cell around it is land."""
-        land = self.cube._land if self.masked else None
-        if land is None:
-            return None
-        native = self.cube.spec.native_zoom
-        size = self.fine.cells(native)
-        return np.repeat(land[piece * size : (piece + 1) * size], 4 ** (self.fine.zoom - native))
+    @functools.cached_property
+    def _land(self) -> npt.NDArray[np.bool_] | None:
+        return self.source.land
+
+    def read(self, selections: Mapping[str, Selection]) -> dict[str, npt.NDArray[np.float32]]:
+        """Values of variables, from each field that they touch once.
+
+        Parameters
+        ----------
+        selections
+            What to read of each variable, see `xr_cbottle.cube.selection`.
+
+        Returns
+        -------
+        {variable name: values}, in the shape of its selection.
+
+        Raises
+        ------
+        ValueError
+            If these are more instants, or above the native zoom more pieces of them, than ``max_instants``.
+        """
+        times = max((len(selection.pairs) for selection in selections.values()), default=0)
+        self._check(times * self.layout.spec.axis.instants_per_value, "instant", "fewer times or members")
+        parts = {
+            name: Assembly(self.layout, name, selection, lambda: self._land) for name, selection in selections.items()
+        }
+        wanted: dict[Key, list[tuple[Assembly, int]]] = {}
+        for part in parts.values():
+            for group, (member, time) in enumerate(part.selection.pairs.tolist()):
+                for piece in part.parts(group):
+                    for key in self.layout.keys(member, time, piece):
+                        wanted.setdefault(key, []).append((part, group))
+        self._check(len(wanted), self.layout.unit, "fewer cells, times or members")
+
+        def deliver(key: Key, field: Field) -> None:
+            for part, group in wanted[key]:
+                part.fill(group, field, key.piece)
+
+        if wanted:
+            self.gather(list(wanted), deliver)
+        return {name: part.finished() for name, part in parts.items()}
+
+    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
+        """Give each field to ``deliver`` once, in any order, with a bar if they are many."""
+        few = 2 if self.layout.spec.fine else 2 * self.layout.spec.batch_size
+        if len(keys) <= few:
+            self.source.gather(keys, deliver)
+            return
+        with progress_bar(len(keys), self.reading.progress, self.layout.unit) as bar:
+
+            def delivered(key: Key, field: Field) -> None:
+                deliver(key, field)
+                bar.update()
+
+            self.source.gather(keys, delivered)
+
+    def _check(self, needed: int, unit: str, less: str) -> None:
+        most = self.reading.max_instants
+        if needed > most:
+            raise ValueError(
+                f"this read takes {needed} {unit}s to draw and max_instants is {most}: read {less}, read in pieces "
+                "with chunks={}, or open with a larger max_instants"
+            )

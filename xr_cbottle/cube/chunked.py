@@ -15,10 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from xarray.core import indexing
 
 from xr_cbottle.cube import graph
 from xr_cbottle.cube.selection import is_everything, narrowing
+from xr_cbottle.cube.xarray_internals import (
+    VectorizedIndexer,
+    apply_indexer,
+    as_indexable,
+    makes_dask,
+    remade,
+    state,
+)
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -43,21 +50,21 @@ class Recipe:
         Chunks of levels and cells, where they are split.
     steps
         Indexes that were applied one after the other; none takes from the times.
-    place
-        Of the time axis in the array.
+    time_axis
+        Position of the time axis in the array.
     """
 
     lazy: LazyVariable
     blocks: graph.Blocks
     split: Split = field(default_factory=dict)
     steps: tuple[tuple[Any, ...], ...] = ()
-    place: int = 0
+    time_axis: int = 0
 
     @functools.cached_property
     def array(self) -> da.Array:
         """The array; its name tells all of the recipe."""
         lazy = self.lazy
-        array = graph.array(lazy.cube, lazy.name, lazy.company, self.blocks)
+        array = graph.array(lazy.reader, lazy.name, lazy.company, self.blocks)
         if any(len(parts) > 1 for parts in self.split.values()):
             array = array.rechunk({lazy.dims.index(dim): parts for dim, parts in self.split.items()})
         for step in self.steps:
@@ -65,11 +72,11 @@ class Recipe:
         return array
 
     def indexed(self, keys: tuple[Any, ...]) -> Recipe:
-        """Of fewer levels, cells or members."""
+        """The recipe of fewer levels, cells or members."""
         if all(is_everything(k) for k in keys):
             return self
-        place = sum(not isinstance(k, (int, np.integer)) for k in keys[: self.place])
-        return replace(self, steps=(*self.steps, keys), place=place)
+        place = sum(not isinstance(k, (int, np.integer)) for k in keys[: self.time_axis])
+        return replace(self, steps=(*self.steps, keys), time_axis=place)
 
 
 class ChunkedVariable(xr.Variable):
@@ -82,7 +89,7 @@ class ChunkedVariable(xr.Variable):
     @classmethod
     def of(cls, lazy: LazyVariable, blocks: graph.Blocks, split: Split = MappingProxyType({})) -> ChunkedVariable:
         """All levels and cells of a variable of a cube, without attributes."""
-        return cls._of(Recipe(lazy, blocks, split, place=lazy.dims.index("time")), lazy.dims)
+        return cls._of(Recipe(lazy, blocks, split, time_axis=lazy.dims.index("time")), lazy.dims)
 
     @classmethod
     def _of(cls, recipe: Recipe, dims: tuple[Any, ...], like: xr.Variable | None = None) -> ChunkedVariable:
@@ -102,7 +109,7 @@ class ChunkedVariable(xr.Variable):
             return super().__getitem__(key)
         dims, indexer, order = self._broadcast_indexes(key)
         recipe, keys = self._recipe, list(indexer.tuple)
-        place, pointwise = recipe.place, isinstance(indexer, indexing.VectorizedIndexer)
+        place, pointwise = recipe.time_axis, isinstance(indexer, VectorizedIndexer)
         found = narrowing(keys[place], self.shape[place])
         if found is None:
             return super().__getitem__(key)
@@ -113,7 +120,7 @@ class ChunkedVariable(xr.Variable):
         recipe = replace(recipe, blocks=recipe.blocks.narrowed(times))
         if is_everything(rest) and not pointwise:
             return self._of(recipe.indexed(tuple(keys)), dims, self)
-        data = indexing.apply_indexer(indexing.as_indexable(recipe.array), type(indexer)(tuple(keys)))
+        data = apply_indexer(as_indexable(recipe.array), type(indexer)(tuple(keys)))
         return self._replace(dims, np.moveaxis(data, range(len(order)), order) if order else data)
 
     def chunk(  # type: ignore[override]
@@ -123,7 +130,7 @@ class ChunkedVariable(xr.Variable):
         *args: Any,
         **kwargs: Any,
     ) -> xr.Variable:
-        """As `xarray.Variable.chunk`, on the shared graph if chunks are regular in time and member."""
+        """Chunk it on the shared graph, if chunks are regular in time and member; arguments as of xarray."""
         lazy, blocks = self._recipe.lazy, self._recipe.blocks
         if self._is_made(self._data) and self.dims == lazy.dims and not self._recipe.steps:
             chunked = onto_graph(self, lazy, blocks.runs, self.chunksizes, chunks, kwargs)
@@ -143,7 +150,7 @@ class ChunkedVariable(xr.Variable):
         return remade(xr.Variable, self, dims, data, attrs, encoding)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return xr.Variable, (self._dims, self._data, self._attrs, self._encoding, True)
+        return xr.Variable, state(self)
 
 
 def onto_graph(
@@ -165,7 +172,7 @@ def onto_graph(
     chunks, kwargs
         As to `xarray.Variable.chunk`.
     """
-    if not isinstance(chunks, Mapping) or not _makes_dask(kwargs.get("chunked_array_type")):
+    if not isinstance(chunks, Mapping) or not makes_dask(kwargs.get("chunked_array_type")):
         return None
     import dask.array as da
 
@@ -182,38 +189,18 @@ def onto_graph(
     return chunked
 
 
-def remade(kind: type[xr.Variable], old: xr.Variable, dims: Any, data: Any, attrs: Any, encoding: Any) -> Any:
-    """As `xarray.Variable._replace`, of another kind."""
-    return kind(
-        old._dims if dims is None else dims,
-        data,
-        dict(old._attrs or {}) if attrs is None else attrs,
-        dict(old._encoding or {}) if encoding is None else encoding,
-        fastpath=True,
-    )
-
-
 def _blocks(lazy: LazyVariable, split: Split) -> graph.Blocks | None:
     """Blocks that make these chunks, or None if they are irregular or too large."""
-    cube = lazy.cube
+    layout = lazy.reader.layout
     times, members = _regular(split["time"]), _regular(split.get("member", (1,)))
     if times is None or members is None:
         return None
-    manifest = cube.bottle.manifest
-    nbytes = 4 * times * members * len(manifest.channels) * cube.sizes["cell"]
-    if nbytes > _MOST_BYTES_IN_A_CHUNK and times * members > cube.values_per_batch:
+    nbytes = 4 * times * members * len(layout.channels) * layout.sizes["cell"]
+    if nbytes > _MOST_BYTES_IN_A_CHUNK and times * members > layout.values_per_batch:
         return None
-    return graph.cut(cube, members, times)
+    return graph.cut(layout, members, times)
 
 
 def _regular(parts: tuple[int, ...]) -> int | None:
     """Length of chunks that are all the same but for a shorter last one."""
     return parts[0] if all(n == parts[0] for n in parts[:-1]) and 0 < parts[-1] <= parts[0] else None
-
-
-def _makes_dask(chunked_array_type: Any) -> bool:
-    """Whether xarray is to make dask arrays, and not those of another library."""
-    from xarray.namedarray.daskmanager import DaskManager
-    from xarray.namedarray.parallelcompat import guess_chunkmanager
-
-    return isinstance(guess_chunkmanager(chunked_array_type), DaskManager)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
+from xr_cbottle.cube import keywords as keyword
 from xr_cbottle.cube import metadata
 from xr_cbottle.cube.cube import Cube
-from xr_cbottle.cube.fine import finest_zoom, make_fine
-from xr_cbottle.cube.keys import Field, Key
-from xr_cbottle.cube.spec import CubeSpec, integer
+from xr_cbottle.cube.fine import Fine, finest_zoom
+from xr_cbottle.cube.keywords import KEYWORDS, integer
+from xr_cbottle.cube.reading import Reading
+from xr_cbottle.cube.sources import GivenInstants
+from xr_cbottle.cube.spec import make_spec
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.reader import Given, read_given
 from xr_cbottle.grid.time_axis import TimeAxis
@@ -22,13 +24,10 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from xr_cbottle.cube.options import Reading
-
-_KEYWORDS = (
-    "sr_mode", "sr_network", "precision", "device", "batch_size", "weights", "cache_size", "max_instants", "progress"
-)  # fmt: skip
+_KEYWORDS = tuple(name for name, one in KEYWORDS.items() if one.downscale)
 
 
+@keyword.documented(names=_KEYWORDS)
 def downscale(
     ds: xr.Dataset,
     bottle: str | os.PathLike[str] | Bottle,
@@ -60,9 +59,7 @@ def downscale(
         Choose the noise, with the time.
     chunks
         None: lazy arrays; ``{}``: dask arrays of one time and one tile; or lengths.
-    **keywords
-        ``sr_mode``, ``sr_network``, ``precision``, ``device``, ``batch_size`` (times that are read at once),
-        ``weights``, ``cache_size``, ``max_instants`` and ``progress``, as for `xr_cbottle.Cube`.
+    {keywords}
 
     Returns
     -------
@@ -76,104 +73,62 @@ def downscale(
     ValueError
         If the bottle has no super-resolution, or the data set is not what it refines; one sentence says what is.
     """
-    unknown = sorted(set(keywords) - set(_KEYWORDS))
-    if unknown:
-        raise TypeError(f"unknown keyword {', '.join(unknown)}: downscale takes {', '.join(_KEYWORDS)}")
-    opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle, weights=keywords.pop("weights", None))
+    asked = keyword.checked(keywords, "downscale", _KEYWORDS)
+    opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle, weights=asked["weights"])
     manifest = opened.manifest
     if not manifest.superres:
         raise ValueError(f"{manifest.name} has no super-resolution: choose a bottle that has, see xr-cbottle info")
     finest = finest_zoom(manifest)
-    if zoom is None:
-        zoom = finest
-    integer("zoom", zoom, manifest.zoom + 1, finest + 1)
-    fine = make_fine(manifest, zoom, keywords.get("sr_mode", "tiles"), keywords.get("sr_network"))
+    asked["zoom"] = integer("zoom", finest if zoom is None else zoom, manifest.zoom + 1, finest + 1)
+    asked["seed"] = KEYWORDS["seed"].check("seed", seed)
+    number = integer("member", member, 0, 2**32)
+    spec = make_spec(manifest, opened.digest, asked)
+    fine = spec.fine
     assert fine is not None  # the zoom is above the native one
     given = read_given(ds, fine.channels, manifest.zoom, manifest.name)
-    cube = Downscaling(opened, given, zoom, seed, integer("member", member, 0, 2**32), **keywords)
-    cube.origin = str(ds.attrs.get("history", ""))
-    result = cube.to_dataset(chunks)
+    # The data are not looked at to name them: each call has instants of its own.
+    spec = dataclasses.replace(spec, axis=_axis(given), label=None, given=uuid.uuid4().hex)
+    reading = Reading.of(asked)
+    instants = GivenInstants(given, fine.channels, spec.batch_size, reading)
+    cube = Cube.over(instants, opened, spec, reading, {}, number)
+    result = _described(cube.to_dataset(chunks), cube, given, fine, str(ds.attrs.get("history", "")))
     return result if given.has_time else result.isel(time=0)
 
 
-class Downscaling(Cube):
-    """The cube of a user's data: instants are read from these, and not drawn.
-
-    Parameters
-    ----------
-    bottle
-        Whose super-resolution is used.
-    given
-        The data.
-    zoom, seed, member, **keywords
-        As for `downscale`.
-    """
-
-    _land = None  # what is missing is so in the data
-
-    def __init__(self, bottle: Bottle, given: Given, zoom: int, seed: int, member: int, **keywords: Any) -> None:
-        super().__init__(bottle, zoom=zoom, seed=seed, **keywords)
-        self.given, self.member, self.origin = given, member, ""
-        seconds = given.seconds.tolist()
-        axis = TimeAxis(seconds[0], 1, len(seconds), 1, "inst", tuple(seconds))
-        # The data are not looked at to name them: each call has instants of its own.
-        self.spec = dataclasses.replace(self.spec, axis=axis, label=None, sst=f"data {uuid.uuid4().hex}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        state = (self.given, self.member, self.origin)
-        return _restore, (self.bottle, self.spec, self.reading, self._asked, state)
-
-    @property
-    def instant_channels(self) -> tuple[str, ...]:
-        """Channels of an instant, in their order: those that are refined."""
-        assert self.spec.fine is not None
-        return self.spec.fine.channels
-
-    def keys(self, member: int, time: int, piece: int | None = None) -> list[Key]:
-        """As of other cubes, of the one member."""
-        return [key._replace(member=self.member) for key in super().keys(member, time, piece)]
-
-    def _draw(self, keys: Sequence[Key]) -> list[Field]:
-        places = {seconds: i for i, seconds in enumerate(self.given.seconds.tolist())}
-        return list(self.given.at([places[key.seconds] for key in keys]))
-
-    def _dataset(self, variables: Mapping[str, xr.Variable], drop_variables: str | Iterable[str] | None) -> xr.Dataset:
-        ds = super()._dataset(variables, drop_variables)
-        manifest, given, fine = self.bottle.manifest, self.given, self.spec.fine
-        assert fine is not None
-        for source in given.sources:
-            name = channels.parse(source.channel).variable.name
-            if name not in ds:
-                continue
-            attrs = ds[name].attrs
-            attrs.pop("comment", None)
-            methods = source.array.attrs.get("cell_methods")
-            if methods:
-                attrs["cell_methods"] = str(methods)
-            else:
-                attrs.pop("cell_methods", None)
-            if source.may_lack:
-                attrs["comment"] = "Missing where the data that were refined are missing."
-        whole = metadata.global_attrs(self.spec, manifest, self._asked)
-        kept = (
-            "Conventions", "references", "license", "bottle", "bottle_digest", "bottle_created", "seed", "precision",
-            "zoom", "native_zoom", "xr_cbottle_version", *fine.attrs(),
-        )  # fmt: skip
-        changes = "; ".join([given.grid, *(source.converted for source in given.sources if source.converted)])
-        line = f"xr_cbottle {whole['xr_cbottle_version']}: downscaled zero-shot by {manifest.name} ({changes})"
-        ds.attrs = {
-            "title": f"Super-resolved to zoom {self.spec.zoom} by the bottle {manifest.name}",
-            **{name: whole[name] for name in kept if name in whole},
-            "member": self.member,
-            "history": "\n".join(part for part in (self.origin, line) if part),
-        }
-        return ds
+def _axis(given: Given) -> TimeAxis:
+    seconds = given.seconds.tolist()
+    return TimeAxis(seconds[0], 1, len(seconds), 1, "inst", tuple(seconds))
 
 
-def _restore(
-    bottle: Bottle, spec: CubeSpec, reading: Reading, asked: dict[str, str], state: tuple[Given, int, str]
-) -> Downscaling:
-    cube = Downscaling.__new__(Downscaling)
-    cube.bottle, cube.spec, cube.sst, cube.reading, cube._asked = bottle, spec, None, reading, asked
-    cube.given, cube.member, cube.origin = state
-    return cube
+def _described(ds: xr.Dataset, cube: Cube, given: Given, fine: Fine, origin: str) -> xr.Dataset:
+    """The data set with attributes that say what was done to which data."""
+    manifest = cube.bottle.manifest
+    for source in given.sources:
+        name = channels.parse(source.channel).variable.name
+        if name not in ds.variables:
+            continue
+        attrs = ds.variables[name].attrs
+        attrs.pop("comment", None)
+        methods = source.array.attrs.get("cell_methods")
+        if methods:
+            attrs["cell_methods"] = str(methods)
+        else:
+            attrs.pop("cell_methods", None)
+        if source.may_lack:
+            attrs["comment"] = "Missing where the data that were refined are missing."
+    changes = "; ".join([given.grid, *(source.converted for source in given.sources if source.converted)])
+    whole = metadata.global_attrs(cube.spec, manifest, {})
+    line = f"xr_cbottle {whole['xr_cbottle_version']}: downscaled zero-shot by {manifest.name} ({changes})"
+    ds.attrs = {
+        "title": f"Super-resolved to zoom {cube.spec.zoom} by the bottle {manifest.name}",
+        **{name: whole[name] for name in (*_ATTRIBUTES, *fine.attrs()) if name in whole},
+        "member": cube.member,
+        "history": "\n".join(part for part in (origin, line) if part),
+    }
+    return ds
+
+
+_ATTRIBUTES = (
+    "Conventions", "references", "license", "bottle", "bottle_digest", "bottle_created", "seed", "precision", "zoom",
+    "native_zoom", "xr_cbottle_version",
+)  # fmt: skip

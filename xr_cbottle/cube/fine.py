@@ -17,9 +17,6 @@ from xr_cbottle.grid.tiling import PATCHES_AT_ONCE, Tiling, default_tiling
 if TYPE_CHECKING:
     from xr_cbottle.bottle.manifest import Manifest
 
-MODES = ("tiles", "global")
-"""``tiles``: each tile by itself, at the price of the tiles that are read. ``global``: the globe at once."""
-
 NETWORKS = {"distilled": DISTILLED, "full": SUPERRES}
 """Names of the networks that a bottle may have, by which is taken first if nobody says."""
 
@@ -37,7 +34,7 @@ class Fine:
     spec
         Its zoom, channels, patches and sampler.
     mode
-        One of `MODES`.
+        One of `xr_cbottle.cube.keywords.SUPERRES_MODES`.
     tile_zoom, halo
         Of the tiles, see `xr_cbottle.grid.tiling.Tiling`.
     patches_at_once
@@ -111,7 +108,7 @@ def make_fine(manifest: Manifest, zoom: int, mode: str = "tiles", network: str |
     zoom
         One that it has.
     mode
-        One of `MODES`.
+        One of `xr_cbottle.cube.keywords.SUPERRES_MODES`.
     network
         One of `NETWORKS`; if None the first of them that the bottle has.
 
@@ -120,8 +117,6 @@ def make_fine(manifest: Manifest, zoom: int, mode: str = "tiles", network: str |
     ValueError
         If a word is wrong; it lists the right ones.
     """
-    if mode not in MODES:
-        raise ValueError(f"sr_mode is {mode!r}: choose one of {', '.join(MODES)}")
     roles = {part.role: i for i, part in enumerate(manifest.parts)}
     there = [name for name, role in NETWORKS.items() if role in roles]
     if network is not None and network not in there:

@@ -7,7 +7,6 @@ larger than a batch, whatever the chunks: a chunk is put together from as many a
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from xarray.core.indexing import OuterIndexer
 
-from xr_cbottle.cube import metadata
-from xr_cbottle.cube.selection import is_everything, select
+from xr_cbottle.cube.assembly import CubeReader
+from xr_cbottle.cube.layout import Layout
+from xr_cbottle.cube.selection import is_everything
+from xr_cbottle.cube.xarray_internals import OuterIndexer, apply_indexer, as_indexable
 
 if TYPE_CHECKING:
     import dask.array as da
 
-    from xr_cbottle.cube.cube import Cube
-
 _AXES = {"member": "m", "time": "t", "pressure": "p", "cell": "c"}
+_TASKS_KEPT = 8
 Block = dict[str, npt.NDArray[np.float32]]
 
 
@@ -79,13 +78,13 @@ def _runs(positions: npt.NDArray[np.int64]) -> tuple[range, ...]:
     return tuple(range(int(part[0]), int(part[-1]) + step, step) for part in parts)
 
 
-def array(cube: Cube, name: str, company: tuple[str, ...], blocks: Blocks) -> da.Array:
+def array(reader: CubeReader, name: str, company: tuple[str, ...], blocks: Blocks) -> da.Array:
     """A variable as a dask array; all levels and cells are in each chunk.
 
     Parameters
     ----------
-    cube, name
-        The cube and the name of the variable.
+    reader, name
+        What reads the cube, and the name of the variable.
     company
         Variables that are drawn together: arrays of one company and the same blocks share the tasks that draw.
     blocks
@@ -93,9 +92,8 @@ def array(cube: Cube, name: str, company: tuple[str, ...], blocks: Blocks) -> da
     """
     import dask.array as da
 
-    sizes = cube.sizes
-    dims = cube.dims(name)
-    drawn, token = _drawn(cube, company, blocks)
+    sizes, dims = reader.layout.sizes, reader.layout.dims(name)
+    drawn, token = _drawn(reader, company, blocks)
     axes = "mtr" if "member" in sizes else "tr"
     return da.blockwise(
         _take,
@@ -111,20 +109,31 @@ def array(cube: Cube, name: str, company: tuple[str, ...], blocks: Blocks) -> da
     )
 
 
-@functools.lru_cache(maxsize=8)
-def _drawn(cube: Cube, company: tuple[str, ...], blocks: Blocks) -> tuple[da.Array, str]:
-    """The tasks that draw, as an array (member, time, part of a chunk) of blocks, and what to call its kin."""
+def _drawn(reader: CubeReader, company: tuple[str, ...], blocks: Blocks) -> tuple[da.Array, str]:
+    """The tasks that draw, as an array (member, time, part of a chunk) of blocks, and what to call its kin.
+
+    They are kept with the reader, so that all variables of a data set share them, and go when it goes.
+    """
+    kept = reader.tasks
+    if (company, blocks) not in kept:
+        while len(kept) >= _TASKS_KEPT:
+            kept.pop(next(iter(kept)))
+        kept[company, blocks] = _draw_tasks(reader, company, blocks)
+    return kept[company, blocks]
+
+
+def _draw_tasks(reader: CubeReader, company: tuple[str, ...], blocks: Blocks) -> tuple[da.Array, str]:
     import dask.array as da
 
-    sizes = cube.sizes
-    token = hashlib.sha256(f"{cube.spec.token} {blocks} {company}".encode()).hexdigest()[:32]
+    sizes = reader.layout.sizes
+    token = hashlib.sha256(f"{reader.layout.spec.token} {blocks} {company}".encode()).hexdigest()[:32]
     times = _split(len(blocks), blocks.times)
     chunks = [times, (1,) * -(-times[0] // blocks.inner)]
     if "member" in sizes:
         chunks.insert(0, _split(sizes["member"], blocks.members))
     drawn = da.map_blocks(
         _draw_block,
-        cube=cube,
+        reader=reader,
         names=company,
         blocks=blocks,
         chunks=tuple(chunks),
@@ -144,9 +153,7 @@ def indexed(array: da.Array, keys: tuple[Any, ...]) -> da.Array:
     import dask.array as da
 
     if any(n > 1 and not is_everything(key) for n, key in zip(array.numblocks, keys, strict=True)):
-        from xarray.core import indexing
-
-        return indexing.apply_indexer(indexing.as_indexable(array), indexing.OuterIndexer(keys))
+        return apply_indexer(as_indexable(array), OuterIndexer(keys))
     kept = [axis for axis, key in enumerate(keys) if not isinstance(key, (int, np.integer))]
     lengths = {axis: len(np.arange(array.shape[axis])[keys[axis]]) for axis in kept if not is_everything(keys[axis])}
     return da.blockwise(
@@ -168,47 +175,38 @@ def _index(values: npt.NDArray[np.float32], keys: tuple[Any, ...]) -> npt.NDArra
     return values
 
 
-def parse_chunks(cube: Cube, chunks: Any) -> Blocks:
-    """The blocks of `Cube.to_dataset`'s chunks.
+def blocks(layout: Layout, lengths: Mapping[str, int], asked: object) -> Blocks:
+    """The blocks of chunks of some lengths, of all levels and cells.
+
+    Parameters
+    ----------
+    layout
+        Of the data set.
+    lengths
+        Of chunks along some dimensions, from `xr_cbottle.cube.chunks.lengths`.
+    asked
+        What the user wrote, for the message.
 
     Raises
     ------
     ValueError
-        If they are not ``{}``, ``"auto"``, a number of times, or ``{"time": n, "member": m}``.
+        If they split levels or cells.
     """
-    asked = chunks
-    if chunks == "auto":
-        chunks = {}
-    elif isinstance(chunks, int) and not isinstance(chunks, bool):
-        chunks = {"time": chunks}
-    sizes = cube.sizes
-    lengths = {"time": cube.values_per_batch, "member": 1}
-    for dim, n in chunks.items() if isinstance(chunks, Mapping) else [("", chunks)]:
-        if n in (-1, None) and dim in sizes:
-            n = sizes[dim]
-        is_length = isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1
-        if not is_length or not (dim in lengths or (dim in sizes and n >= sizes[dim])):
-            raise ValueError(
-                f"chunks is {asked!r}: give {{}}, a number of times, or {{'time': n, 'member': m}}; all levels and "
-                "cells of an instant are drawn together, split them afterwards with .chunk()"
-            )
-        lengths[dim] = int(n)
-    return cut(cube, min(lengths["member"], sizes.get("member", 1)), min(lengths["time"], sizes["time"]))
+    sizes = layout.sizes
+    whole = {dim: sizes[dim] if n == -1 else min(n, sizes[dim]) for dim, n in lengths.items()}
+    if any(n < sizes[dim] for dim, n in whole.items() if dim not in ("time", "member")):
+        raise ValueError(
+            f"chunks is {asked!r}: give {{}}, a number of times, or {{'time': n, 'member': m}}; all levels and "
+            "cells of an instant are drawn together, split them afterwards with .chunk()"
+        )
+    times = min(whole.get("time", layout.values_per_batch), sizes["time"])
+    return cut(layout, whole.get("member", 1), times)
 
 
-def fine_chunks(cube: Cube, chunks: Any) -> dict[str, int]:
-    """Lengths of chunks above the native zoom, which are read one by one from the cache of tiles."""
-    asked = {} if chunks == "auto" else {"time": chunks} if isinstance(chunks, int) else chunks
-    known = isinstance(asked, Mapping) and set(asked) <= set(cube.sizes)
-    if not known or isinstance(chunks, bool):
-        raise ValueError(f"chunks is {chunks!r}: give {{}}, a number of times, or lengths of {', '.join(cube.sizes)}")
-    preferred = metadata.encoding(tuple(cube.sizes), cube.sizes, 1, cube.spec)["preferred_chunks"]
-    return {**preferred, **{dim: n for dim, n in asked.items() if n is not None}}
-
-
-def cut(cube: Cube, members: int, times: int) -> Blocks:
-    """Blocks of all times of a cube, for chunks of some members and times."""
-    return Blocks(members, times, min(times, max(1, cube.values_per_batch // members)), (range(cube.sizes["time"]),))
+def cut(layout: Layout, members: int, times: int) -> Blocks:
+    """Blocks of all times of a data set, for chunks of some members and times."""
+    inner = min(times, max(1, layout.values_per_batch // members))
+    return Blocks(members, times, inner, (range(layout.sizes["time"]),))
 
 
 def _split(size: int, length: int) -> tuple[int, ...]:
@@ -216,19 +214,13 @@ def _split(size: int, length: int) -> tuple[int, ...]:
     return (length,) * full + ((rest,) if rest else ())
 
 
-def _draw_block(cube: Cube, names: tuple[str, ...], blocks: Blocks, block_id: tuple[int, ...]) -> Block:
+def _draw_block(reader: CubeReader, names: tuple[str, ...], blocks: Blocks, block_id: tuple[int, ...]) -> Block:
     """All variables of one block."""
     *member, chunk, part = block_id
-    sizes = cube.sizes
     within: dict[str, Any] = {"time": blocks.span(chunk, part)}
     if member:
         within["member"] = slice(member[0] * blocks.members, (member[0] + 1) * blocks.members)
-    selections = {}
-    for name in names:
-        dims = cube.dims(name)
-        key = OuterIndexer(tuple(within.get(dim, slice(None)) for dim in dims))
-        selections[name] = select(key, tuple(sizes[dim] for dim in dims), dims)
-    return cube.read(selections)
+    return reader.read({name: reader.layout.select(name, within) for name in names})
 
 
 def _take(blocks: list[Block], variable: str, axis: int) -> npt.NDArray[np.float32]:

@@ -1,75 +1,105 @@
-"""Pieces of instants above the native zoom: gathered like instants, and drawn from the instants they refine."""
+"""Pieces of instants above the native zoom: gathered like instants, and drawn from the instants that they refine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from xr_cbottle.bottle.bottle import Bottle
+from xr_cbottle.cube import cache
 from xr_cbottle.cube.disk import DiskTier
+from xr_cbottle.cube.fine import Fine
 from xr_cbottle.cube.keys import Field, Key
+from xr_cbottle.cube.reading import Reading
+from xr_cbottle.cube.sources import Deliver, Source
+from xr_cbottle.cube.spec import CubeSpec
 
 if TYPE_CHECKING:
-    from xr_cbottle.cube.cube import Cube
     from xr_cbottle.draw.resolver import Resolver
 
 
-class Mosaic:
-    """The fine level of a cube. Pieces are in the same cache as instants, drawn once and bounded in bytes with them.
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Pieces of the instants of another source, refined by a bottle's super-resolution.
 
-    Parameters
+    They are in the same cache as instants, drawn once and bounded in bytes with them.
+
+    Attributes
     ----------
-    cube
-        One above its bottle's native zoom.
+    instants
+        Where the instants come from.
+    bottle, spec
+        The bottle, and what is asked of it.
+    fine
+        How pieces are drawn.
+    reading
+        Where they are kept.
     """
 
-    def __init__(self, cube: Cube) -> None:
-        assert cube.spec.fine is not None  # there are pieces above the native zoom only
-        self.cube, self.fine = cube, cube.spec.fine
+    instants: Source
+    bottle: Bottle
+    spec: CubeSpec
+    fine: Fine
+    reading: Reading
 
-    def gather(self, keys: Sequence[Key], deliver: Callable[[Key, Field], None]) -> None:
-        """As `Cube.gather`, of pieces: those of a batch of instants after those of another.
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels of a piece, in their order."""
+        return self.fine.channels
+
+    @property
+    def land(self) -> npt.NDArray[np.bool_] | None:
+        """(native cell,) where variables of the sea are missing in the instants."""
+        return self.instants.land
+
+    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
+        """Give each piece to ``deliver`` once, those of a batch of instants after those of another.
 
         Instants are drawn only where a piece of them is; while their pieces are, they stay in memory.
         """
-        cube, cache = self.cube, self.cube.instant_cache
+        fields = cache.shared(self.reading.cache_size)
         by_instant: dict[Key, list[Key]] = {}
         for key in keys:
-            by_instant.setdefault(self.coarse_key(key), []).append(key)
+            by_instant.setdefault(self.instant_of(key), []).append(key)
         instants = list(by_instant)
         disk = None
-        if cube.reading.cache_dir is not None:
-            disk = DiskTier(cube.reading.cache_dir, (len(self.fine.channels), self.fine.cells(self.fine.zoom)))
-        for start in range(0, len(instants), cube.spec.batch_size):
-            batch = instants[start : start + cube.spec.batch_size]
+        if self.reading.cache_dir is not None:
+            disk = DiskTier(self.reading.cache_dir, (len(self.channels), self.fine.cells(self.fine.zoom)))
+        for start in range(0, len(instants), self.spec.batch_size):
+            batch = instants[start : start + self.spec.batch_size]
             # One piece of all instants after another: the first one then draws a whole batch of instants.
             pieces = sorted((key for instant in batch for key in by_instant[instant]), key=lambda key: key.piece or 0)
-            cache.hold(batch)
+            fields.hold(batch)
             try:
-                cache.gather(pieces, self._draw, deliver, batch=len(batch), disk=disk)
+                fields.gather(pieces, self.draw, deliver, batch=len(batch), disk=disk)
             finally:
-                cache.release(batch)
+                fields.release(batch)
 
-    def coarse_key(self, key: Key) -> Key:
-        """The instant that a piece is of."""
-        return key._replace(namespace=self.cube.spec.namespace, piece=None)
+    def instant_of(self, key: Key) -> Key:
+        """Key of the instant that a piece is of."""
+        return key._replace(namespace=self.spec.namespace, piece=None)
 
     def resolver(self) -> Resolver:
         """The network that draws pieces, loaded once for this process; imports torch."""
         from xr_cbottle.draw import resolver
 
-        spec = self.cube.spec
-        return resolver.get(self.cube.bottle, self.fine, spec.native_zoom, device=spec.device, precision=spec.precision)
+        spec = self.spec
+        return resolver.get(self.bottle, self.fine, spec.native_zoom, device=spec.device, precision=spec.precision)
 
-    def _draw(self, keys: Sequence[Key]) -> list[Field]:
-        coarse: dict[Key, Field] = {}
-        self.cube.gather_instants(list({self.coarse_key(key): None for key in keys}), coarse.__setitem__)
-        return [self._piece(coarse[self.coarse_key(key)], key) for key in keys]
+    def draw(self, keys: Sequence[Key]) -> list[Field]:
+        """Pieces, drawn now, after the instants that they refine."""
+        instants: dict[Key, Field] = {}
+        self.instants.gather(list({self.instant_of(key): None for key in keys}), instants.__setitem__)
+        return [self._piece(instants[self.instant_of(key)], key) for key in keys]
 
     def _piece(self, instant: Field, key: Key) -> Field:
         resolver = self.resolver()
-        given = instant[self._channels]
+        names = self.instants.channels
+        given = instant[[names.index(name) for name in self.channels]]
         # A user's own data may lack what is not defined over land: the network is told the mean, the reader nothing.
         missing = np.isnan(given)
         if missing.any():
@@ -81,12 +111,7 @@ class Mosaic:
             assert key.piece is not None
             drawn = resolver.draw_tile(given, key.piece, **whole)
         if missing.any():
-            native = self.cube.spec.native_zoom
+            native = self.spec.native_zoom
             size, first = self.fine.cells(native), (key.piece or 0) * self.fine.cells(native)
             drawn[np.repeat(missing[:, first : first + size], 4 ** (self.fine.zoom - native), axis=1)] = np.nan
         return np.array(drawn, np.float32)
-
-    @property
-    def _channels(self) -> list[int]:
-        names = self.cube.instant_channels
-        return [names.index(name) for name in self.fine.channels]

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from xarray.core.indexing import ExplicitIndexer, VectorizedIndexer
+
+from xr_cbottle.cube.xarray_internals import ExplicitIndexer, VectorizedIndexer
 
 DIMS = ("member", "time", "pressure", "cell")
 
@@ -65,11 +66,20 @@ def select(key: ExplicitIndexer, shape: tuple[int, ...], dims: tuple[str, ...]) 
     IndexError
         If a position is beyond the array.
     """
-    by_dim = {dim: _normalised(k, n, dim) for dim, k, n in zip(dims, key.tuple, shape, strict=True)}
-    sizes = dict(zip(dims, shape, strict=True))
     if isinstance(key, VectorizedIndexer):
-        return _vectorized(by_dim, sizes)
-    return _orthogonal(by_dim, sizes)
+        return _vectorized(_by_dim(key.tuple, shape, dims), dict(zip(dims, shape, strict=True)))
+    return select_within(key.tuple, shape, dims)
+
+
+def select_within(key: tuple[Any, ...], shape: tuple[int, ...], dims: tuple[str, ...]) -> Selection:
+    """What positions, slices and arrays of positions along each dimension touch, each dimension by itself.
+
+    Raises
+    ------
+    IndexError
+        If a position is beyond the array.
+    """
+    return _orthogonal(_by_dim(key, shape, dims), dict(zip(dims, shape, strict=True)))
 
 
 def narrowing(key: Any, size: int) -> tuple[slice | Index, int | slice | Index] | None:
@@ -134,6 +144,10 @@ def by_piece(cells: slice | Index, total: int, size: int) -> dict[int, tuple[sli
 def is_everything(key: Any) -> bool:
     """Whether an index along one dimension is all of it, as it is."""
     return isinstance(key, slice) and key == slice(None)
+
+
+def _by_dim(key: tuple[Any, ...], shape: tuple[int, ...], dims: tuple[str, ...]) -> dict[str, int | slice | Index]:
+    return {dim: _normalised(k, n, dim) for dim, k, n in zip(dims, key, shape, strict=True)}
 
 
 def _normalised(k: Any, size: int, dim: str) -> int | slice | Index:

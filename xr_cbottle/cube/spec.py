@@ -6,24 +6,22 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.cube.fine import Fine, finest_zoom, make_fine
+from xr_cbottle.cube.keywords import is_integer
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.time_axis import TimeAxis
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.manifest import Manifest
+    from xr_cbottle.bottle.sampler import SamplerDefaults
     from xr_cbottle.draw.conditions import SeaSurfaceTemperature
-
-PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
-MAX_INSTANTS = 10_000
 
 # Raised when the same keywords begin to make other values: what older versions kept on disk is then not used.
 _NUMERICS = 1
@@ -52,6 +50,8 @@ class CubeSpec:
         How the network is run; device None is chosen where values are read.
     sst
         Digest of the user's SST, None for the bottle's.
+    given
+        What stands for the user's data that instants are taken from; None where they are drawn.
     fine
         How values above the native zoom are made; None up to it.
     """
@@ -69,26 +69,29 @@ class CubeSpec:
     device: str | None
     sst: str | None
     fine: Fine | None = None
+    given: str | None = None
 
     @functools.cached_property
     def namespace(self) -> str:
-        """Digest of what an instant is a function of beside label, seed, member and time."""
+        """Digest of what an instant is a function of, beside label, seed, member and time."""
         names = ("digest", "sampler", "precision", "batch_size", "device", "sst")
-        return _sha256({"numerics": _NUMERICS} | {name: getattr(self, name) for name in names})
+        values = {name: getattr(self, name) for name in names}
+        given = {} if self.given is None else {"given": self.given}
+        return _sha256({"numerics": _NUMERICS, **values, **given})
 
     @functools.cached_property
-    def fine_namespace(self) -> str:
-        """As `namespace`, of what a piece of the fine level is a function of."""
-        assert self.fine is not None  # there are pieces above the native zoom only
+    def field_namespace(self) -> str:
+        """Digest of what the fields that values are made of are a function of: instants, or pieces above them."""
+        if self.fine is None:
+            return self.namespace
         return _sha256({"numerics": _FINE_NUMERICS, "coarse": self.namespace, "fine": dataclasses.asdict(self.fine)})
 
     @functools.cached_property
     def token(self) -> str:
-        """Digest of the whole: dask's token."""
+        """Digest of the whole data set: dask's token."""
         values = dataclasses.asdict(self)
-        if self.fine is None:
-            del values["fine"]
-        return _sha256({"numerics": _NUMERICS, **values})
+        of_some = {name for name in ("fine", "given") if values[name] is None}
+        return _sha256({"numerics": _NUMERICS, **{k: v for k, v in values.items() if k not in of_some}})
 
 
 def _sha256(values: dict[str, Any]) -> str:
@@ -96,61 +99,53 @@ def _sha256(values: dict[str, Any]) -> str:
 
 
 def make_spec(
-    manifest: Manifest,
-    digest: str,
-    *,
-    zoom: int | None = None,
-    time: Any = None,
-    time_method: str = "inst",
-    members: Any = None,
-    seed: int = 0,
-    label: str | None = None,
-    num_steps: int | None = None,
-    sigma_min: float | None = None,
-    sigma_max: float | None = None,
-    solver: str | None = None,
-    precision: str = "float32",
-    batch_size: int | None = None,
-    device: Any = None,
-    sst: SeaSurfaceTemperature | None = None,
-    sr_mode: str = "tiles",
-    sr_network: str | None = None,
+    manifest: Manifest, digest: str, keywords: Mapping[str, Any], sst: SeaSurfaceTemperature | None = None
 ) -> CubeSpec:
-    """The data set that keywords ask for; see `xr_cbottle.cube.Cube` for them.
+    """The data set that keywords ask for.
+
+    Parameters
+    ----------
+    manifest, digest
+        What the bottle is.
+    keywords
+        All keywords with checked values, from `xr_cbottle.cube.keywords.checked`.
+    sst
+        The user's sea surface temperature, opened; None for the bottle's.
 
     Raises
     ------
     ValueError
-        If a value is wrong; it lists the right ones.
+        If the bottle does not have what is asked for; it lists what it has.
     """
-    if zoom is None:
-        zoom = manifest.zoom
-    elif not _is_int(zoom) or not 0 <= zoom <= finest_zoom(manifest):
-        finest = finest_zoom(manifest)
-        beyond = f"by super-resolution up to {finest}" if manifest.superres else "no super-resolution beyond"
-        raise ValueError(f"zoom is {zoom!r}: {manifest.name} has zooms 0 to {manifest.zoom}, and {beyond}")
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    if batch_size is None:
-        batch_size = default_batch_size(manifest.zoom)
+    zoom = _zoom(manifest, keywords["zoom"])
     start, end, native = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
     if sst is not None:
         start, end = _covered(sst, start, native)
     return CubeSpec(
         digest=digest,
         native_zoom=manifest.zoom,
-        zoom=operator.index(zoom),
-        axis=time_axis.make_axis(time, time_method, start=start, end=end, native=native),
-        members=_members(members),
-        seed=integer("seed", seed, 0, 2**63),
-        label=_label(manifest, label),
-        sampler=_sampler(manifest, num_steps, sigma_min, sigma_max, solver),
-        precision=precision,
-        batch_size=integer("batch_size", batch_size, 1, 2**16),
-        device=None if device is None else str(device),
+        zoom=zoom,
+        axis=time_axis.make_axis(keywords["time"], keywords["time_method"], start=start, end=end, native=native),
+        members=keywords["members"],
+        seed=keywords["seed"],
+        label=_label(manifest, keywords["label"]),
+        sampler=_sampler(manifest.sampler, keywords),
+        precision=keywords["precision"],
+        batch_size=keywords["batch_size"] or default_batch_size(manifest.zoom),
+        device=keywords["device"],
         sst=None if sst is None else sst.token,
-        fine=make_fine(manifest, operator.index(zoom), sr_mode, sr_network),
+        fine=make_fine(manifest, zoom, keywords["sr_mode"], keywords["sr_network"]),
     )
+
+
+def _zoom(manifest: Manifest, zoom: Any) -> int:
+    if zoom is None:
+        return manifest.zoom
+    finest = finest_zoom(manifest)
+    if not is_integer(zoom) or not 0 <= zoom <= finest:
+        beyond = f"by super-resolution up to {finest}" if manifest.superres else "no super-resolution beyond"
+        raise ValueError(f"zoom is {zoom!r}: {manifest.name} has zooms 0 to {manifest.zoom}, and {beyond}")
+    return operator.index(zoom)
 
 
 def default_batch_size(zoom: int) -> int:
@@ -174,22 +169,6 @@ def _covered(sst: SeaSurfaceTemperature, start: int, native: int) -> tuple[int, 
     return begin, finish
 
 
-def _members(members: Any) -> tuple[int, ...] | None:
-    if members is None:
-        return None
-    if _is_int(members):
-        if not 1 <= members <= 2**20:
-            raise ValueError(f"members is {members}: give how many, at least 1, or a list of member numbers")
-        return tuple(range(operator.index(members)))
-    try:
-        numbers = tuple(integer("a member", m, 0, 2**32) for m in members)
-    except TypeError:
-        raise ValueError(f"members is {members!r}: give how many, or a list of member numbers") from None
-    if not numbers or len(set(numbers)) < len(numbers) or isinstance(members, (str, bytes)):
-        raise ValueError(f"members is {members!r}: give at least one member number, and each once")
-    return numbers
-
-
 def _label(manifest: Manifest, label: str | None) -> str | None:
     names = ", ".join(manifest.labels)
     if label is None:
@@ -202,33 +181,9 @@ def _label(manifest: Manifest, label: str | None) -> str | None:
     return label
 
 
-def _sampler(
-    manifest: Manifest, num_steps: int | None, sigma_min: float | None, sigma_max: float | None, solver: str | None
-) -> tuple[int, float, float, float, str]:
-    default = manifest.sampler
-    if solver is not None and solver not in SOLVERS:
-        raise ValueError(f"solver is {solver!r}: choose one of {', '.join(SOLVERS)}")
-    steps = default.num_steps if num_steps is None else integer("num_steps", num_steps, 2, 10_001)
-    low = default.sigma_min if sigma_min is None else _positive("sigma_min", sigma_min)
-    high = default.sigma_max if sigma_max is None else _positive("sigma_max", sigma_max)
+def _sampler(default: SamplerDefaults, keywords: Mapping[str, Any]) -> tuple[int, float, float, float, str]:
+    chosen = {name: keywords[name] for name in ("num_steps", "sigma_min", "sigma_max", "solver")}
+    steps, low, high, solver = (getattr(default, name) if value is None else value for name, value in chosen.items())
     if low >= high:
         raise ValueError(f"sigma_min is {low:g} and sigma_max {high:g}: sigma_min must be less than sigma_max")
-    return steps, float(low), float(high), float(default.rho), solver or default.solver
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
-
-
-def integer(name: str, value: Any, low: int, end: int) -> int:
-    """An integer from ``low`` to before ``end``; anything else is a ValueError that says so."""
-    if not _is_int(value) or not low <= value < end:
-        allowed = f"an integer from {low} to {end - 1}" if end - 1 > low else str(low)
-        raise ValueError(f"{name} is {value!r}: it must be {allowed}")
-    return operator.index(value)
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 < value < math.inf:
-        return float(value)
-    raise ValueError(f"{name} is {value!r}: it must be a positive number")
+    return steps, float(low), float(high), float(default.rho), solver

@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xr_cbottle.cube.selection import select
+from xr_cbottle.cube.cube import Cube
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from xr_cbottle.cube.cube import Cube
 
 _CHUNK_BYTES = 1 << 20
 SUFFIXES = (".zarr", ".nc")
@@ -38,10 +37,15 @@ class Piece:
     times: slice
     member: slice | None
 
+    @property
+    def within(self) -> dict[str, slice]:
+        """Its place along each dimension of which it is not all."""
+        members = {} if self.member is None else {"member": self.member}
+        return {"time": self.times, **members}
+
     def index(self, dims: Sequence[str]) -> tuple[slice, ...]:
         """Its place in a variable of these dimensions."""
-        within = {"time": self.times, "member": self.member}
-        return tuple(within.get(dim) or slice(None) for dim in dims)
+        return tuple(self.within.get(dim, slice(None)) for dim in dims)
 
 
 def write(
@@ -182,7 +186,7 @@ def _template(cube: Cube, names: list[str], times: int) -> xr.Dataset:
 
 
 def _times_per_chunk(cube: Cube, asked: int | None) -> int:
-    batch, most = cube.values_per_batch, cube.sizes["time"]
+    batch, most = cube.layout.values_per_batch, cube.sizes["time"]
     if asked is not None and asked < 1:
         raise ValueError(f"the length of chunks is {asked}: it must be at least 1")
     fitting = _CHUNK_BYTES // (4 * healpix.n_cells(cube.spec.zoom) * batch)
@@ -199,17 +203,10 @@ def _pieces(cube: Cube, times: int) -> Iterator[Piece]:
 
 def _draw(cube: Cube, names: list[str], piece: Piece, bar: Any) -> dict[str, Any]:
     """Values of all variables of a piece, drawn batch by batch."""
-    from xarray.core.indexing import BasicIndexer
-
-    step, parts = cube.values_per_batch, []
+    step, parts = cube.layout.values_per_batch, []
     for start in range(piece.times.start, piece.times.stop, step):
         batch = Piece(slice(start, min(start + step, piece.times.stop)), piece.member)
-        selections = {}
-        for name in names:
-            dims = cube.dims(name)
-            shape = tuple(cube.sizes[dim] for dim in dims)
-            selections[name] = select(BasicIndexer(batch.index(dims)), shape, dims)
-        parts.append(cube.read(selections))
+        parts.append(cube.read({name: cube.layout.select(name, batch.within) for name in names}))
         bar.update((batch.times.stop - start) * cube.spec.axis.instants_per_value)
     return {name: np.concatenate([part[name] for part in parts], cube.dims(name).index("time")) for name in names}
 
@@ -224,7 +221,7 @@ def _bar(cube: Cube, pieces: list[Piece], finished: int, progress: bool | None) 
 
 def _settings(cube: Cube) -> dict[str, Any]:
     """What the values are a function of, by the names a user knows."""
-    settings = dataclasses.asdict(cube.spec)
+    settings = {k: v for k, v in dataclasses.asdict(cube.spec).items() if k != "given"}
     settings["bottle"] = settings.pop("digest")
     settings["time"] = settings.pop("axis")
     return settings

@@ -15,7 +15,7 @@ import torch
 from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.cube.spec import PRECISIONS
+from xr_cbottle.cube.keywords import PRECISIONS
 from xr_cbottle.network import edm, unet
 
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

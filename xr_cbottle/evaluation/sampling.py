@@ -98,7 +98,7 @@ class Drawing:
         out = self.folder / f"{self.bottle.manifest.name}_{label or 'bottle'}_{what}_{cube.spec.token[:20]}.zarr"
         if not out.exists():
             # A chunk is one batch: what an interruption costs is the batch that it meets.
-            writer.write(cube, out, names, times_per_chunk=cube.values_per_batch, progress=self.progress)
+            writer.write(cube, out, names, times_per_chunk=cube.layout.values_per_batch, progress=self.progress)
         return open_stored([str(out)])
 
     def land(self) -> npt.NDArray[np.bool_] | None:

@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.cube.selection import Selection, select
+from xr_cbottle.cube.cube import Cube
+from xr_cbottle.cube.selection import Selection
 from xr_cbottle.grid import healpix
 from xr_cbottle.serve.zarray import Array
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from xr_cbottle.cube.cube import Cube
     from xr_cbottle.cube.keys import Key
 
 Chunking = Literal["face", "globe", "tile"]
@@ -84,20 +84,17 @@ class Chunk:
     @property
     def keys(self) -> list[Key]:
         """What has to be in the cache for it: instants, or above the native zoom a piece of each."""
-        fine = self.cube.spec.fine
-        first = None if fine is None else self._span.start // fine.cells(self.cube.spec.zoom)
-        return [key for frame in self.frames for key in self.cube.keys(*frame, first)]
+        layout = self.cube.layout
+        piece = next(iter(layout.parts(self._span)), None)
+        return [key for frame in self.frames for key in layout.keys(*frame, piece)]
 
     @functools.cached_property
     def selection(self) -> Selection | None:
         """What it is of the variable; None for a coordinate."""
         if not self._is_drawn:
             return None
-        from xarray.core.indexing import BasicIndexer
-
-        dims, sizes, at = self.cube.dims(self.name), self.cube.sizes, self._at
-        key = BasicIndexer(tuple(self._span if dim == "cell" else at.get(dim, 0) for dim in dims))
-        return select(key, tuple(sizes[dim] for dim in dims), dims)
+        at = {"member": 0, "pressure": 0, **self._at}
+        return self.cube.layout.select(self.name, {**at, "cell": self._span})
 
     def read(self) -> bytes:
         """Its bytes. Draws what is not in the cache, in this thread or with another that draws the same."""
@@ -262,7 +259,7 @@ def _coordinate(cube: Cube, name: str, span: slice) -> npt.NDArray[np.int64]:
         return np.arange(span.start, span.stop)
     if name == "time":
         return cube.spec.axis.seconds[span]
-    return np.array({"member": cube.spec.members, "pressure": cube.pressures, "crs": (1,)}[name], np.int64)[span]
+    return np.array({"member": cube.spec.members, "pressure": cube.layout.pressures, "crs": (1,)}[name], np.int64)[span]
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

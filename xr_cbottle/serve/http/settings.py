@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from xr_cbottle.cube.keywords import KEYWORDS, checked
 
 _LEAST = {
     "port": 0, "max_waiting": 1, "max_cost": 1, "max_data_sets": 1, "max_requests": 1, "loading_wait": 0, "stop_wait": 0
 }  # fmt: skip
+
+OF_DATA = tuple(name for name, keyword in KEYWORDS.items() if keyword.serve)
+"""Keywords of data sets that a server takes."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class Settings:
         Seconds that a request waits for the networks of a bottle to be loaded.
     stop_wait
         Seconds that a server which is being stopped gives to what it is drawing.
-    device, precision, num_steps, sigma_min, sigma_max, solver, batch_size, cache_size, cache_dir, weights
-        As in `xr_cbottle.Cube`, for all data sets.
+    data
+        Keywords of `xr_cbottle.Cube` for all data sets; `OF_DATA` names those that a server takes.
     quiet
         No line for each request.
 
@@ -50,16 +55,7 @@ class Settings:
     max_requests: int = 1000
     loading_wait: float = 30
     stop_wait: float = 10
-    device: str | None = None
-    precision: str = "float32"
-    num_steps: int | None = None
-    sigma_min: float | None = None
-    sigma_max: float | None = None
-    solver: str | None = None
-    batch_size: int | None = None
-    cache_size: int | str | None = None
-    cache_dir: str | os.PathLike[str] | None = None
-    weights: Any = None
+    data: Mapping[str, Any] = field(default_factory=dict)
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -70,18 +66,16 @@ class Settings:
                 raise ValueError(f"{name} is {value!r}: it must be a number of at least {least}")
         if self.port > 65535:
             raise ValueError(f"port is {self.port}: ports are 0 to 65535")
+        checked(self.data, "a server", OF_DATA)
 
     @property
     def keywords(self) -> dict[str, Any]:
         """Keywords of `xr_cbottle.Cube` for every data set."""
-        names = (
-            "device", "precision", "num_steps", "sigma_min", "sigma_max", "solver", "batch_size", "cache_size",
-            "cache_dir",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names} | {"max_instants": self.max_cost, "progress": False}
+        given = {name: value for name, value in self.data.items() if name != "weights"}
+        return {**given, "max_instants": self.max_cost, "progress": False}
 
     @property
     def alter_values(self) -> bool:
         """Whether the values differ from those that the bottle's digest stands for."""
-        given = (self.num_steps, self.sigma_min, self.sigma_max, self.solver, self.batch_size)
-        return any(value is not None for value in given) or self.precision != "float32"
+        changed = (name for name, value in self.data.items() if value != KEYWORDS[name].default)
+        return any(KEYWORDS[name].group == "sampler" for name in changed)

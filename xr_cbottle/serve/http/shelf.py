@@ -53,7 +53,7 @@ class Shelf:
         self.settings = settings
         self.bottles: dict[str, Bottle] = {}
         for given in bottles:
-            opened = given if isinstance(given, Bottle) else open_bottle(given, weights=settings.weights)
+            opened = given if isinstance(given, Bottle) else open_bottle(given, weights=settings.data.get("weights"))
             name = opened.manifest.name
             if name in self.bottles:
                 paths = f"{self.bottles[name].path} and {opened.path}"
@@ -152,7 +152,7 @@ class Shelf:
             "steps": steps or [format_period(native)],
             "time_methods": list(METHODS),
             "mean_steps": [step for step in steps if parse_period(step) // native <= most],
-            "pressures": list(self.cubes[name].pressures),
+            "pressures": list(self.cubes[name].layout.pressures),
             "variables": {
                 variable: {key: attrs.get(key, "") for key in ("long_name", "units", "standard_name")}
                 | {"pressures": attrs["pressures"]}

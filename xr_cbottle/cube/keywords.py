@@ -1,0 +1,552 @@
+"""The keywords of a data set, one record each: name, type, default, a line of documentation, and how it is checked.
+
+Every door takes its keywords from here: `xr_cbottle.Cube`, the engine of xarray, the catalog, the command line, the
+server, `xr_cbottle.downscale`, the attributes of a data set, and the table in the README. To add one, add it to
+`Keywords` and use it where it takes effect.
+
+What a bottle has, such as zooms and labels, is checked where the bottle is known: `xr_cbottle.cube.spec`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import operator
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_type_hints
+
+import numpy as np
+
+from xr_cbottle.bottle.sampler import SOLVERS
+from xr_cbottle.grid.time_axis import METHODS
+
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+SUPERRES_MODES = ("tiles", "global")
+"""``tiles``: each tile by itself, at the price of the tiles that are read. ``global``: the globe at once."""
+
+MOST_INSTANTS = 10_000
+"""Most instants that one read may draw if nobody says."""
+
+Check = Callable[[str, Any], Any]
+Parse = Callable[[str, str], Any]
+Group = Literal["data set", "sampler", "machine", "reading"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """One keyword of a data set.
+
+    Attributes
+    ----------
+    default
+        Its value where it is not given.
+    group
+        What it is about: the data set, the sampler that draws it, the machine that runs the sampler, or how values
+        are read, which changes none of them.
+    about
+        Its documentation, a sentence or two.
+    usual
+        The default in words.
+    check
+        From name and value to the value as it is used; raises a ValueError that lists the right values.
+    parse
+        From name and text, of a catalog or a command line, to the value.
+    metavar
+        Its value on the command line; "" where a command does not take it.
+    downscale, serve
+        Whether `xr_cbottle.downscale` takes it, and whether a server takes it for all its data sets.
+    """
+
+    default: Any
+    group: Group
+    about: str
+    usual: str
+    check: Check
+    parse: Parse
+    metavar: str = ""
+    downscale: bool = False
+    serve: bool = False
+
+    @property
+    def option(self) -> str:
+        """Its documentation on the command line: the first sentence, and the default."""
+        first = _first_sentence(self.about)
+        return f"{first[0].lower() if first[1].islower() else first[0]}{first[1:]} [{self.usual}]"
+
+
+# Checks -------------------------------------------------------------------------------------------------------------
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, of Python or numpy, and no truth value."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def integer(name: str, value: Any, low: int, end: int) -> int:
+    """An integer from ``low`` to before ``end``; anything else is a ValueError that says so."""
+    if not is_integer(value) or not low <= value < end:
+        allowed = f"an integer from {low} to {end - 1}" if end - 1 > low else str(low)
+        raise ValueError(f"{name} is {value!r}: it must be {allowed}")
+    return operator.index(value)
+
+
+def _within(low: int, end: int) -> Check:
+    return lambda name, value: integer(name, value, low, end)
+
+
+def _one_of(words: Sequence[str]) -> Check:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"{name} is {value!r}: choose one of {', '.join(words)}")
+        return value
+
+    return check
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 < value < math.inf:
+        return float(value)
+    raise ValueError(f"{name} is {value!r}: it must be a positive number")
+
+
+def _members(name: str, members: Any) -> tuple[int, ...]:
+    if is_integer(members):
+        if not 1 <= members <= 2**20:
+            raise ValueError(f"members is {members}: give how many, at least 1, or a list of member numbers")
+        return tuple(range(operator.index(members)))
+    try:
+        numbers = tuple(integer("a member", m, 0, 2**32) for m in members)
+    except TypeError:
+        raise ValueError(f"members is {members!r}: give how many, or a list of member numbers") from None
+    if not numbers or len(set(numbers)) < len(numbers) or isinstance(members, (str, bytes)):
+        raise ValueError(f"members is {members!r}: give at least one member number, and each once")
+    return numbers
+
+
+def _bytes(name: str, size: Any) -> int:
+    number = size
+    if isinstance(size, str):
+        from dask.utils import parse_bytes
+
+        try:
+            number = parse_bytes(size)
+        except ValueError:
+            number = -1
+    if not is_integer(number) or number < 0:
+        raise ValueError(f"{name} is {size!r}: give bytes, or text such as '2 GiB'; 0 keeps nothing")
+    return operator.index(number)
+
+
+def _folder(name: str, path: Any) -> str:
+    if not isinstance(path, (str, os.PathLike)) or os.path.isfile(path):
+        raise ValueError(f"{name} is {path!r}: give the path of a folder")
+    return os.path.abspath(os.path.expanduser(os.fspath(path)))
+
+
+def _count(name: str, value: Any) -> int:
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"{name} is {value!r}: it must be an integer of at least 1")
+    return operator.index(value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if value not in (True, False):
+        raise ValueError(f"{name} is {value!r}: choose True, False, or None for a bar on a terminal")
+    return bool(value)
+
+
+def _text(name: str, value: Any) -> str:
+    return str(value)
+
+
+def _as_is(name: str, value: Any) -> Any:
+    return value
+
+
+# Text ---------------------------------------------------------------------------------------------------------------
+
+
+def _parse_integer(name: str, text: str) -> int:
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,20}\s*", text):
+        raise ValueError(f"{name} is {text!r}: it must be an integer")
+    return int(text)
+
+
+def _parse_number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}: it must be a positive number") from None
+
+
+def _parse_members(name: str, text: str) -> int | list[int]:
+    """How many, or the numbers of some: ``5``, ``0,2,5`` or ``[0, 2, 5]``; 0 is no dimension ``member``."""
+    wrong = ValueError(f"{name} is {text!r}: give how many, or a list of member numbers such as 0,2,5")
+    if re.fullmatch(r"\s*[0-9]{1,20}\s*", text):
+        return int(text)
+    try:
+        found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise wrong from None
+    if not isinstance(found, (list, tuple)) or not found:
+        raise wrong
+    return list(found)
+
+
+def _parse_times(name: str, text: str) -> Any:
+    """A step, a time, several with commas, or START/END with or without /STEP."""
+    if "/" in text:
+        parts = text.split("/")
+        if len(parts) > 3 or not all(parts):
+            raise ValueError(f"{name} is {text!r}: write START/END or START/END/STEP")
+        return slice(*parts)
+    return text.split(",") if "," in text else text
+
+
+def _parse_flag(name: str, text: str) -> bool:
+    if text.title() not in ("True", "False"):
+        raise ValueError(f"{name} is {text!r}: choose True, False, or leave it out")
+    return text.title() == "True"
+
+
+# The keywords -------------------------------------------------------------------------------------------------------
+
+# How values and their checks belong together, several keywords each.
+_INTEGER = {"parse": _parse_integer, "metavar": "N"}
+_NUMBER = {"check": _positive, "parse": _parse_number, "metavar": "S"}
+_WORD: dict[str, Any] = {"parse": _text}
+
+
+class Keywords(TypedDict, total=False):
+    """Keywords of a data set, with their types; `KEYWORDS` has the record of each by its name."""
+
+    zoom: Annotated[
+        int | None,
+        Keyword(
+            None, "data set",
+            "HEALPix level, 0 to the bottle's own, or above by super-resolution. Coarser levels are exact means of "
+            "four cells. Above the bottle's own there are the variables that super-resolution makes; levels below its "
+            "finest are means of that, not of the bottle's own.",
+            "the bottle's", _as_is, _parse_integer, "Z",
+        ),
+    ]  # fmt: skip
+    time: Annotated[
+        Any,
+        Keyword(
+            None, "data set",
+            "An ISO-8601 step (``PT6H``, any multiple of the bottle's), explicit times, or a slice of times, with a "
+            "step if need be. Times are strings, datetime64, a list, an index or a DataArray of them.",
+            "the bottle's step", _as_is, _parse_times, "TIME",
+        ),
+    ]  # fmt: skip
+    time_method: Annotated[
+        str,
+        Keyword(
+            "inst", "data set",
+            "``inst``, instants; or ``mean``, the mean of all instants of the step that ends at the time, which "
+            "costs all of them.",
+            "inst", _one_of(METHODS), **_WORD, metavar="inst|mean",
+        ),
+    ]  # fmt: skip
+    members: Annotated[
+        int | Sequence[int] | None,
+        Keyword(
+            None, "data set",
+            "How many members, or a list of their numbers. It adds a dimension; without it there is member 0 and no "
+            "dimension.",
+            "none", _members, _parse_members, "N|I,J",
+        ),
+    ]  # fmt: skip
+    seed: Annotated[
+        int,
+        Keyword(
+            0, "data set",
+            "Seed of all noise, 0 to 2**63 - 1. Another seed is another ensemble.",
+            "0", _within(0, 2**63), **_INTEGER,
+        ),
+    ]  # fmt: skip
+    label: Annotated[
+        str | None,
+        Keyword(
+            None, "data set",
+            "Data set to imitate, where a bottle knows several.",
+            "the bottle's", _as_is, **_WORD, metavar="LABEL",
+        ),
+    ]  # fmt: skip
+    num_steps: Annotated[
+        int | None,
+        Keyword(
+            None, "sampler",
+            "Noise levels of the sampler. Fewer are faster and less exact.",
+            "the bottle's", _within(2, 10_001), **_INTEGER, serve=True,
+        ),
+    ]  # fmt: skip
+    sigma_min: Annotated[
+        float | None,
+        Keyword(None, "sampler", "Lowest noise level of the sampler.", "the bottle's", **_NUMBER, serve=True),
+    ]
+    sigma_max: Annotated[
+        float | None,
+        Keyword(None, "sampler", "Highest noise level of the sampler.", "the bottle's", **_NUMBER, serve=True),
+    ]
+    solver: Annotated[
+        str | None,
+        Keyword(
+            None, "sampler",
+            "``heun``, two evaluations of the network a step, or ``dpmpp_2m``, one.",
+            "the bottle's", _one_of(tuple(SOLVERS)), **_WORD, metavar="|".join(SOLVERS), serve=True,
+        ),
+    ]  # fmt: skip
+    sst: Annotated[
+        Any,
+        Keyword(
+            None, "data set",
+            "Your own sea surface temperature, monthly, in K or °C: path, Dataset, DataArray or "
+            "`SeaSurfaceTemperature`. Times are then those that it covers.",
+            "the bottle's", _as_is, **_WORD, metavar="FILE",
+        ),
+    ]  # fmt: skip
+    sr_mode: Annotated[
+        str,
+        Keyword(
+            "tiles", "data set",
+            "Above the bottle's zoom: ``tiles``, of which a read draws those that it touches, or ``global``, the "
+            "globe at once.",
+            "tiles", _one_of(SUPERRES_MODES), **_WORD, metavar="tiles|global", downscale=True,
+        ),
+    ]  # fmt: skip
+    sr_network: Annotated[
+        str | None,
+        Keyword(
+            None, "data set",
+            "Above the bottle's zoom: ``distilled``, a few steps, or ``full``.",
+            "the first that there is", _as_is, **_WORD, metavar="distilled|full", downscale=True,
+        ),
+    ]  # fmt: skip
+    precision: Annotated[
+        str,
+        Keyword(
+            "float32", "sampler",
+            "Arithmetic of the network: float32, tf32, bfloat16 or float16.",
+            "float32", _one_of(PRECISIONS), **_WORD, metavar="|".join(PRECISIONS), downscale=True, serve=True,
+        ),
+    ]  # fmt: skip
+    device: Annotated[
+        Any,
+        Keyword(
+            None, "machine",
+            "Device of the network: ``cpu``, ``cuda`` or ``cuda:1``. It is chosen where values are read.",
+            "a GPU if there is one", _text, **_WORD, metavar="DEVICE", downscale=True, serve=True,
+        ),
+    ]  # fmt: skip
+    batch_size: Annotated[
+        int | None,
+        Keyword(
+            None, "sampler",
+            "Instants drawn at once. All batches are padded to it, because the last bits of values depend on it.",
+            "4", _within(1, 2**10), **_INTEGER, downscale=True, serve=True,
+        ),
+    ]  # fmt: skip
+    weights: Annotated[
+        Any,
+        Keyword(
+            None, "reading",
+            "Local copies of the bottle's files: a folder, or a mapping from locations to paths.",
+            "none", _as_is, **_WORD, metavar="FOLDER", downscale=True, serve=True,
+        ),
+    ]  # fmt: skip
+    cache_size: Annotated[
+        int | str | None,
+        Keyword(
+            None, "reading",
+            "Finished instants to keep in memory, in bytes or text such as ``2 GiB``, shared by all data sets of the "
+            "process.",
+            "a quarter of the memory, at most 4 GiB", _bytes, **_WORD, metavar="BYTES", downscale=True, serve=True,
+        ),
+    ]  # fmt: skip
+    cache_dir: Annotated[
+        str | os.PathLike[str] | None,
+        Keyword(
+            None, "reading",
+            "Folder in which to keep finished instants, for other processes and another day.",
+            "none", _folder, **_WORD, metavar="FOLDER", serve=True,
+        ),
+    ]  # fmt: skip
+    max_instants: Annotated[
+        int,
+        Keyword(
+            MOST_INSTANTS, "reading",
+            "Most instants, or above the bottle's zoom tiles, that one read may draw. A read of more is refused.",
+            f"{MOST_INSTANTS}", _count, _parse_integer, downscale=True,
+        ),
+    ]  # fmt: skip
+    progress: Annotated[
+        bool | None,
+        Keyword(
+            None, "reading",
+            "Whether long reads show a progress bar.",
+            "on a terminal or in a notebook", _flag, _parse_flag, downscale=True,
+        ),
+    ]  # fmt: skip
+
+
+KEYWORDS: Mapping[str, Keyword] = MappingProxyType(
+    {name: get_args(hint)[-1] for name, hint in get_type_hints(Keywords, include_extras=True).items()}
+)
+"""The record of each keyword, in the order in which they are shown."""
+
+_TYPES = {name: get_args(hint)[0] for name, hint in get_type_hints(Keywords, include_extras=True).items()}
+
+
+def checked(given: Mapping[str, Any], whose: str, allowed: Iterable[str] = KEYWORDS) -> dict[str, Any]:
+    """All keywords, those that are not given at their defaults.
+
+    Parameters
+    ----------
+    given
+        Keywords and values as a user wrote them. None is a keyword that is not given, where that is its default.
+    whose
+        Who takes them, for the message.
+    allowed
+        Names that are taken.
+
+    Raises
+    ------
+    TypeError
+        If a keyword is unknown; it lists the known ones.
+    ValueError
+        If a value is wrong; it lists the right ones.
+    """
+    names = tuple(allowed)
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise TypeError(f"unknown keyword {', '.join(unknown)}: {whose} takes {', '.join(names)}")
+    values = {name: given.get(name, keyword.default) for name, keyword in KEYWORDS.items()}
+    return {
+        name: value if value is None and KEYWORDS[name].default is None else KEYWORDS[name].check(name, value)
+        for name, value in values.items()
+    }
+
+
+def from_text(name: str, value: Any) -> Any:
+    """A keyword's value, exactly, if it came as text, as from a template; None if it was not given.
+
+    Raises
+    ------
+    ValueError
+        If it is nothing of the kind.
+    """
+    if is_absent(value):
+        return None
+    keyword = KEYWORDS.get(name)
+    if keyword is None:
+        return value
+    parsed = keyword.parse(name, value) if isinstance(value, str) else value
+    if keyword.parse is _parse_integer:
+        return _whole(name, parsed)
+    if keyword.parse is _parse_members:
+        if hasattr(parsed, "__iter__"):
+            return [_whole("a member", number) for number in parsed]
+        return _whole(name, parsed) or None  # a catalog's parameter of type int cannot be null
+    return parsed
+
+
+def _whole(name: str, value: Any) -> int:
+    """An integer, also where a template made 1.0 of 1."""
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if not is_integer(number):
+        raise ValueError(f"{name} is {value!r}: it must be an integer")
+    return operator.index(number)
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a value is None, or what a template makes of a parameter that nobody gave."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None", "none", "null"))
+
+
+def told(given: Mapping[str, Any]) -> dict[str, str]:
+    """Keywords that are not the default and change values, as text for an attribute; those of reading are left out."""
+    return {
+        name: shortened(given[name])
+        for name, keyword in KEYWORDS.items()
+        if name in given and keyword.group != "reading" and name != "sst" and not _is_default(name, given[name])
+    }
+
+
+def shortened(value: Any) -> str:
+    """A value on one short line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _is_default(name: str, value: Any) -> bool:
+    default = KEYWORDS[name].default
+    return value is None or (value is default) or (isinstance(value, (str, int)) and value == default)
+
+
+# Documentation ------------------------------------------------------------------------------------------------------
+
+
+def documented(*, names: Iterable[str] = KEYWORDS) -> Callable[[_Function], _Function]:
+    """Decorate a function that takes ``**keywords``: its signature and docstring show each of them.
+
+    In the docstring the line ``{keywords}`` is replaced by their parameters, in numpydoc's form.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        fixed = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        shown = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=KEYWORDS[name].default, annotation=_TYPES[name]
+            )
+            for name in names
+            if name not in signature.parameters
+        ]
+        function.__signature__ = signature.replace(parameters=[*fixed, *shown])  # type: ignore[attr-defined]
+        function.__doc__ = with_keywords(function.__doc__, names)
+        return function
+
+    return decorate
+
+
+def with_keywords(doc: str | None, names: Iterable[str] = KEYWORDS) -> str | None:
+    """A docstring whose line ``{keywords}`` is replaced by the parameters of some keywords."""
+    if doc is None:  # python -OO
+        return None
+    match = re.search(r"^( *)\{keywords\}$", doc, re.MULTILINE)
+    assert match is not None, "the docstring has no line {keywords}"
+    return doc.replace(match[0], "\n".join(_parameter(name, match[1]) for name in names))
+
+
+def _parameter(name: str, indent: str) -> str:
+    import textwrap
+
+    keyword = KEYWORDS[name]
+    text = textwrap.fill(
+        f"{keyword.about} Default: {keyword.usual}.",
+        116,
+        initial_indent=indent + "    ",
+        subsequent_indent=indent + "    ",
+    )
+    return f"{indent}{name}\n{text}"
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"\.(?:\s|$)", text, maxsplit=1)[0].replace("``", "")
+
+
+def table() -> str:
+    """The keywords as a table in Markdown, as the README has it."""
+    rows = [
+        f"| `{name}` | {keyword.usual} | {keyword.about.replace('``', '`').replace('|', chr(92) + '|')} |"
+        for name, keyword in KEYWORDS.items()
+    ]
+    return "\n".join(["| keyword | default | |", "|---|---|---|", *rows])

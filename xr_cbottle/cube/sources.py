@@ -1,0 +1,147 @@
+"""Sources of instants: drawn from a bottle, or taken from a user's own data; all through the cache of the process.
+
+A source has one method, ``gather(keys, deliver)``. `xr_cbottle.cube.pieces.Pieces` is one more, over another source.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from xr_cbottle.bottle.bottle import Bottle
+from xr_cbottle.cube import cache
+from xr_cbottle.cube.disk import DiskTier
+from xr_cbottle.cube.keys import Field, Key
+from xr_cbottle.cube.reading import Reading
+from xr_cbottle.cube.spec import CubeSpec
+from xr_cbottle.grid import healpix
+
+if TYPE_CHECKING:
+    from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+    from xr_cbottle.draw.emulator import Emulator
+    from xr_cbottle.fields.reader import Given
+
+Deliver = Callable[[Key, Field], None]
+
+
+class Source(Protocol):
+    """Where the fields that values are made of come from; it can be pickled and sent to other processes."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels of a field, in their order."""
+
+    @property
+    def land(self) -> npt.NDArray[np.bool_] | None:
+        """(native cell,) where variables of the sea are missing; None where the fields say it themselves."""
+
+    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
+        """Give each field to ``deliver`` once, in any order; what is nowhere yet is made."""
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnInstants:
+    """Instants that a bottle's networks draw.
+
+    Attributes
+    ----------
+    bottle, spec
+        The bottle, and what is asked of it.
+    sst
+        The user's sea surface temperature; None for the bottle's.
+    reading
+        Where finished instants are kept.
+    """
+
+    bottle: Bottle
+    spec: CubeSpec
+    sst: SeaSurfaceTemperature | None
+    reading: Reading
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels of an instant, in their order."""
+        return self.bottle.manifest.channels
+
+    @property
+    def land(self) -> npt.NDArray[np.bool_] | None:
+        """(native cell,) where the sea surface temperature that drives the model is missing."""
+        sst = self.sst or self.emulator().sst
+        return None if sst is None else sst.land
+
+    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
+        """Give each instant to ``deliver`` once, in any order; what is nowhere yet is drawn."""
+        disk = None
+        if self.reading.cache_dir is not None:
+            shape = len(self.channels), healpix.n_cells(self.spec.native_zoom)
+            disk = DiskTier(self.reading.cache_dir, shape)
+        fields = cache.shared(self.reading.cache_size)
+        fields.gather(keys, self.draw, deliver, batch=self.spec.batch_size, disk=disk)
+
+    def draw(self, keys: Sequence[Key]) -> list[Field]:
+        """Instants, drawn now; imports torch."""
+        from xr_cbottle.draw.emulator import Instant
+
+        fields = self.emulator().draw_instants(
+            [Instant(key.label, key.seed, key.member, np.datetime64(key.seconds, "s")) for key in keys]
+        )
+        # Copies: a view would keep the whole batch in memory as long as one of its instants.
+        return [np.array(field, np.float32) for field in fields]
+
+    def emulator(self) -> Emulator:
+        """The emulator that draws, loaded once for this process; imports torch."""
+        from xr_cbottle.draw import emulator
+
+        spec = self.spec
+        return emulator.get(
+            self.bottle,
+            device=spec.device,
+            precision=spec.precision,
+            sampler=emulator.Sampler(*spec.sampler),
+            batch_size=spec.batch_size,
+            sst=self.sst,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GivenInstants:
+    """Instants that are read from a user's data set.
+
+    Attributes
+    ----------
+    given
+        The data.
+    channels
+        Names of their channels, in their order.
+    batch_size
+        Times that are read at once.
+    reading
+        Where they are kept in memory; never in a folder, as nothing tells that the data have changed.
+    """
+
+    given: Given
+    channels: tuple[str, ...]
+    batch_size: int
+    reading: Reading
+
+    @property
+    def land(self) -> None:
+        """None: what is missing is so in the data."""
+        return
+
+    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
+        """Give each instant to ``deliver`` once, in any order; what is not in memory is read."""
+        cache.shared(self.reading.cache_size).gather(keys, self.read, deliver, batch=self.batch_size)
+
+    def read(self, keys: Sequence[Key]) -> list[Field]:
+        """Instants, read now."""
+        return list(self.given.at([self._places[key.seconds] for key in keys]))
+
+    @functools.cached_property
+    def _places(self) -> dict[int, int]:
+        return {seconds: i for i, seconds in enumerate(self.given.seconds.tolist())}
