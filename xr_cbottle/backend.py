@@ -28,6 +28,7 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
 
     description = "Trained generative emulators of the atmosphere (.cbottle) as lazy data sets"
     url = "https://github.com/NVlabs/cBottle"
+    supports_groups = True
     # The decoders too, so that xarray tells us of decode_cf=False, and each is refused where it cannot hold.
     open_dataset_parameters = ("filename_or_obj", "drop_variables", *_DECODERS, *KEYWORDS)
 
@@ -80,10 +81,56 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
 
         cube = filename_or_obj
         if not isinstance(cube, Cube):
-            cube = Cube(filename_or_obj, **keywords)
+            cube = Cube(_as_typed(filename_or_obj), **keywords)
         elif keywords:
             raise TypeError(f"a Cube has its keywords already: leave out {', '.join(keywords)}")
         return cube.lazy_dataset(drop_variables)
+
+    def open_groups_as_dict(
+        self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None, **keywords: Any
+    ) -> dict[str, xr.Dataset]:
+        """Open every zoom of a bottle, under each of its labels if it has several: ``/plasim/zoom_3``.
+
+        Parameters
+        ----------
+        filename_or_obj
+            Path, URL or name of a bottle, or an open `Bottle`.
+        drop_variables
+            Variables to leave out.
+        **keywords
+            Those of `open_dataset`, but for ``zoom``; with ``label`` there is one level of groups.
+
+        Returns
+        -------
+        {path: data set}; the root is empty.
+        """
+        import xarray as xr
+
+        from xr_cbottle.bottle import open_bottle
+        from xr_cbottle.bottle.bottle import Bottle
+        from xr_cbottle.draw.fine import finest_zoom
+
+        if "zoom" in keywords:
+            raise TypeError("a tree has all zooms: leave zoom out, or open one with open_dataset")
+        bottle = filename_or_obj
+        if not isinstance(bottle, Bottle):
+            bottle = open_bottle(_as_typed(bottle), weights=keywords.pop("weights", None))
+        manifest = bottle.manifest
+        labels: list[str | None] = [keywords.pop("label")] if "label" in keywords else [*manifest.labels] or [None]
+        groups = {"/": xr.Dataset()}
+        for label in labels:
+            above = f"/{label}" if len(labels) > 1 else ""
+            for zoom in range(finest_zoom(manifest) + 1):
+                groups[f"{above}/zoom_{zoom}"] = self.open_dataset(
+                    bottle, drop_variables=drop_variables, zoom=zoom, label=label, **keywords
+                )
+        return groups
+
+    def open_datatree(self, filename_or_obj: Any, **keywords: Any) -> xr.DataTree:
+        """Open every zoom of a bottle as a tree, see `open_groups_as_dict`."""
+        import xarray as xr
+
+        return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **keywords))
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the name ends in ``.cbottle``."""
@@ -91,3 +138,11 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
             return False
         name = os.fspath(filename_or_obj)
         return isinstance(name, str) and name.rstrip("/\\").lower().endswith(SUFFIX)
+
+
+def _as_typed(name: Any) -> Any:
+    """A bottle's name as the user typed it: `xarray.open_mfdataset` makes a path in this folder of it."""
+    if not isinstance(name, str) or not os.path.isabs(name) or os.path.lexists(name):
+        return name
+    folder, base = os.path.split(name)
+    return base if folder == os.getcwd() else name

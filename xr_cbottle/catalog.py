@@ -18,7 +18,8 @@ from intake.source.base import DataSource, Schema
 
 from xr_cbottle import __version__
 from xr_cbottle.cube import chunks as chunking
-from xr_cbottle.cube.keywords import KEYWORDS, from_text, is_absent, shortened
+from xr_cbottle.cube.keywords import KEYWORDS, from_text, is_absent
+from xr_cbottle.grid.wording import shortened
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -21,7 +21,7 @@ import xarray as xr
 
 from xr_cbottle import open_bottle
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.cube.fine import finest_zoom
+from xr_cbottle.draw.fine import finest_zoom
 from xr_cbottle.evaluation import closeup, refinement
 from xr_cbottle.evaluation.closeup import Box
 from xr_cbottle.fields import channels

@@ -32,8 +32,8 @@ from matplotlib.figure import Figure
 from tests.benchmarks.measure import table
 from xr_cbottle import Emulator, open_bottle
 from xr_cbottle.bottle.bottle import Bottle
-from xr_cbottle.cube.fine import NETWORKS, finest_zoom, make_fine
 from xr_cbottle.draw import resolver as tiles_module
+from xr_cbottle.draw.fine import NETWORKS, finest_zoom, make_fine
 from xr_cbottle.draw.resolver import Resolver, Tiling
 from xr_cbottle.evaluation import pictures
 from xr_cbottle.grid import healpix

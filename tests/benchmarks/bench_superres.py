@@ -31,7 +31,7 @@ from tests import bottles
 from tests.benchmarks.measure import table
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.manifest import DISTILLED, Manifest
-from xr_cbottle.cube.fine import Fine, make_fine
+from xr_cbottle.draw.fine import Fine, make_fine
 from xr_cbottle.grid import healpix
 
 ZOOM, NATIVE = 10, 6

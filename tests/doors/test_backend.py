@@ -7,8 +7,10 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from dask.base import tokenize
@@ -370,3 +372,64 @@ def test_decoding_that_holds_is_taken(bottle):
     plain = open_dataset(bottle)
     same = open_dataset(bottle, decode_cf=True, decode_times=True, decode_coords="all", decode_timedelta=False)
     assert same.identical(plain) or same.attrs == plain.attrs
+
+
+# xarray's other doors -----------------------------------------------------------------------------------------------
+
+
+def test_open_mfdataset_knows_bottles_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = {"time": ["1990-07-15T06"], "num_steps": 2}
+    both = xr.open_mfdataset(
+        ["gcm", "gcm"], engine="cbottle", combine="nested", concat_dim="run", backend_kwargs=few,
+        preprocess=lambda ds: ds[["tas"]],
+    )  # fmt: skip
+    assert both.tas.sizes["run"] == 2
+    with pytest.raises(FileNotFoundError, match="did you mean 'gcm'"):
+        xr.open_mfdataset(["gmc"], engine="cbottle")
+
+
+@pytest.mark.parametrize("label", [None, "b"])
+def test_a_tree_has_every_zoom_of_every_label(bottle, label):
+    keywords = {} if label is None else {"label": label}
+    tree = xr.open_datatree(bottle, engine="cbottle", **keywords)
+    groups = xr.open_groups(bottle, engine="cbottle", **keywords)
+    paths = {f"/{name}/zoom_{zoom}" for name in open_bottle(bottle).manifest.labels for zoom in range(3)}
+    assert set(groups) - {"/"} == (paths if label is None else {f"/zoom_{zoom}" for zoom in range(3)})
+    for path, ds in groups.items():
+        if path != "/":
+            assert ds.sizes["cell"] == 12 * 4 ** int(path[-1])
+            assert tree[path].sizes == ds.sizes
+            assert ds.attrs["label"] == (label or path.split("/")[1])
+    with pytest.raises(TypeError, match="a tree has all zooms: leave zoom out"):
+        xr.open_datatree(bottle, engine="cbottle", zoom=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("1980-02", 29 * 4), ("1980", 366 * 4), ("1980-02-03", 4), ("1980-02-03T06", 1)]
+)
+def test_a_part_of_a_date_is_all_of_it(bottle, text, count):
+    whole = open_dataset(bottle)
+    opened = open_dataset(bottle, time=text)
+    assert opened.sizes["time"] == count == whole.sel(time=[text] if "T" in text else text).sizes["time"]
+    assert opened.time.values[0] == whole.sel(time=text).time.values.ravel()[0]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "1980-02-03T06:00Z", "1980-02-03T08:00+02:00", pd.Timestamp("1980-02-03T07", tz="Europe/Berlin"),
+        pd.DatetimeIndex(["1980-02-03T06"], tz="UTC"), ["1980-02-03T06:00Z"],
+    ],
+)  # fmt: skip
+def test_times_of_a_zone_are_brought_to_utc(bottle, time):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ds = open_dataset(bottle, time=time)
+    assert ds.time.values.tolist() == [np.datetime64("1980-02-03T06", "ns").astype(int)]
+
+
+def test_chunks_that_no_graph_can_hold_are_refused():
+    with pytest.raises(ValueError, match=r"cut \w+ into \d{7,} pieces, along .*cell too: name the dimension"):
+        xr.open_dataset("gcm", engine="cbottle", chunks=10)
+    assert xr.open_dataset("gcm", engine="cbottle", chunks={"time": 10}).tas.chunks[0][0] == 10

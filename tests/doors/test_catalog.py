@@ -27,8 +27,8 @@ from xr_cbottle.bottle import location
 from xr_cbottle.catalog import MAIN, CbottleSource
 from xr_cbottle.cube import cache
 from xr_cbottle.cube.chunks import from_text as chunks_of
-from xr_cbottle.cube.fine import finest_zoom
 from xr_cbottle.cube.keywords import from_text as exact
+from xr_cbottle.draw.fine import finest_zoom
 from xr_cbottle.serve import address
 
 pytestmark = [

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from xr_cbottle.cube.keywords import is_absent, is_integer
+from xr_cbottle.grid.wording import shown
+
+_MOST_CHUNKS = 10**6
 
 
 def lengths(chunks: Any, dims: Iterable[str]) -> dict[str, int]:
@@ -30,8 +34,8 @@ def lengths(chunks: Any, dims: Iterable[str]) -> dict[str, int]:
     chosen = {dim: n for dim, n in asked.items() if n is not None and not _is_auto(n)} if known else {}
     if not known or not all(is_integer(n) and (n >= 1 or n == -1) for n in chosen.values()):
         raise ValueError(
-            f"chunks is {chunks!r}: give {{}}, a number of times, or lengths of {', '.join(names)}, each an integer of "
-            "at least 1, or -1 for all"
+            f"chunks is {shown(chunks)}: give {{}}, a number of times, or lengths of {', '.join(names)}, each an "
+            "integer of at least 1, or -1 for all"
         )
     return {dim: int(n) for dim, n in chosen.items()}
 
@@ -63,5 +67,32 @@ def from_text(chunks: Any) -> Any:
     if asked == "auto":
         return {}
     if not is_integer(asked):
-        raise ValueError(f"chunks is {chunks!r}: give {{}}, 'auto', None, a number of times, or {{'time': n}}")
+        raise ValueError(f"chunks is {shown(chunks)}: give {{}}, 'auto', None, a number of times, or {{'time': n}}")
     return {"time": int(asked)}
+
+
+def check_number(name: str, sizes: Mapping[Any, int], preferred: Mapping[str, int], chunks: Mapping[Any, Any]) -> None:
+    """Refuse chunks that cut levels or cells into more pieces than any graph can hold.
+
+    A single number means as many in every dimension to xarray: ``chunks=10`` makes ten million of decades of hours.
+
+    Raises
+    ------
+    ValueError
+        If there are more than a million, and they are smaller than what is drawn at once.
+    """
+    cut = {dim: _cut(n, sizes[dim]) for dim, n in chunks.items() if dim in sizes}
+    count = math.prod(parts for parts, _ in cut.values())
+    split = [dim for dim, (_, longest) in cut.items() if dim in ("pressure", "cell") and longest < preferred[dim]]
+    if split and count > _MOST_CHUNKS:
+        raise ValueError(
+            f"these chunks cut {name} into {count} pieces, along {' and '.join(split)} too: name the dimension, as in "
+            "chunks={'time': 10}, or give chunks={}"
+        )
+
+
+def _cut(length: Any, size: int) -> tuple[int, int]:
+    """How many chunks there are along a dimension, and the longest of them; what is no length is one chunk."""
+    if isinstance(length, tuple) and length:
+        return len(length), max(length)
+    return (-(-size // length), int(length)) if is_integer(length) and 0 < length < size else (1, size)

@@ -10,11 +10,11 @@ from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.cube import keywords as keyword
 from xr_cbottle.cube import metadata
 from xr_cbottle.cube.cube import Cube
-from xr_cbottle.cube.fine import Fine, finest_zoom
 from xr_cbottle.cube.keywords import KEYWORDS, integer
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import GivenInstants
 from xr_cbottle.cube.spec import make_spec
+from xr_cbottle.draw.fine import Fine, finest_zoom
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.reader import Given, read_given
 from xr_cbottle.grid.time_axis import TimeAxis

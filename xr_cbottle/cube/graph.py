@@ -19,6 +19,7 @@ from xr_cbottle.cube.assembly import CubeReader
 from xr_cbottle.cube.layout import Layout
 from xr_cbottle.cube.selection import is_everything
 from xr_cbottle.cube.xarray_internals import OuterIndexer, apply_indexer, as_indexable
+from xr_cbottle.grid.wording import shown
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -196,7 +197,7 @@ def blocks(layout: Layout, lengths: Mapping[str, int], asked: object) -> Blocks:
     whole = {dim: sizes[dim] if n == -1 else min(n, sizes[dim]) for dim, n in lengths.items()}
     if any(n < sizes[dim] for dim, n in whole.items() if dim not in ("time", "member")):
         raise ValueError(
-            f"chunks is {asked!r}: give {{}}, a number of times, or {{'time': n, 'member': m}}; all levels and "
+            f"chunks is {shown(asked)}: give {{}}, a number of times, or {{'time': n, 'member': m}}; all levels and "
             "cells of an instant are drawn together, split them afterwards with .chunk()"
         )
     times = min(whole.get("time", layout.values_per_batch), sizes["time"])

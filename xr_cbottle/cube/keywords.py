@@ -24,6 +24,7 @@ import numpy as np
 
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.grid.time_axis import METHODS
+from xr_cbottle.grid.wording import shortened, shown
 
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 SUPERRES_MODES = ("tiles", "global")
@@ -93,7 +94,7 @@ def integer(name: str, value: Any, low: int, end: int) -> int:
     """An integer from ``low`` to before ``end``; anything else is a ValueError that says so."""
     if not is_integer(value) or not low <= value < end:
         allowed = f"an integer from {low} to {end - 1}" if end - 1 > low else str(low)
-        raise ValueError(f"{name} is {value!r}: it must be {allowed}")
+        raise ValueError(f"{name} is {shown(value)}: it must be {allowed}")
     return operator.index(value)
 
 
@@ -104,7 +105,7 @@ def _within(low: int, end: int) -> Check:
 def _one_of(words: Sequence[str]) -> Check:
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or value not in words:
-            raise ValueError(f"{name} is {value!r}: choose one of {', '.join(words)}")
+            raise ValueError(f"{name} is {shown(value)}: choose one of {', '.join(words)}")
         return value
 
     return check
@@ -113,20 +114,20 @@ def _one_of(words: Sequence[str]) -> Check:
 def _positive(name: str, value: Any) -> float:
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 < value < math.inf:
         return float(value)
-    raise ValueError(f"{name} is {value!r}: it must be a positive number")
+    raise ValueError(f"{name} is {shown(value)}: it must be a positive number")
 
 
 def _members(name: str, members: Any) -> tuple[int, ...]:
     if is_integer(members):
         if not 1 <= members <= 2**20:
-            raise ValueError(f"members is {members}: give how many, at least 1, or a list of member numbers")
+            raise ValueError(f"members is {shown(members)}: give how many, at least 1, or a list of member numbers")
         return tuple(range(operator.index(members)))
     try:
         numbers = tuple(integer("a member", m, 0, 2**32) for m in members)
     except TypeError:
-        raise ValueError(f"members is {members!r}: give how many, or a list of member numbers") from None
+        raise ValueError(f"members is {shown(members)}: give how many, or a list of member numbers") from None
     if not numbers or len(set(numbers)) < len(numbers) or isinstance(members, (str, bytes)):
-        raise ValueError(f"members is {members!r}: give at least one member number, and each once")
+        raise ValueError(f"members is {shown(members)}: give at least one member number, and each once")
     return numbers
 
 
@@ -140,25 +141,25 @@ def _bytes(name: str, size: Any) -> int:
         except ValueError:
             number = -1
     if not is_integer(number) or number < 0:
-        raise ValueError(f"{name} is {size!r}: give bytes, or text such as '2 GiB'; 0 keeps nothing")
+        raise ValueError(f"{name} is {shown(size)}: give bytes, or text such as '2 GiB'; 0 keeps nothing")
     return operator.index(number)
 
 
 def _folder(name: str, path: Any) -> str:
     if not isinstance(path, (str, os.PathLike)) or os.path.isfile(path):
-        raise ValueError(f"{name} is {path!r}: give the path of a folder")
+        raise ValueError(f"{name} is {shown(path)}: give the path of a folder")
     return os.path.abspath(os.path.expanduser(os.fspath(path)))
 
 
 def _count(name: str, value: Any) -> int:
     if not is_integer(value) or value < 1:
-        raise ValueError(f"{name} is {value!r}: it must be an integer of at least 1")
+        raise ValueError(f"{name} is {shown(value)}: it must be an integer of at least 1")
     return operator.index(value)
 
 
 def _flag(name: str, value: Any) -> bool:
     if value not in (True, False):
-        raise ValueError(f"{name} is {value!r}: choose True, False, or None for a bar on a terminal")
+        raise ValueError(f"{name} is {shown(value)}: choose True, False, or None for a bar on a terminal")
     return bool(value)
 
 
@@ -175,7 +176,7 @@ def _as_is(name: str, value: Any) -> Any:
 
 def _parse_integer(name: str, text: str) -> int:
     if not re.fullmatch(r"\s*[+-]?[0-9]{1,20}\s*", text):
-        raise ValueError(f"{name} is {text!r}: it must be an integer")
+        raise ValueError(f"{name} is {shown(text)}: it must be an integer")
     return int(text)
 
 
@@ -183,12 +184,12 @@ def _parse_number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{name} is {text!r}: it must be a positive number") from None
+        raise ValueError(f"{name} is {shown(text)}: it must be a positive number") from None
 
 
 def _parse_members(name: str, text: str) -> int | list[int]:
     """How many, or the numbers of some: ``5``, ``0,2,5`` or ``[0, 2, 5]``; 0 is no dimension ``member``."""
-    wrong = ValueError(f"{name} is {text!r}: give how many, or a list of member numbers such as 0,2,5")
+    wrong = ValueError(f"{name} is {shown(text)}: give how many, or a list of member numbers such as 0,2,5")
     if re.fullmatch(r"\s*[0-9]{1,20}\s*", text):
         return int(text)
     try:
@@ -205,14 +206,14 @@ def _parse_times(name: str, text: str) -> Any:
     if "/" in text:
         parts = text.split("/")
         if len(parts) > 3 or not all(parts):
-            raise ValueError(f"{name} is {text!r}: write START/END or START/END/STEP")
+            raise ValueError(f"{name} is {shown(text)}: write START/END or START/END/STEP")
         return slice(*parts)
     return text.split(",") if "," in text else text
 
 
 def _parse_flag(name: str, text: str) -> bool:
     if text.title() not in ("True", "False"):
-        raise ValueError(f"{name} is {text!r}: choose True, False, or leave it out")
+        raise ValueError(f"{name} is {shown(text)}: choose True, False, or leave it out")
     return text.title() == "True"
 
 
@@ -462,7 +463,7 @@ def _whole(name: str, value: Any) -> int:
     """An integer, also where a template made 1.0 of 1."""
     number = int(value) if isinstance(value, float) and value.is_integer() else value
     if not is_integer(number):
-        raise ValueError(f"{name} is {value!r}: it must be an integer")
+        raise ValueError(f"{name} is {shown(value)}: it must be an integer")
     return operator.index(number)
 
 
@@ -478,12 +479,6 @@ def told(given: Mapping[str, Any]) -> dict[str, str]:
         for name, keyword in KEYWORDS.items()
         if name in given and keyword.group != "reading" and name != "sst" and not _is_default(name, given[name])
     }
-
-
-def shortened(value: Any) -> str:
-    """A value on one short line."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _is_default(name: str, value: Any) -> bool:

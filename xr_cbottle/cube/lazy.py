@@ -8,6 +8,7 @@ with names that say the bottle's digest. Whatever else is done to them makes ord
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ from xarray.backends import BackendArray
 
 from xr_cbottle.cube.assembly import CubeReader
 from xr_cbottle.cube.chunked import onto_graph
+from xr_cbottle.cube.chunks import check_number
 from xr_cbottle.cube.selection import select
 from xr_cbottle.cube.xarray_internals import ExplicitIndexer, LazilyIndexedArray, remade, state, unwrapped, wrapped
 
@@ -75,6 +77,8 @@ class CubeVariable(xr.Variable):
     ) -> xr.Variable:
         """Chunk it onto the shared graph, if chunks are regular in time and member; arguments as of xarray."""
         lazy = _whole(self._data)
+        if lazy is not None and isinstance(chunks, Mapping) and lazy.dims == self.dims:
+            check_number(lazy.name, self.sizes, lazy.reader.layout.preferred_chunks(lazy.name), chunks)
         if lazy is not None and lazy.reader.layout.spec.fine is not None:
             # A task for each tile of each variable: they meet in the cache of tiles.
             from dask.base import tokenize

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.cube import cache
 from xr_cbottle.cube.disk import DiskTier
-from xr_cbottle.cube.fine import Fine
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import Deliver, Source
 from xr_cbottle.cube.spec import CubeSpec
+from xr_cbottle.draw.fine import Fine
 
 if TYPE_CHECKING:
     from xr_cbottle.draw.resolver import Resolver

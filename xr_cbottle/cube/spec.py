@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xr_cbottle.cube.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.cube.keywords import is_integer
+from xr_cbottle.draw.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.time_axis import TimeAxis
+from xr_cbottle.grid.wording import shown
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.manifest import Manifest
@@ -144,7 +145,7 @@ def _zoom(manifest: Manifest, zoom: Any) -> int:
     finest = finest_zoom(manifest)
     if not is_integer(zoom) or not 0 <= zoom <= finest:
         beyond = f"by super-resolution up to {finest}" if manifest.superres else "no super-resolution beyond"
-        raise ValueError(f"zoom is {zoom!r}: {manifest.name} has zooms 0 to {manifest.zoom}, and {beyond}")
+        raise ValueError(f"zoom is {shown(zoom)}: {manifest.name} has zooms 0 to {manifest.zoom}, and {beyond}")
     return operator.index(zoom)
 
 

@@ -32,7 +32,7 @@ from xr_cbottle.network.multidiffusion import Field, RegionModel, Sampler
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
-    from xr_cbottle.cube.fine import Fine
+    from xr_cbottle.draw.fine import Fine
 
 __all__ = ["PATCHES_AT_ONCE", "Resolver", "Tiling", "block_noise", "default_tiling", "is_exact"]
 

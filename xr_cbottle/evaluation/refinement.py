@@ -16,7 +16,7 @@ import xarray as xr
 from xr_cbottle import diagnostics
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.cube.downscaling import downscale
-from xr_cbottle.cube.fine import NETWORKS
+from xr_cbottle.draw.fine import NETWORKS
 from xr_cbottle.evaluation.tail_targets import QUANTILES
 from xr_cbottle.grid import healpix
 

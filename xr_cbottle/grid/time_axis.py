@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.grid.wording import shown
+
 METHODS = ("inst", "mean")
 """``inst``: the instant itself. ``mean``: the mean over the step that ends at the time."""
 
 Seconds = npt.NDArray[np.int64]
 
 _PERIOD = re.compile(r"P(?=.)(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+_PARTIAL = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+_ZONE = re.compile(r"T.*(Z|[+-]\d\d:?\d\d)\s*$")
 _NANO = 10**9
 _NANOSECONDS_REACH = 9_223_000_000  # seconds on either side of 1970 that datetime64[ns] can hold
 
@@ -89,8 +93,9 @@ def make_axis(time: Any, method: str, *, start: int, end: int, native: int) -> T
     Parameters
     ----------
     time
-        None, an ISO-8601 step (``PT6H``), one time, several times, or a slice of times with or without
-        a step: ``slice("1990", "1991", "P1D")``, ends included as in xarray.
+        None, an ISO-8601 step (``PT6H``), one time, several times, or a slice of times with or without a step:
+        ``slice("1990", "1991", "P1D")``, ends included as in xarray. Text of a day, month or year (``"1990-07"``) is
+        all of it, as in `xarray.Dataset.sel`. Times of a zone are brought to UTC.
     method
         One of `METHODS`.
     start, end
@@ -109,6 +114,8 @@ def make_axis(time: Any, method: str, *, start: int, end: int, native: int) -> T
     step, first, last = native, start, end
     if isinstance(time, str) and time.startswith("P"):
         step = _step(time, native)
+    elif method == "inst" and _is_period(time, native):
+        first, last = _ends(slice(time, time), start, end, native)
     elif isinstance(time, slice):
         step = _step(time.step, native) if time.step is not None else step
         first, last = _ends(time, start, end, native)
@@ -129,7 +136,7 @@ def make_axis(time: Any, method: str, *, start: int, end: int, native: int) -> T
         begin = first
     if count < 1:
         raise ValueError(
-            f"time={time!r} leaves no time: the bottle has {describe(start, end, native)}, "
+            f"time={shown(time)} leaves no time: the bottle has {describe(start, end, native)}, "
             f"{(end - start) // native + 1} instants"
         )
     return TimeAxis(begin, step, count, native, method)
@@ -184,6 +191,8 @@ def _step(text: Any, native: int) -> int:
 
 def _seconds(time: Any) -> Seconds:
     """Any one or several times as whole seconds, 1-d."""
+    if getattr(time, "tz", None) is not None:  # an index of pandas, of a zone; in its words None is UTC
+        time = time.tz_convert(None)
     values = getattr(time, "values", time)
     if isinstance(values, (bool, int, float, bytes)):
         raise TypeError
@@ -191,9 +200,7 @@ def _seconds(time: Any) -> Seconds:
     if not stamps.size:
         return np.empty(0, np.int64)
     if stamps.dtype.kind in "OU":
-        if any(isinstance(t, datetime.datetime) and t.tzinfo for t in stamps.ravel().tolist()):
-            raise TypeError
-        stamps = np.array([np.datetime64(t) for t in stamps.ravel().tolist()])
+        stamps = np.array([np.datetime64(_in_utc(t)) for t in stamps.ravel().tolist()])
     if stamps.dtype.kind != "M" or stamps.ndim != 1 or np.isnat(stamps).any():
         raise TypeError
     whole = stamps.astype("datetime64[s]")
@@ -202,12 +209,33 @@ def _seconds(time: Any) -> Seconds:
     return whole.astype(np.int64)
 
 
+def _in_utc(time: Any) -> Any:
+    """A time of a zone, as an object or as text that ends in Z or an offset, as that of UTC without one."""
+    if isinstance(time, str) and _ZONE.search(time):
+        time = datetime.datetime.fromisoformat(time.strip())
+    if isinstance(time, datetime.datetime) and time.tzinfo is not None:
+        return time.astimezone(datetime.UTC).replace(tzinfo=None)
+    return time
+
+
+def _is_period(time: Any, native: int) -> bool:
+    """Whether a time is text of a day, month or year that is longer than the native step: all of it is meant."""
+    if not isinstance(time, str) or not _PARTIAL.fullmatch(time):
+        return False
+    try:
+        stamp = np.datetime64(time)
+    except ValueError:
+        return False
+    length = (stamp + 1).astype("datetime64[s]") - stamp.astype("datetime64[s]")
+    return bool(length > np.timedelta64(native, "s"))
+
+
 def _listed(time: Any) -> Seconds:
     try:
         seconds = _seconds(time)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
-            f"time={_short(time)} is neither a step nor times: give an ISO-8601 step such as 'PT6H', or times in UTC "
+            f"time={shown(time)} is neither a step nor times: give an ISO-8601 step such as 'PT6H', or times "
             "on whole seconds, as a string, datetime64, a list or an index of them, or a slice"
         ) from None
     if not len(seconds):
@@ -250,7 +278,7 @@ def _ends(time: slice, start: int, end: int, native: int) -> tuple[int, int]:
 
 def _check_overlap(seconds: int, given: Any, start: int, end: int, native: int) -> None:
     if not start <= seconds <= end:
-        raise ValueError(f"the slice's end {given!r} is out of range: there are {describe(start, end, native)}")
+        raise ValueError(f"the slice's end {shown(given)} is out of range: there are {describe(start, end, native)}")
 
 
 @functools.lru_cache(maxsize=64)
@@ -259,8 +287,3 @@ def range_of(start: str, end: str, step: str) -> tuple[int, int, int]:
     first, last = (int(np.datetime64(t, "s").astype(np.int64)) for t in (start, end))
     native = parse_period(step)
     return first, first + (last - first) // native * native, native
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."

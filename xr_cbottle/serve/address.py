@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
+from xr_cbottle.grid.wording import shown
 
 MOST_MEMBERS = 4096
 """An address names at most as many."""
@@ -155,5 +156,4 @@ def _check(name: str, value: int, end: int) -> None:
 
 
 def _short(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shown(value, form=ascii)

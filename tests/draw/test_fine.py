@@ -9,7 +9,7 @@ import pytest
 from tests.bottles import fine_specs
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.manifest import Manifest, PartSpec
-from xr_cbottle.cube.fine import finest_zoom, make_fine
+from xr_cbottle.draw.fine import finest_zoom, make_fine
 
 
 def manifest(*roles: str) -> Manifest:
