@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from xr_cbottle.cube import graph
+from xr_cbottle.cube.lazy import LazyVariable
 from xr_cbottle.cube.selection import is_everything, narrowing
 from xr_cbottle.cube.xarray_internals import (
     VectorizedIndexer,
@@ -29,8 +30,6 @@ from xr_cbottle.cube.xarray_internals import (
 
 if TYPE_CHECKING:
     import dask.array as da
-
-    from xr_cbottle.cube.lazy import LazyVariable
 
 # A chunk of the shared graph holds all variables for a moment: larger ones are better read one by one.
 _MOST_BYTES_IN_A_CHUNK = 2**30

@@ -20,12 +20,13 @@ from xr_cbottle.cube.coordinates import coordinates
 from xr_cbottle.cube.keys import Key
 from xr_cbottle.cube.keywords import Keywords
 from xr_cbottle.cube.layout import Layout
-from xr_cbottle.cube.lazy import CubeVariable, LazyVariable
+from xr_cbottle.cube.lazy import LazyVariable
 from xr_cbottle.cube.pieces import Pieces
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.selection import Selection
 from xr_cbottle.cube.sources import Deliver, DrawnInstants, Source
 from xr_cbottle.cube.spec import CubeSpec, make_spec
+from xr_cbottle.cube.variables import CubeVariable
 from xr_cbottle.fields.channels import VariableLayout
 
 if TYPE_CHECKING:
