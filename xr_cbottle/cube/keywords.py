@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import math
 import operator
 import os
 import re
@@ -30,6 +29,8 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 SUPERRES_MODES = ("tiles", "global")
 """``tiles``: each tile by itself, at the price of the tiles that are read. ``global``: the globe at once."""
 
+_HIGHEST_NOISE = 1e5
+"""No network is trained beyond; far above it float32 has no signal left. NVIDIA's go to 800."""
 MOST_INSTANTS = 10_000
 """Most instants that one read may draw if nobody says."""
 
@@ -112,9 +113,9 @@ def _one_of(words: Sequence[str]) -> Check:
 
 
 def _positive(name: str, value: Any) -> float:
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 < value < math.inf:
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 < value <= _HIGHEST_NOISE:
         return float(value)
-    raise ValueError(f"{name} is {shown(value)}: it must be a positive number")
+    raise ValueError(f"{name} is {shown(value)}: it must be a positive number of at most {_HIGHEST_NOISE:g}")
 
 
 def _members(name: str, members: Any) -> tuple[int, ...]:

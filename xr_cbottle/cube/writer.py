@@ -7,6 +7,7 @@ and all variables of it are drawn together.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -121,7 +122,7 @@ def _write_zarr(
     try:
         with FileLock(part / "lock", timeout=0):
             if record.is_file():
-                state = json.loads(record.read_text())
+                state = _recorded(record)
                 _check_same(part, state["settings"], settings)
             else:
                 template = _template(cube, names, times)
@@ -150,8 +151,8 @@ def _write_netcdf(cube: Cube, part: Path, names: list[str], times: int, progress
     import netCDF4
 
     template = _template(cube, names, times)
-    template.drop_vars(names).to_netcdf(part, mode="w", engine="netcdf4")
-    try:
+    with _whole_or_nothing(part):
+        template.drop_vars(names).to_netcdf(part, mode="w", engine="netcdf4")
         with netCDF4.Dataset(part, "a") as file:
             file.set_auto_maskandscale(False)
             for name in names:
@@ -165,9 +166,24 @@ def _write_netcdf(cube: Cube, part: Path, names: list[str], times: int, progress
                 for piece in pieces:
                     for name, values in _draw(cube, names, piece, bar).items():
                         file[name][piece.index(cube.dims(name))] = values
-    except BaseException:
-        part.unlink(missing_ok=True)  # there is no way to go on with it
-        raise
+
+
+@contextlib.contextmanager
+def _whole_or_nothing(part: Path) -> Iterator[None]:
+    """Remove a netCDF file that was not finished: there is no way to go on with it."""
+    from dask.utils import format_bytes
+
+    try:
+        yield
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if not (isinstance(error, RuntimeError) and "HDF" in str(error)):
+            raise
+        free = format_bytes(shutil.disk_usage(part.parent).free)  # HDF5 does not say why
+        raise OSError(
+            f"{part.parent} could not take the file ({error}; {free} are free): make room, or write to .zarr, which "
+            "goes on where it stopped"
+        ) from None
 
 
 def _template(cube: Cube, names: list[str], times: int) -> xr.Dataset:
@@ -225,6 +241,16 @@ def _settings(cube: Cube) -> dict[str, Any]:
     settings["bottle"] = settings.pop("digest")
     settings["time"] = settings.pop("axis")
     return settings
+
+
+def _recorded(record: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(record.read_text())
+        if isinstance(state["settings"], dict) and isinstance(state["finished"], int):
+            return state
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f"{record} is no record of an unfinished store: remove {record.parent} to begin again")
 
 
 def _check_same(part: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

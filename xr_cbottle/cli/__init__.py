@@ -11,24 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle import __version__
+from xr_cbottle.cli import failure
 from xr_cbottle.cube.keywords import KEYWORDS
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
     from xr_cbottle.cube.cube import Cube
 
+_BROKEN = 1
 _FAILED = 2
 _INTERRUPTED = 130
-_EXTRAS = {
-    "matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train", "pint": "train",
-    "cf_xarray": "train", "intake": "catalog", "intake_xarray": "catalog", "starlette": "serve", "uvicorn": "serve",
-    "anyio": "serve", "xeofs": "evaluate",
-}  # fmt: skip
 _OF_VALUES = tuple(name for name, keyword in KEYWORDS.items() if keyword.metavar and name != "cache_size")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 if it was done, 2 if it could not be, 130 if it was interrupted."""
+    """Run a command; 0 if it was done, 2 if it could not be, 1 by a fault of ours, 130 if it was interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given[:1] == ["train"]:  # has a parser of its own
@@ -47,19 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:  # the reader, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"xr-cbottle: {_sentence(error)}", file=sys.stderr)
-        return _FAILED
+    except Exception as error:
+        said = failure.sentence(error)
+        print(failure.report(error) if said is None else f"xr-cbottle: {said}", file=sys.stderr)
+        return _BROKEN if said is None else _FAILED
     return 0
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or "").partition(".")[0]
-        extra = _EXTRAS.get(package)
-        remedy = f"'xr-cbottle[{extra}]'" if extra else package
-        return f"this needs {package}, which is not installed: pip install {remedy}"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -103,6 +92,8 @@ def _plot(options: argparse.Namespace) -> None:
         field = field.sel(pressure=options.pressure)
     elif options.pressure is not None:
         raise ValueError(f"{name} has no pressure levels: leave --pressure out")
+    if options.limits is not None and not options.limits[0] < options.limits[1]:
+        raise ValueError(f"the limits {options.limits[0]:g} {options.limits[1]:g} are no range: give the lower first")
     out = Path(options.output or f"{cube.bottle.manifest.name}_{name}.png")
     title = f"{plot.describe(field)}\n{plot.origin(ds)}"
     plot.save(lambda: plot.map(field, land=cube.emulator().sst.land, title=title, limits=options.limits).figure, out)
@@ -110,7 +101,7 @@ def _plot(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from xr_cbottle import demo
+    from xr_cbottle.cli import demo
 
     demo.show(options.bottle, options.output)
 
@@ -273,7 +264,3 @@ def _parser() -> argparse.ArgumentParser:
     command(_info, "evaluate", "hold a bottle against its simulation: a report with figures, verdicts and pictures")
     command(_info, "train", "train a bottle by a configuration; see xr-cbottle train --help")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,7 @@
+"""``python -m xr_cbottle.cli``."""
+
+import sys
+
+from xr_cbottle.cli import main
+
+sys.exit(main())
