@@ -235,16 +235,16 @@ def measure(
 
 
 def made_batch(config: Config, count: int) -> Batch:
-    """Random images of the run's shapes."""
-    cells, channels = healpix.n_cells(config.data.zoom), len(config.data.channels)
-    optim, labels = config.training, config.network.label_dim
+    """Batch of random images whose shapes are those that the run's network takes."""
+    model, optim = model_config(config), config.training
+    fields = (count, model.out_channels, 1, healpix.n_cells(model.level))
     sigma = torch.logspace(0, 1, count) * optim.sigma_min
     return Batch(
-        clean=torch.randn(count, channels, 1, cells),
-        noise=torch.randn(count, channels, 1, cells),
+        clean=torch.randn(fields),
+        noise=torch.randn(fields),
         sigma=sigma.clamp(max=optim.sigma_max),
-        condition=torch.randn(count, 1, 1, cells),
-        labels=torch.eye(labels)[torch.arange(count) % labels],
+        condition=torch.randn(count, model.condition_channels, *fields[2:]),
+        labels=torch.eye(model.label_dim)[torch.arange(count) % model.label_dim],
         second_of_day=torch.full((count, 1), 43200.0),
         day_of_year=torch.full((count, 1), 180.0),
     )
