@@ -19,8 +19,9 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
 
     Parameters
     ----------
-    folder : Path
-    make : callable
+    folder
+        Its name when it is whole.
+    make
         Fills the folder that it is given, which takes its name when it is whole.
     """
     if not (folder / "done").exists():
@@ -37,19 +38,19 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
 def place(
     parent: str | os.PathLike[str], kinds: Iterable[Any], used: Iterable[SourceConfig], others: Iterable[str] = ()
 ) -> Path:
-    """The folder in ``parent`` for what is made of some settings and files.
+    """Folder in ``parent`` for what is made of some settings and files.
 
     What is behind URLs and in catalogs is taken to be what it was: remove the folder when it changes.
 
     Parameters
     ----------
-    parent : path-like
+    parent
         May hold ``~`` and environment variables.
-    kinds : iterable
+    kinds
         Plain values that decide what is made.
-    used : iterable of SourceConfig
+    used
         Of whose files the sizes and times count.
-    others : iterable of str
+    others
         Other files.
     """
     stores = [store for source in used for store in (source, *source.also)]
