@@ -57,7 +57,8 @@ def seasonal_rows(case: QuantityCase) -> list[Row]:
             case.row(
                 ReportTarget.CYCLES, "annual_amplitude", what[0], band=band, units=case.quantity.units,
                 value=float(mine.amplitude), reference=float(theirs.amplitude),
-                figure=float(mine.amplitude / theirs.amplitude), figure_units="ratio", lower=AMPLITUDE[0], upper=AMPLITUDE[1],
+                figure=float(mine.amplitude / theirs.amplitude), figure_units="ratio",
+                lower=AMPLITUDE[0], upper=AMPLITUDE[1],
                 noise_floor=1 + float(abs(ratios - 1).mean()) if len(ratios) else None,
                 sampling_error=spread(again[0].amplitude / again[1].amplitude),
             ),
