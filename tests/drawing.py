@@ -1,14 +1,22 @@
-"""The package as its syntax trees show it: which module imports which, also in functions and for types only."""
+"""The package as its syntax trees show it: which module imports which, also in functions and for types only.
+
+``python -m tests.drawing`` writes the list of modules in ``docs/architecture.md``.
+"""
 
 from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "xr_cbottle"
+ARCHITECTURE = PACKAGE.parent / "docs" / "architecture.md"
+ORDER = ("grid", "fields", "bottle", "network", "draw", "cube", "serve")
+"""Rooms from low to high: each may import those before it."""
+_LIST = re.compile("(?<=<!-- modules -->\n).*(?=<!-- end of modules -->)", re.S)
 Edges = frozenset[tuple[str, str]]
 
 
@@ -84,3 +92,42 @@ def classes(package: Path = PACKAGE) -> Iterator[tuple[str, str]]:
 def twice(names: Iterable[str]) -> set[str]:
     """Names that come more than once."""
     return {name for name, count in Counter(names).items() if count > 1}
+
+
+def listed(package: Path = PACKAGE) -> str:
+    """The list of modules for people: doors, then rooms from low to high, a line for each module."""
+    first = {name: first_line(path) for name, path in modules(package).items()}
+    tops = sorted({name.partition(".")[0] for name in first} - {""})
+    rooms = sorted((top for top in tops if (package / top).is_dir()), key=_rank)
+    parts = [f"### Doors\n\n{_items(first, [top for top in tops if top not in rooms])}"]
+    for room in rooms:
+        inside = [name for name in first if name.startswith(f"{room}.")]
+        parts.append(f"### {room}\n\n{first[room]}\n\n{_items(first, inside)}")
+    return "\n" + "\n".join(parts) + "\n"
+
+
+def written() -> str:
+    """The list of modules that ``docs/architecture.md`` has."""
+    found = _LIST.search(ARCHITECTURE.read_text(encoding="utf-8"))
+    assert found is not None, f"{ARCHITECTURE} has no marks of the list of modules"
+    return found[0]
+
+
+def _rank(room: str) -> tuple[int, str]:
+    return (ORDER.index(room) if room in ORDER else len(ORDER), room)
+
+
+def _items(first: dict[str, str], names: Iterable[str]) -> str:
+    known = modules()
+    where = {name: known[name].relative_to(PACKAGE.parent).as_posix() for name in names}
+    return "".join(f"- [`{name}`](../{where[name]}): {first[name]}\n" for name in sorted(where))
+
+
+def first_line(path: Path) -> str:
+    """First line of a module's documentation, empty if it has none."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+
+
+if __name__ == "__main__":
+    text = _LIST.sub(lambda _: listed(), ARCHITECTURE.read_text(encoding="utf-8"))
+    ARCHITECTURE.write_text(text, encoding="utf-8")

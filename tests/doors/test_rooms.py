@@ -6,15 +6,14 @@ the drawing.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests import drawing
-from tests.drawing import PACKAGE, Edges
+from tests.drawing import ARCHITECTURE, ORDER, PACKAGE, Edges
 
-ORDER = ("grid", "fields", "bottle", "network", "draw", "cube", "serve")
-"""From low to high: each may import those before it."""
 SEES = {
     **{room: {*ORDER[:i], room} for i, room in enumerate(ORDER)},
     "diagnostics": {"grid", "fields", "diagnostics"},
@@ -110,6 +109,28 @@ def test_every_room_is_in_the_drawing_and_the_top_is_small():
     rooms = {name for name in top if (PACKAGE / name).is_dir()}
     assert rooms - set(SEES) <= {"catalog", "cli"}  # doors that are folders
     assert len(top) <= MOST, sorted(top)
+
+
+# The page of the architecture -------------------------------------------------------------------------------------
+
+
+def test_the_page_has_the_drawing_and_a_line_for_every_module():
+    page, lines, wanted = ARCHITECTURE.read_text(), set(drawing.written().splitlines()), drawing.listed()
+    assert " -> ".join(ORDER) in page
+    assert sorted(set(wanted.splitlines()) - lines) == [], "missing: python -m tests.drawing writes them"
+    assert sorted(lines - set(wanted.splitlines())) == [], "too many: python -m tests.drawing takes them out"
+
+
+def test_every_module_says_what_it_is():
+    first = {name: drawing.first_line(path) for name, path in drawing.modules().items()}
+    assert [name for name, line in first.items() if len(line.split()) < 3] == []
+
+
+def test_the_tests_of_the_invariants_are_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", ARCHITECTURE.read_text())
+    assert len(named) > 20
+    gone = [f"{path}::{test}" for path, test in named if f"def {test}(" not in (PACKAGE.parent / path).read_text()]
+    assert gone == []
 
 
 # The tests above can fail -----------------------------------------------------------------------------------------
