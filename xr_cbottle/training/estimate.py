@@ -16,7 +16,7 @@ from xr_cbottle.bottle import facts
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
-from xr_cbottle.training import sources
+from xr_cbottle.training import run_sources
 from xr_cbottle.training.batches import Batch, Batches
 from xr_cbottle.training.coarse import coarse_loss, model_config
 from xr_cbottle.training.config import Config
@@ -162,7 +162,7 @@ def estimate(config: Config, run: str | os.PathLike[str], *, steps: int = 3, pro
         loader = loader_rate(config, Batches(config, data), share, device)
         data_bytes = sum(path.stat().st_size for path in folder.iterdir())
     else:
-        instants = {source.label: sources.count(source) for source in config.data.sources}
+        instants = {source.label: run_sources.count(source) for source in config.data.sources}
         data_bytes = 2 * sum(instants.values()) * len(config.data.channels) * healpix.n_cells(config.data.zoom)
     speed = measure(config, device, share=share, steps=steps, progress=progress)
     state = run / "state.pt"

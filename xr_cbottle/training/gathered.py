@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.grid import healpix
-from xr_cbottle.training import sources
+from xr_cbottle.training import run_sources
 from xr_cbottle.training.source_config import SourceConfig
 
 Array = npt.NDArray[Any]
@@ -75,8 +75,10 @@ def gather(source: SourceConfig, channels: tuple[str, ...], zoom: int, folder: P
 
     path, stamps = folder / f"{source.label}.raw", []
     with open(path, "wb") as out:
-        for address in tqdm(sources.addresses(source), desc=f"read {source.label}", unit="file", disable=not progress):
-            with sources.opened(source, address) as instants:
+        for address in tqdm(
+            run_sources.addresses(source), desc=f"read {source.label}", unit="file", disable=not progress
+        ):
+            with run_sources.opened(source, address) as instants:
                 for part in instants.blocks():
                     instants.read(part, channels, zoom).astype(np.float32, copy=False).tofile(out)
                     stamps.append(instants.times[part].astype("datetime64[s]"))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from xr_cbottle.training import sources
+from xr_cbottle.training import run_sources
 from xr_cbottle.training.source_config import SourceConfig
 
 
@@ -54,6 +54,6 @@ def place(
         Other files.
     """
     stores = [store for source in used for store in (source, *source.also)]
-    paths = [path for store in stores if store.catalog is None for path in sources.addresses(store)]
-    text = json.dumps([*kinds, sources.fingerprint([*paths, *others])], sort_keys=True)
-    return Path(sources.expanded(str(parent))) / hashlib.sha256(text.encode()).hexdigest()[:16]
+    paths = [path for store in stores if store.catalog is None for path in run_sources.addresses(store)]
+    text = json.dumps([*kinds, run_sources.fingerprint([*paths, *others])], sort_keys=True)
+    return Path(run_sources.expanded(str(parent))) / hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -28,7 +28,7 @@ from xr_cbottle.training.patchwise.denoising import conditioned, patch_facts, sp
 from xr_cbottle.training.patchwise.patch_batches import PatchBatch, PatchBatches
 from xr_cbottle.training.patchwise.patch_config import DistilConfig, SuperresConfig, parse
 from xr_cbottle.training.patchwise.patch_data import prepare
-from xr_cbottle.training.sources import expanded
+from xr_cbottle.training.run_sources import expanded
 
 
 class Distillation:
