@@ -31,10 +31,9 @@ MOST = 17
 UPWARD: set[tuple[str, str]] = {
     ("draw.emulator", "cube.spec"),
     ("draw.models", "cube.keywords"),
-    ("draw.resolver", "cube.fine"),
     ("grid.tiling", "network.multidiffusion"),
 }
-CIRCULAR: set[tuple[str, str]] = {("cube.chunked", "cube.lazy")}
+CIRCULAR: set[tuple[str, str]] = set()
 SAME_CLASSES = {"Sampler", "Source", "Stored"}
 
 
