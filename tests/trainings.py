@@ -13,13 +13,14 @@ from xr_cbottle.grid import healpix
 ZOOM = 2
 CELLS = healpix.n_cells(ZOOM)
 N = 40
+STEPS = np.arange(N) * np.timedelta64(6, "h")
 
 
 def simulation(seed: int, zoom: int = ZOOM) -> xr.Dataset:
     """Fields with a mean pattern, an annual cycle and noise, 6-hourly."""
     rng = np.random.default_rng(seed)
     _, lat = healpix.lonlat(zoom)
-    times = np.datetime64("2000-01-01", "ns") + np.arange(N) * np.timedelta64(6, "h")
+    times = np.datetime64("2000-01-01", "ns") + STEPS
     tas = 288 - 40 * np.sin(np.deg2rad(lat)) ** 2 + rng.standard_normal((N, 1)) + rng.standard_normal((N, lat.size))
     zg = 5000 + 100 * rng.standard_normal((N, 2, lat.size))
     return xr.Dataset(

@@ -33,7 +33,7 @@ MAIN = str((_INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "cata
 _OWN = ("urlpath", "chunks", "drop_variables", "metadata", "storage_options")
 
 
-class CbottleSource(DataSource):
+class CbottleSource(DataSource):  # type: ignore[misc]  # intake has no types
     """A bottle as an entry of an intake catalog, ``driver: cbottle``. Nothing is drawn until values are read.
 
     Parameters
@@ -133,7 +133,7 @@ class CbottleSource(DataSource):
 
     def _yaml(self) -> dict[str, Any]:
         """As intake's, but what YAML has no word for, such as a user's SST, is told and not written out."""
-        described = super()._yaml()
+        described: dict[str, Any] = super()._yaml()
         arguments = described["sources"][self.name]["args"]
         for name, value in arguments.items():
             if not isinstance(value, (str, int, float, list, tuple, dict, NoneType)):

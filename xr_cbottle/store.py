@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
@@ -137,7 +137,7 @@ class CBottleStore(Store):
         if not read_only:
             _refuse()
         kind, arguments = self.__reduce__()
-        return kind(*arguments)
+        return cast(CBottleStore, kind(*arguments))
 
     def _check_writable(self) -> None:
         _refuse()

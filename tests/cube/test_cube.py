@@ -224,7 +224,7 @@ def test_chunks_do_not_matter(bottle, truth, chunks):
 
 def test_order_does_not_matter(bottle, truth):
     ds = Cube(bottle).to_dataset()
-    for i in reversed(range(0, 16)):
+    for i in reversed(range(16)):
         same_bits(ds.isel(time=i).compute(), truth.isel(time=i))
     cache.shared().clear()
     same_bits(ds.isel(time=slice(15, None, -1)).compute(), truth.isel(time=slice(15, None, -1)))

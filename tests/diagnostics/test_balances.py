@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
+from tests import analytic_fields
 from xr_cbottle.diagnostics import geostrophic_residual, hydrostatic_residual, radiation_budget, water_budget
 from xr_cbottle.diagnostics.balances import EARTH_RADIUS, GAS_CONSTANT, ROTATION, insolation
 from xr_cbottle.fields.channels import GRAVITY
@@ -20,10 +20,12 @@ def column(moisture: float = 0.0) -> xr.Dataset:
     warmth = np.linspace(280, 300, 12)
     virtual = warmth + 40 * log_p
     height = -GAS_CONSTANT / GRAVITY * (warmth * log_p + 20 * log_p**2)
-    ds = xr.Dataset({"zg": fields.field(height[None], fields.times(1), "zg", LEVELS)})
-    ds["ta"] = fields.field((virtual / (1 + 0.608 * moisture))[None], fields.times(1), "ta", LEVELS)
+    ds = xr.Dataset({"zg": analytic_fields.field(height[None], analytic_fields.times(1), "zg", LEVELS)})
+    ds["ta"] = analytic_fields.field((virtual / (1 + 0.608 * moisture))[None], analytic_fields.times(1), "ta", LEVELS)
     if moisture:
-        ds["hus"] = fields.field(np.full_like(virtual, moisture)[None], fields.times(1), "hus", LEVELS)
+        ds["hus"] = analytic_fields.field(
+            np.full_like(virtual, moisture)[None], analytic_fields.times(1), "hus", LEVELS
+        )
     return ds
 
 
@@ -51,14 +53,14 @@ def test_a_warmer_layer_is_thicker() -> None:
 
 def test_geostrophic_wind_of_solid_rotation() -> None:
     """z = -a omega u0 / g sin^2(latitude) has ug = u0 cos(latitude), and no vg."""
-    _, lat = fields.radians(3)
+    _, lat = analytic_fields.radians(3)
     height = 5600 - EARTH_RADIUS * ROTATION * 30 / GRAVITY * np.sin(lat) ** 2
     wind = 30 * np.cos(lat)
     ds = xr.Dataset(
         {
-            "zg": fields.field(height[None, None], fields.times(1), "zg", [50000]),
-            "ua": fields.field(wind[None, None], fields.times(1), "ua", [50000]),
-            "va": fields.field(np.full_like(wind, 2.0)[None, None], fields.times(1), "va", [50000]),
+            "zg": analytic_fields.field(height[None, None], analytic_fields.times(1), "zg", [50000]),
+            "ua": analytic_fields.field(wind[None, None], analytic_fields.times(1), "ua", [50000]),
+            "va": analytic_fields.field(np.full_like(wind, 2.0)[None, None], analytic_fields.times(1), "va", [50000]),
         }
     )
     found = geostrophic_residual(ds)
@@ -74,10 +76,16 @@ def test_geostrophic_wind_of_solid_rotation() -> None:
 
 def test_geostrophic_wind_along_a_wave() -> None:
     """z = z1 cos^2(latitude) sin(2 longitude): vg = g z1 cos(latitude) cos(2 longitude) / (a omega sin(latitude))."""
-    lon, lat = fields.radians(3)
+    lon, lat = analytic_fields.radians(3)
     height = 100 * np.cos(lat) ** 2 * np.sin(2 * lon)
-    zero = fields.field(np.zeros((1, 1, 768)), fields.times(1), "ua", [50000])
-    ds = xr.Dataset({"zg": fields.field(height[None, None], fields.times(1), "zg", [50000]), "ua": zero, "va": zero})
+    zero = analytic_fields.field(np.zeros((1, 1, 768)), analytic_fields.times(1), "ua", [50000])
+    ds = xr.Dataset(
+        {
+            "zg": analytic_fields.field(height[None, None], analytic_fields.times(1), "zg", [50000]),
+            "ua": zero,
+            "va": zero,
+        }
+    )
     found = geostrophic_residual(ds)
     outside = abs(np.rad2deg(lat)) > 20
     lon, lat = lon[outside], lat[outside]
@@ -87,10 +95,10 @@ def test_geostrophic_wind_along_a_wave() -> None:
 
 
 def test_water() -> None:
-    ds = xr.Dataset({"pr": fields.field(np.full((2, 12), 3e-5), fields.times(2), "pr")})
+    ds = xr.Dataset({"pr": analytic_fields.field(np.full((2, 12), 3e-5), analytic_fields.times(2), "pr")})
     assert "hfls" in water_budget(ds).attrs["absent"]
     assert list(water_budget(ds)) == ["precipitation"]
-    ds["hfls"] = fields.field(np.full((2, 12), 2.501e6 * 2e-5), fields.times(2), "rlut")
+    ds["hfls"] = analytic_fields.field(np.full((2, 12), 2.501e6 * 2e-5), analytic_fields.times(2), "rlut")
     found = water_budget(ds)
     np.testing.assert_allclose(found.evaporation, 2e-5)
     np.testing.assert_allclose(found.residual, 1e-5)
@@ -99,7 +107,7 @@ def test_water() -> None:
 
 
 def test_the_sun_is_nearest_in_january() -> None:
-    year = insolation(fields.times(365, "1D"))
+    year = insolation(analytic_fields.times(365, "1D"))
     assert np.argmax(year) in range(1, 6)
     assert np.argmin(year) in range(182, 188)
     np.testing.assert_allclose(year.mean(), 1361 / 4 * 1.00014, rtol=1e-4)  # <(a/r)^2> = 1 / sqrt(1 - e^2)
@@ -107,9 +115,9 @@ def test_the_sun_is_nearest_in_january() -> None:
 
 
 def test_radiation() -> None:
-    stamps = fields.times(2, "180D")
+    stamps = analytic_fields.times(2, "180D")
     ds = xr.Dataset(
-        {name: fields.field(np.full((2, 12), v), stamps, name) for name, v in (("rsut", 100), ("rlut", 240))}
+        {name: analytic_fields.field(np.full((2, 12), v), stamps, name) for name, v in (("rsut", 100), ("rlut", 240))}
     )
     found = radiation_budget(ds)
     np.testing.assert_allclose(found.net, insolation(stamps) - 340)

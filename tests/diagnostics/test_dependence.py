@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
+from tests import analytic_fields
 from xr_cbottle.diagnostics import correlation, joint_distribution
 
 
 def test_correlation() -> None:
-    a, noise = fields.noise(fields.times(400)), fields.noise(fields.times(400), seed=4)
+    a, noise = (
+        analytic_fields.noise(analytic_fields.times(400)),
+        analytic_fields.noise(analytic_fields.times(400), seed=4),
+    )
     b = (0.6 * a + 0.8 * noise).rename("psl")
     over_time = correlation(a, b)
     assert over_time.dims == ("cell",)
@@ -23,12 +26,15 @@ def test_correlation() -> None:
 
 
 def test_only_common_times_are_paired() -> None:
-    a = fields.noise(fields.times(50))
+    a = analytic_fields.noise(analytic_fields.times(50))
     np.testing.assert_allclose(correlation(a, a[10:]), 1)
 
 
 def test_joint_density_of_independent_normals() -> None:
-    a, b = fields.noise(fields.times(600)), fields.noise(fields.times(600), "pr", seed=9)
+    a, b = (
+        analytic_fields.noise(analytic_fields.times(600)),
+        analytic_fields.noise(analytic_fields.times(600), "pr", seed=9),
+    )
     edges = np.linspace(-5, 5, 21)
     density = joint_distribution(a, b, (edges, edges))
     assert density.attrs["units"] == "K-1 (kg m-2 s-1)-1"
@@ -41,7 +47,7 @@ def test_joint_density_of_independent_normals() -> None:
 
 
 def test_bins_may_be_counted_and_missing_pairs_are_not() -> None:
-    a, b = fields.noise(fields.times(30)), fields.noise(fields.times(30), seed=9)
+    a, b = analytic_fields.noise(analytic_fields.times(30)), analytic_fields.noise(analytic_fields.times(30), seed=9)
     b[:, :96] = np.nan
     for density in (joint_distribution(a, b, 7), joint_distribution(a.chunk(time=10), b.chunk(cell=50), 7).compute()):
         widths = [float(density[d][1] - density[d][0]) for d in density.dims]

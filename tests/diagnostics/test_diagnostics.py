@@ -12,7 +12,7 @@ import xarray as xr
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests import analytic_fields as fields
+from tests import analytic_fields
 from xr_cbottle import diagnostics
 
 BINS = (np.linspace(250, 330, 9), np.linspace(0, 3e-4, 7))
@@ -76,7 +76,7 @@ def members(ds: xr.Dataset) -> xr.DataArray:
 
 @pytest.fixture(scope="module")
 def ds() -> xr.Dataset:
-    return fields.dataset()
+    return analytic_fields.dataset()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_result_says_what_it_is(name: str, expected: dict) -> None:
 
 @pytest.mark.parametrize("name", LAZY)
 def test_nothing_is_read_before_the_result_is(name: str, ds: xr.Dataset, expected: dict) -> None:
-    result = LAZY[name](fields.unreadable(ds))
+    result = LAZY[name](analytic_fields.unreadable(ds))
     for array, known in zip(arrays(result), arrays(expected[name]), strict=True):
         assert array.dims == known.dims
         assert array.shape == known.shape
@@ -140,9 +140,9 @@ def test_members_are_kept(ds: xr.Dataset) -> None:
 
 def test_single_precision_is_not_lost_in_means() -> None:
     """A mean in float32 of many pressures is off by tens of pascals."""
-    stamps = fields.times(200)
+    stamps = analytic_fields.times(200)
     values = np.random.default_rng(0).standard_normal((200, 3072)).astype(np.float32) * 100 + np.float32(101325)
-    psl = fields.field(values, stamps, "psl")
+    psl = analytic_fields.field(values, stamps, "psl")
     exact = values.astype(np.float64)
     np.testing.assert_allclose(diagnostics.climatology(psl), exact.mean(0), rtol=1e-13)
     np.testing.assert_allclose(diagnostics.global_mean(psl), exact.mean(1), rtol=1e-13)

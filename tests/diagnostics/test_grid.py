@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
+from tests import analytic_fields
 from xr_cbottle.diagnostics import area_mean, band_edges, global_mean, lonlat, zonal_mean, zoom
 from xr_cbottle.diagnostics.grid import matched
 from xr_cbottle.grid import healpix
@@ -14,7 +14,7 @@ from xr_cbottle.grid import healpix
 
 @pytest.mark.parametrize("level", [0, 2, 5])
 def test_zoom_and_places(level: int) -> None:
-    field = fields.field(np.zeros(healpix.n_cells(level)))
+    field = analytic_fields.field(np.zeros(healpix.n_cells(level)))
     assert zoom(field) == level
     lon, lat = lonlat(field)
     np.testing.assert_array_equal([lon, lat], healpix.lonlat(level))
@@ -39,27 +39,29 @@ def test_what_is_no_healpix_field_is_refused(field: xr.DataArray, message: str) 
 
 
 def test_global_mean_is_of_the_area() -> None:
-    _, lat = fields.radians(3)
+    _, lat = analytic_fields.radians(3)
     values = np.stack([np.sin(lat) ** 2, np.sin(lat)])
-    means = global_mean(fields.field(values, fields.times(2)))
+    means = global_mean(analytic_fields.field(values, analytic_fields.times(2)))
     np.testing.assert_allclose(means, [1 / 3, 0], atol=1e-3)  # of x^2 and x for x = sin(latitude) in [-1, 1]
     assert means.dtype == np.float64
     assert means.attrs["units"] == "K"
 
 
 def test_area_mean_takes_the_mask_and_leaves_out_what_is_missing() -> None:
-    _, lat = fields.radians(2)
+    _, lat = analytic_fields.radians(2)
     values = np.where(lat > 0, 3.0, 1.0)
     values[:4] = np.nan
-    field = fields.field(values)
+    field = analytic_fields.field(values)
     north = xr.DataArray(lat > 0, dims="cell")
     assert float(area_mean(field, north)) == 3
     assert float(area_mean(field, ~north)) == 1
 
 
 def test_zonal_means_are_those_of_the_bands() -> None:
-    _, lat = fields.radians(4)
-    field = fields.field(np.stack([np.rad2deg(lat), np.ones_like(lat)]).astype(np.float32), fields.times(2))
+    _, lat = analytic_fields.radians(4)
+    field = analytic_fields.field(
+        np.stack([np.rad2deg(lat), np.ones_like(lat)]).astype(np.float32), analytic_fields.times(2)
+    )
     zonal = zonal_mean(field, 12)
     assert zonal.dims == ("time", "lat")
     np.testing.assert_allclose(zonal.lat, np.arange(-82.5, 90, 15))
@@ -72,8 +74,8 @@ def test_zonal_means_are_those_of_the_bands() -> None:
 
 
 def test_bands_by_their_edges() -> None:
-    _, lat = fields.radians(3)
-    field = fields.field(np.where(abs(lat) < np.pi / 6, 5.0, np.nan))
+    _, lat = analytic_fields.radians(3)
+    field = analytic_fields.field(np.where(abs(lat) < np.pi / 6, 5.0, np.nan))
     tropics = zonal_mean(field, [-20, 20, 60, 90])
     np.testing.assert_array_equal(tropics.isel(lat=0), 5)
     assert np.isnan(tropics.isel(lat=2))
@@ -83,13 +85,13 @@ def test_bands_by_their_edges() -> None:
 
 
 def test_a_band_without_cells_is_nan() -> None:
-    zonal = zonal_mean(fields.field(np.ones(12)), 18)
+    zonal = zonal_mean(analytic_fields.field(np.ones(12)), 18)
     assert int(zonal.notnull().sum()) == 3
 
 
 def test_fields_are_matched_or_refused() -> None:
-    stamps = fields.times(4)
-    coarse, fine = fields.noise(stamps, zoom=1), fields.noise(stamps, zoom=2)
+    stamps = analytic_fields.times(4)
+    coarse, fine = analytic_fields.noise(stamps, zoom=1), analytic_fields.noise(stamps, zoom=2)
     with pytest.raises(ValueError, match="zooms 1 and 2: bring the finer one to 1"):
         matched(coarse, fine)
     with pytest.raises(ValueError, match="no time in common"):

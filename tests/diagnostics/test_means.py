@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
+from tests import analytic_fields
 from xr_cbottle.diagnostics import anomalies, bias, climatology, monthly, pattern_correlation, rmse, season
 
 
@@ -15,7 +15,7 @@ from xr_cbottle.diagnostics import anomalies, bias, climatology, monthly, patter
 def numbered() -> xr.DataArray:
     """Two years of days whose value is the number of the month."""
     stamps = pd.date_range("1990-01-01", "1991-12-31", freq="D")
-    return fields.field(np.repeat(stamps.month.values[:, None], 12, 1).astype(float), stamps.values)
+    return analytic_fields.field(np.repeat(stamps.month.values[:, None], 12, 1).astype(float), stamps.values)
 
 
 @pytest.mark.parametrize(("name", "months"), [("DJF", {12, 1, 2}), ("JJA", {6, 7, 8}), ("annual", set(range(1, 13)))])
@@ -51,7 +51,7 @@ def test_months_that_have_data(numbered: xr.DataArray) -> None:
 
 
 def test_a_month_of_one_instant_may_be_left_out() -> None:
-    field = fields.noise(fields.times(4 * 59 + 1, "6h"), zoom=0)
+    field = analytic_fields.noise(analytic_fields.times(4 * 59 + 1, "6h"), zoom=0)
     assert monthly(field).sizes["time"] == 3
     np.testing.assert_array_equal(monthly(field, least=28).time.dt.month, [1, 2])
     with pytest.raises(ValueError, match="no month has 200 instants: the fullest has 124"):
@@ -61,15 +61,15 @@ def test_a_month_of_one_instant_may_be_left_out() -> None:
 def test_anomalies_are_from_the_month_of_the_year() -> None:
     stamps = pd.date_range("1990-01-01", periods=36, freq="MS")
     year, month = stamps.year.values - 1991.0, stamps.month.values
-    field = fields.field(np.repeat((100 * month + year)[:, None], 12, 1), stamps.values)
+    field = analytic_fields.field(np.repeat((100 * month + year)[:, None], 12, 1), stamps.values)
     np.testing.assert_allclose(anomalies(field)[:, 0], year)
     xr.testing.assert_allclose(anomalies(anomalies(field)), anomalies(field))
     assert anomalies(field).dims == field.dims
 
 
 def test_comparisons_of_maps() -> None:
-    stamps = fields.times(50)
-    a, b = fields.noise(stamps, seed=1), fields.noise(stamps[:20], seed=2, mean=3)
+    stamps = analytic_fields.times(50)
+    a, b = analytic_fields.noise(stamps, seed=1), analytic_fields.noise(stamps[:20], seed=2, mean=3)
     np.testing.assert_allclose(bias(a, b), a.values.mean(0, float) - b.values.mean(0, float), rtol=1e-6)
     first, second = climatology(a), climatology(b)
     np.testing.assert_allclose(rmse(first, second), np.sqrt(np.mean((first.values - second.values) ** 2)))
@@ -80,9 +80,9 @@ def test_comparisons_of_maps() -> None:
 
 
 def test_comparisons_leave_out_the_land() -> None:
-    stamps = fields.times(3)
-    a = fields.noise(stamps).where(xr.DataArray(np.arange(192) > 9, dims="cell"))
-    b = fields.noise(stamps, seed=5)
+    stamps = analytic_fields.times(3)
+    a = analytic_fields.noise(stamps).where(xr.DataArray(np.arange(192) > 9, dims="cell"))
+    b = analytic_fields.noise(stamps, seed=5)
     assert int(bias(a, b).isnull().sum()) == 10
     np.testing.assert_allclose(rmse(a, b), rmse(a, b.where(a.notnull())))
     np.testing.assert_allclose(pattern_correlation(a, b)[0], np.corrcoef(a[0, 10:], b[0, 10:])[0, 1], rtol=1e-5)
@@ -90,6 +90,6 @@ def test_comparisons_leave_out_the_land() -> None:
 
 def test_levels_in_common_are_compared() -> None:
     values = np.arange(36.0).reshape(1, 3, 12)
-    a = fields.field(values, fields.times(1), "ta", [25000, 50000, 85000])
-    b = fields.field(values[:, 1:] + 1, fields.times(1), "ta", [50000.0, 85000.0])
+    a = analytic_fields.field(values, analytic_fields.times(1), "ta", [25000, 50000, 85000])
+    b = analytic_fields.field(values[:, 1:] + 1, analytic_fields.times(1), "ta", [50000.0, 85000.0])
     np.testing.assert_array_equal(rmse(climatology(a), climatology(b)), [1, 1])

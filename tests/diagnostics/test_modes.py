@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
+from tests import analytic_fields
 from xr_cbottle.diagnostics import eofs
 
 
 @pytest.fixture(scope="module")
 def psl() -> xr.DataArray:
     """Two orthogonal patterns of 300 and 100 Pa, with scores that are orthogonal."""
-    lon, lat = fields.radians(3)
+    lon, lat = analytic_fields.radians(3)
     angle = 2 * np.pi * np.arange(64) / 64
     scores = np.sqrt(2) * np.stack([np.cos(3 * angle), np.sin(5 * angle)])
     patterns = np.stack([np.cos(lat) * np.cos(lon), np.sin(lat)])
     patterns *= np.array([[300], [100]]) / np.sqrt((patterns**2).mean(1, keepdims=True))
-    return fields.field(1e5 + scores.T @ patterns, fields.times(64), "psl")
+    return analytic_fields.field(1e5 + scores.T @ patterns, analytic_fields.times(64), "psl")
 
 
 def test_patterns_and_their_share(psl: xr.DataArray) -> None:
@@ -28,7 +28,7 @@ def test_patterns_and_their_share(psl: xr.DataArray) -> None:
     size = np.sqrt((found.pattern**2).mean("cell"))
     np.testing.assert_allclose(size, np.sqrt(64 / 63) * np.array([300, 100]), rtol=1e-6)
     np.testing.assert_allclose(found.score.std("time", ddof=1), 1)
-    lon, lat = fields.radians(3)
+    lon, lat = analytic_fields.radians(3)
     assert abs(np.corrcoef(found.pattern[0], np.cos(lat) * np.cos(lon))[0, 1]) == pytest.approx(1)
     assert abs(np.corrcoef(found.pattern[1], np.sin(lat))[0, 1]) == pytest.approx(1)
     assert (found.pattern.max("cell") >= -found.pattern.min("cell") - 1e-6).all()
@@ -38,7 +38,7 @@ def test_patterns_and_their_share(psl: xr.DataArray) -> None:
 
 
 def test_a_region_and_missing_cells(psl: xr.DataArray) -> None:
-    _, lat = fields.radians(3)
+    _, lat = analytic_fields.radians(3)
     missing = psl.where(xr.DataArray(np.arange(768) != 100, dims="cell"))
     found = eofs(missing, modes=1, latitudes=(20, 90))
     inside = (np.rad2deg(lat) >= 20) & (np.arange(768) != 100)

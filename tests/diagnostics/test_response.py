@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
+from tests import analytic_fields
 from xr_cbottle.diagnostics import bootstrap, monthly, nino34, regression
 from xr_cbottle.grid import healpix
 
@@ -17,15 +17,15 @@ def test_nino34_is_the_mean_of_its_region() -> None:
     inside = (abs(lat) <= 5) & (lon >= 190) & (lon <= 240)
     assert inside.sum() > 30
     sst = np.where(inside, 27.0, np.nan)[None] + np.array([[0.0], [1.5]])
-    ds = xr.Dataset({"ts": fields.field(sst * 0, fields.times(2), "ts")})
-    ds["tos"] = fields.field(sst, fields.times(2), "tas").assign_attrs(units="degC")
+    ds = xr.Dataset({"ts": analytic_fields.field(sst * 0, analytic_fields.times(2), "ts")})
+    ds["tos"] = analytic_fields.field(sst, analytic_fields.times(2), "tas").assign_attrs(units="degC")
     np.testing.assert_allclose(nino34(ds), [300.15, 301.65])
     assert nino34(ds).attrs["units"] == "K"
     assert nino34(ds).dims == ("time",)
     with pytest.raises(ValueError, match="one of sst, tos, ts"):
         nino34(ds.drop_vars(["ts", "tos"]))
     with pytest.raises(ValueError, match="take a finer zoom"):
-        nino34(xr.Dataset({"ts": fields.noise(fields.times(2), "ts", zoom=0)}))
+        nino34(xr.Dataset({"ts": analytic_fields.noise(analytic_fields.times(2), "ts", zoom=0)}))
 
 
 def series(months: int, seed: int = 0) -> xr.DataArray:
@@ -40,7 +40,7 @@ def test_regression_recovers_a_slope() -> None:
     index = series(120)
     slope = np.linspace(-2, 2, 12)
     season = 10 * np.cos(2 * np.pi * index.time.dt.month.values / 12)[:, None]
-    exact = fields.field(280 + season + slope * (index.values[:, None] - 300), index.time.values)
+    exact = analytic_fields.field(280 + season + slope * (index.values[:, None] - 300), index.time.values)
     found = regression(exact, index)
     np.testing.assert_allclose(found.slope, slope, atol=1e-9)
     np.testing.assert_allclose(found.standard_error, 0, atol=1e-9)
@@ -54,7 +54,7 @@ def test_its_error_is_that_of_least_squares() -> None:
     """The slopes of many cells scatter as the standard error says, and as a fit with monthly constants says."""
     index = series(96)
     noise = np.random.default_rng(1).standard_normal((96, 768))
-    found = regression(fields.field(1.5 * index.values[:, None] + noise, index.time.values), index)
+    found = regression(analytic_fields.field(1.5 * index.values[:, None] + noise, index.time.values), index)
     assert float(found.slope.std()) == pytest.approx(float(found.standard_error.mean()), rel=0.1)
     assert float(found.slope.mean()) == pytest.approx(1.5, abs=0.02)
     months = np.eye(12)[index.time.dt.month.values - 1]
@@ -69,7 +69,7 @@ def test_hours_are_averaged_to_months_first() -> None:
     index = series(48)
     stamps = (index.time.values[:, None] + pd.to_timedelta([0, 9, 20], "D").values).ravel()
     values = (2 * index.values[:, None] + np.array([-1, 0, 1])).ravel()
-    field = fields.field(np.repeat(values[:, None], 12, 1), stamps)
+    field = analytic_fields.field(np.repeat(values[:, None], 12, 1), stamps)
     found = regression(field, index)
     np.testing.assert_allclose(found.slope, 2)
     assert found.slope.attrs["degrees_of_freedom"] == 48 - 13
@@ -79,7 +79,7 @@ def test_months_that_are_drawn_twice_count_twice() -> None:
     """The bootstrap's error of a slope is that of least squares, where residuals are independent."""
     index = series(96)
     noise = np.random.default_rng(1).standard_normal((96, 48))
-    field = fields.field(1.5 * index.values[:, None] + noise, index.time.values)
+    field = analytic_fields.field(1.5 * index.values[:, None] + noise, index.time.values)
     found = bootstrap(lambda y, x: regression(y, x).slope, monthly(field), monthly(index), n=60)
     expected = regression(field, index).standard_error.mean()
     assert float(found.standard_error.mean()) == pytest.approx(float(expected), rel=0.2)
@@ -88,6 +88,6 @@ def test_months_that_are_drawn_twice_count_twice() -> None:
 def test_too_few_months() -> None:
     index = series(14)
     with pytest.raises(ValueError, match="give several years"):
-        regression(fields.noise(index.time.values), index)
+        regression(analytic_fields.noise(index.time.values), index)
     with pytest.raises(ValueError, match="give several years"):
-        regression(fields.noise(fields.times(9)), index)
+        regression(analytic_fields.noise(analytic_fields.times(9)), index)

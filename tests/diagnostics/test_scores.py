@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
+from tests import analytic_fields
 from xr_cbottle.diagnostics import crps, rank_histogram, spread_error
 
 
 def ensemble(count: int, times: int = 60, spread: float = 1.0) -> tuple[xr.DataArray, xr.DataArray]:
     """Members and a truth that is one more of them, but for the spread."""
-    truth = fields.noise(fields.times(times), seed=99)
-    members = [spread * fields.noise(fields.times(times), seed=i) for i in range(count)]
+    truth = analytic_fields.noise(analytic_fields.times(times), seed=99)
+    members = [spread * analytic_fields.noise(analytic_fields.times(times), seed=i) for i in range(count)]
     return xr.concat(members, "member").assign_attrs(units="K"), truth
 
 
@@ -85,4 +85,4 @@ def test_what_is_no_ensemble() -> None:
     with pytest.raises(ValueError, match="two members or more"):
         spread_error(members[:1], truth)
     with pytest.raises(ValueError, match="no time in common"):
-        crps(members, truth.assign_coords(time=fields.times(60, start="2001-01-01")))
+        crps(members, truth.assign_coords(time=analytic_fields.times(60, start="2001-01-01")))

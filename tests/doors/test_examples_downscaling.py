@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
-from tests import bottles
+from tests import analytic_fields, bottles
 from xr_cbottle.grid import healpix
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -77,7 +76,7 @@ def test_era5_of_another_unit_is_refused(sample):
 def test_area_means_are_registered(sample):
     """A wave once around the globe is where it was, and its mean over the globe is kept."""
     cells = era5.on_cells(era5.read(sample), 3)
-    lon, lat = fields.radians(3)
+    lon, lat = analytic_fields.radians(3)
     wave = np.cos(lat) * np.cos(lon)
     assert cells.tas.dims == ("time", "cell")
     assert float(np.abs(cells.tas.isel(time=0) - (280 + 20 * wave)).max()) < 0.3  # cells have 7 degrees
@@ -110,7 +109,7 @@ def test_era5_from_end_to_end(sample, bottle, tmp_path, monkeypatch, capsys):
 
 def fine(path: Path) -> Path:
     """Twelve-hourly fields of two months at zoom 4, packed as a simulation's."""
-    stamps = fields.times(120, "12h")
+    stamps = analytic_fields.times(120, "12h")
     rng = np.random.default_rng(0)
     coarse = rng.standard_normal((120, healpix.n_cells(2)))
     values = np.repeat(coarse, 16, -1) + 0.1 * rng.standard_normal((120, healpix.n_cells(4)))

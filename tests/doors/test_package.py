@@ -27,13 +27,12 @@ def test_importing_is_light(module):
     assert modules_after(f"import {module}") == []
 
 
-def test_plot_and_training_configuration_import_no_torch():
-    assert (
-        modules_after(
-            "import xr_cbottle.plot, xr_cbottle.cube.writer, xr_cbottle.bottle.facts", ("torch", "matplotlib")
-        )
-        == []
-    )
+@pytest.mark.parametrize(
+    "module",
+    ["plot", "cube.writer", "bottle.facts", "training", "training.train_command"],
+)
+def test_these_import_neither_torch_nor_matplotlib(module):
+    assert modules_after(f"import xr_cbottle.{module}", ("torch", "matplotlib")) == []
 
 
 @pytest.mark.parametrize("name", location.bundled())
@@ -80,16 +79,3 @@ def test_public_names_are_there_and_documented():
 
 def test_the_version_is_the_distributions():
     assert xr_cbottle.__version__ == importlib.metadata.version("xr-cbottle")
-
-
-def test_nothing_but_training_imports_training():
-    import pathlib
-    import re
-
-    package = pathlib.Path(xr_cbottle.__file__).parent
-    importers = [
-        path.name
-        for path in package.glob("*.py")
-        if re.search(r"(from|import) (xr_cbottle)?\.training", path.read_text()) and path.name != "cli.py"
-    ]
-    assert importers == []

@@ -13,7 +13,7 @@ from xr_cbottle import cli
 from xr_cbottle.bottle import location
 from xr_cbottle.cube import keywords
 from xr_cbottle.draw.emulator import Emulator
-from xr_cbottle.evaluation import command as evaluation
+from xr_cbottle.evaluation import evaluate_command as evaluation
 
 README = Path(__file__).parents[2] / "README.md"
 pytestmark = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
+from tests import analytic_fields
 from xr_cbottle.evaluation import closeup, pictures, refinement
 from xr_cbottle.evaluation.closeup import Box
 from xr_cbottle.grid import healpix
@@ -38,8 +38,10 @@ def test_a_box_across_greenwich_is_as_high_as_wide_where_it_lies():
 
 
 def test_curves_of_a_portrait():
-    stamps = fields.times(2, "6h")
-    exact = xr.Dataset({"tas": fields.noise(stamps, "tas", 3, 1), "pr": fields.noise(stamps, "pr", 3, 2)})
+    stamps = analytic_fields.times(2, "6h")
+    exact = xr.Dataset(
+        {"tas": analytic_fields.noise(stamps, "tas", 3, 1), "pr": analytic_fields.noise(stamps, "pr", 3, 2)}
+    )
     half = exact * np.float32(0.5)
     found = refinement.portrait(exact, {refinement.BILINEAR: half, "full": exact}, 2)
     figure = closeup.spectra(found, 2, 3, (0.75, 1.25))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests import analytic_fields as fields
-from tests import bottles
+from tests import analytic_fields, bottles
 from xr_cbottle import diagnostics, open_bottle
 from xr_cbottle.evaluation import refinement
 from xr_cbottle.grid import healpix
@@ -16,8 +15,10 @@ NATIVE, ZOOM = 2, 3
 
 
 def truth(count: int = 3) -> xr.Dataset:
-    stamps = fields.times(count, "6h")
-    return xr.Dataset({"tas": fields.noise(stamps, "tas", ZOOM, 1, 280), "pr": fields.noise(stamps, "pr", ZOOM, 2)})
+    stamps = analytic_fields.times(count, "6h")
+    return xr.Dataset(
+        {"tas": analytic_fields.noise(stamps, "tas", ZOOM, 1, 280), "pr": analytic_fields.noise(stamps, "pr", ZOOM, 2)}
+    )
 
 
 def test_averages_and_interpolation():
@@ -27,7 +28,9 @@ def test_averages_and_interpolation():
     fine = refinement.interpolated(coarse, ZOOM)
     np.testing.assert_array_equal(fine.pr.values, healpix.resample(coarse.pr.values, NATIVE, ZOOM))
     assert diagnostics.zoom(fine) == ZOOM
-    smooth = xr.Dataset({"tas": fields.field(np.sin(fields.radians(ZOOM)[1])[None], fields.times(1))})
+    smooth = xr.Dataset(
+        {"tas": analytic_fields.field(np.sin(analytic_fields.radians(ZOOM)[1])[None], analytic_fields.times(1))}
+    )
     again = refinement.interpolated(refinement.averaged(smooth, NATIVE), ZOOM)
     assert float(np.abs(again.tas - smooth.tas).max()) < 0.05
 
@@ -71,7 +74,9 @@ def test_figures_of_fields_that_are_known():
 
 def test_members_are_scored_as_an_ensemble():
     exact = truth(6)
-    noise = [exact * 0 + fields.noise(fields.times(6, "6h"), "tas", ZOOM, seed) for seed in range(5, 13)]
+    noise = [
+        exact * 0 + analytic_fields.noise(analytic_fields.times(6, "6h"), "tas", ZOOM, seed) for seed in range(5, 13)
+    ]
     ensemble = xr.concat(noise, "member") + xr.Dataset({"tas": 280.0, "pr": 0.0})
     table = refinement.figures(refinement.portrait(exact, {refinement.BILINEAR: exact, "e": ensemble}, NATIVE), 2, 3)
     for row in table.values():

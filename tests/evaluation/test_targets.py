@@ -18,9 +18,9 @@ from xr_cbottle.evaluation import (
     variability_targets,
 )
 from xr_cbottle.evaluation.quantity import Quantity
-from xr_cbottle.evaluation.quantity_case import Case
+from xr_cbottle.evaluation.quantity_case import QuantityCase
 from xr_cbottle.evaluation.resampling import Copies, error
-from xr_cbottle.evaluation.row import TARGETS, Row, counted
+from xr_cbottle.evaluation.row import TARGETS, ReportTarget, Row, counted
 from xr_cbottle.grid import healpix
 
 ZOOM = 2
@@ -31,7 +31,7 @@ LAND = healpix.lonlat(ZOOM)[1] > 10
 def case(name, bottle=None, reference=None, pairs=(), copies=8, when=WHEN, **others):
     mine = evaluation_data.field(name, when, ZOOM) if bottle is None else bottle
     theirs = evaluation_data.field(name, when, ZOOM) if reference is None else reference
-    return Case(Quantity(name), "made", mine, theirs, pairs, LAND, copies, **others)
+    return QuantityCase(Quantity(name), "made", mine, theirs, pairs, LAND, copies, **others)
 
 
 def verdicts(rows):
@@ -195,7 +195,10 @@ def test_a_reference_without_a_diurnal_cycle_is_not_held_against_anyone():
 
 def test_the_day_over_land_needs_land():
     given = case("tas")
-    assert "not known" in cycle_targets.diurnal_rows(Case(given.quantity, "", given.bottle, given.reference))[0].reason
+    assert (
+        "not known"
+        in cycle_targets.diurnal_rows(QuantityCase(given.quantity, "", given.bottle, given.reference))[0].reason
+    )
 
 
 def test_tails_and_rain_below_zero():
@@ -268,16 +271,16 @@ def test_the_difference_between_labels():
 
 def test_rows_say_by_how_much_they_miss_and_whether_that_is_noise():
     between = {"lower": -1, "upper": 1}
-    row = Row("a", "k", "w", "tas", figure=-1.5, noise_floor=2.0, **between)
+    row = Row(ReportTarget.GLOBAL_MEAN, "k", "w", "tas", figure=-1.5, noise_floor=2.0, **between)
     assert (row.verdict, row.missed_by, row.within_noise) == ("missed", 0.5, True)
-    assert not Row("a", "k", "w", "tas", figure=3.0, noise_floor=2.0, **between).within_noise
+    assert not Row(ReportTarget.GLOBAL_MEAN, "k", "w", "tas", figure=3.0, noise_floor=2.0, **between).within_noise
     ratio = {"lower": 0.9, "upper": 1.1}
-    assert Row("c", "k", "w", "tas", figure=0.8, noise_floor=1.25, **ratio).within_noise
-    assert not Row("c", "k", "w", "tas", figure=0.8, noise_floor=1.15, **ratio).within_noise
-    likeness = Row("b", "k", "w", "tas", figure=0.9, lower=0.95, noise_floor=0.85)
+    assert Row(ReportTarget.VARIABILITY, "k", "w", "tas", figure=0.8, noise_floor=1.25, **ratio).within_noise
+    assert not Row(ReportTarget.VARIABILITY, "k", "w", "tas", figure=0.8, noise_floor=1.15, **ratio).within_noise
+    likeness = Row(ReportTarget.CLIMATOLOGY, "k", "w", "tas", figure=0.9, lower=0.95, noise_floor=0.85)
     assert (likeness.missed_by, likeness.within_noise) == (pytest.approx(0.05), True)
-    assert Row("a", "k", "w", "tas", figure=float("nan")).verdict == "not evaluated"
-    assert counted([row, likeness, Row("a", "k", "w", "tas", reason="none")]) == {
+    assert Row(ReportTarget.GLOBAL_MEAN, "k", "w", "tas", figure=float("nan")).verdict == "not evaluated"
+    assert counted([row, likeness, Row(ReportTarget.GLOBAL_MEAN, "k", "w", "tas", reason="none")]) == {
         "met": 0, "missed": 2, "not evaluated": 1, "missed within the noise floor": 2,
     }  # fmt: skip
     assert json.loads(json.dumps(row.plain(), allow_nan=False))["verdict"] == "missed"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
+import numpy as np
 import pytest
 import yaml
 
@@ -12,6 +16,10 @@ from xr_cbottle import cli  # noqa: E402
 from xr_cbottle.network import unet  # noqa: E402
 from xr_cbottle.training import coarse, estimate, loop  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
+from xr_cbottle.training.patchwise import patch_config  # noqa: E402
+
+SHIPPED = Path(__file__).parents[2] / "examples" / "training"
+SCALES = ("std", "anomaly", "climatology")
 
 
 @pytest.fixture
@@ -63,9 +71,49 @@ def test_memory_of_a_step_grows_with_the_batch(folder):
     assert kept[1] == pytest.approx(2 * kept[0], rel=0.1)
 
 
-def test_the_command(folder, capsys):
+@pytest.mark.parametrize("scale", SCALES)
+def test_made_images_have_the_shapes_and_types_of_real_ones(folder, scale):
+    values = trainings.values(folder)
+    values["data"] |= {"scale": scale, "annual_harmonics": 0}
+    values["data"]["sources"] = values["data"]["sources"][:1]
+    run = loop.Run(configs.parse(values), folder / "run", progress=False)
+    made, real = estimate.made_batch(run.config, 3), run.batches.training(0, 3)
+    for field in dataclasses.fields(real):
+        one, other = getattr(made, field.name), getattr(real, field.name)
+        assert (one.shape, one.dtype) == (other.shape, other.dtype), field.name
+
+
+def shipped_configurations():
+    """Those that a dry run is for: all of coarse networks."""
+    names = [path.name for path in sorted(SHIPPED.glob("*.yaml"))]
+    return [name for name in names if isinstance(patch_config.load(SHIPPED / name), configs.Config)]
+
+
+def test_a_dry_run_is_for_the_three_runs_of_the_bundled_bottle():
+    assert shipped_configurations() == ["gcm.yaml", "gcm_high.yaml", "gcm_low.yaml"]
+
+
+@pytest.mark.parametrize("name", shipped_configurations())
+def test_the_command_says_what_a_shipped_configuration_takes(name, tmp_path, monkeypatch, capsys):
+    for label in ("jcm", "plasim"):
+        (tmp_path / label).mkdir()
+        made = trainings.simulation(0).assign_coords(time=np.datetime64("1989-01-01", "ns") + trainings.STEPS)
+        made.to_netcdf(tmp_path / label / f"{label}_1989.nc")
+    monkeypatch.setenv("SIM", str(tmp_path))
+    monkeypatch.setenv("RUNS", str(tmp_path / "runs"))
+    smaller = {"base": str(SHIPPED / name), "training": {"batch_size": 1}}  # the same network and data, in less time
+    (tmp_path / name).write_text(yaml.safe_dump(smaller))
+    assert cli.main(["train", str(tmp_path / name), "--run", str(tmp_path / "run"), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "jcm 40, plasim 40" in out
+    assert "measured over 3 steps of 1 images" in out
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_command(folder, capsys, scale):
     values = trainings.values(folder)
     values["training"]["max_hours"] = 1e-9
+    values["data"]["scale"] = scale
     (folder / "c.yaml").write_text(yaml.safe_dump(values))
     before = tree(folder)
     assert cli.main(["train", str(folder / "c.yaml"), "--run", str(folder / "run"), "--dry-run"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 
 import pytest
 
@@ -25,7 +26,9 @@ def test_every_key_has_a_type_and_a_meaning(cls):
     assert sorted(name for keys in documented for name in keys.names) == sorted(
         field.name for field in dataclasses.fields(cls)
     )
-    assert all(keys.type and keys.text for keys in documented)
+    assert all(keys.text for keys in documented)
+    hints = typing.get_type_hints(cls)
+    assert all(explain.type_words(hints[name]) for keys in documented for name in keys.names)
 
 
 def test_text_has_types_defaults_and_meanings():
@@ -36,6 +39,8 @@ def test_text_has_types_defaults_and_meanings():
         "      validation_start: str, optional [null]\n",
         "  start, end, step: str [step PT1H]\n",
         "  tensorboard: bool [false]\n",
+        "  scale: 'std' or 'anomaly' or 'climatology' [std]\n",
+        "  betas: list of float [[0.9, 0.99]]\n",
         "Of super-resolution:\nsuperres:\n",
         "            Its keys are those above: files, catalog, entry, parameters, variables.\n",
     ):

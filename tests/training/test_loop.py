@@ -205,7 +205,7 @@ def test_weights_stay_channels_last(whole, values):
     seen = []
     block = next(resumed.net.model.blocks(resumed.net.model.enc))
     block.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    loop.validate(resumed.net, resumed.batches.training(0, 4), resumed.config.training)
+    loop.validate(resumed.net, resumed.batches.training(0, 4), resumed.config.training, resumed.case.loss)
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
@@ -220,8 +220,15 @@ def test_gradients_are_clipped(values, tmp_path):
         )
         batch = run.batches.training(0, 4)
         _, _, norm, _ = step.take_step(
-            run.net, run.average, loop.Denoiser(run.net), run.optimizer, batch, run.config.training, 0
-        )
+            run.net,
+            run.average,
+            loop.Denoiser(run.net),
+            run.optimizer,
+            batch,
+            run.config.training,
+            0,
+            loss=run.case.loss,
+        )  # fmt: skip
         norms[clip] = float(norm), float(torch.cat([g.flatten() for g in grads]).norm())
     assert norms[1e9][0] == pytest.approx(norms[1e9][1], rel=1e-4)
     assert norms[1e-3][0] == pytest.approx(norms[1e9][0], rel=1e-4)
@@ -268,7 +275,9 @@ def test_validation_is_told_by_noise_level(whole):
     assert set(by_sigma) <= {"0.02-0.1", "0.1-0.5", "0.5-2", "2-10", "10-50", "50-200"}
     assert len(by_sigma) >= 3
     assert min(by_sigma.values()) <= lines[-1]["validation"] <= max(by_sigma.values())
-    again = loop.validate(whole.average, whole.batches.validating(loop.VALIDATION_IMAGES), whole.config.training)
+    again = loop.validate(
+        whole.average, whole.batches.validating(loop.VALIDATION_IMAGES), whole.config.training, whole.case.loss
+    )
     assert again["validation_by_sigma"] == by_sigma
 
 

@@ -169,7 +169,7 @@ def test_the_loss_falls(values, tmp_path):
 KILLED = """
 import os, signal, sys
 from xr_cbottle.training import loop
-from xr_cbottle.training.patchwise import config
+from xr_cbottle.training.patchwise import patch_config as config
 steps = iter(range(int(sys.argv[3])))
 take_step = loop.take_step
 def until(*args, **keywords):

@@ -94,6 +94,25 @@ def test_loss_ignores_missing_channels_and_images_do_not_mix(config, folder):
     torch.testing.assert_close(changed[1:], plain[1:])
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.25])
+def test_the_weight_of_coarse_errors_in_the_configuration_reaches_the_objective(values, weight, tmp_path):
+    values["training"]["coarse_weight"] = weight
+    run = loop.Run(configs.parse(values), tmp_path, progress=False)
+    found = run.case.loss(Denoiser(run.net), run.batches.training(0, 4), run.config.training)
+    assert bool((found.objective > found.plain).all()) == (weight > 0)
+    expected, plain = edm_loss(Denoiser(run.net), run.batches.training(0, 4), weight)
+    torch.testing.assert_close(found.objective, expected)
+    torch.testing.assert_close(found.plain, plain)
+
+
+def test_training_steps_along_the_objective(values, tmp_path):
+    runs = []
+    for weight in (0.0, 4.0):
+        values["training"].update(coarse_weight=weight, total_images=4)
+        runs.append(loop.train(configs.parse(values), tmp_path / str(weight), progress=False))
+    assert any(not torch.equal(x, weights(runs[1])[k]) for k, x in weights(runs[0]).items())
+
+
 def test_loss_falls_and_an_interruption_changes_nothing(config, folder, tmp_path):
     whole = loop.train(config, tmp_path / "whole", progress=False)
     loop.train(config, tmp_path / "broken", progress=False, stop_at=40)

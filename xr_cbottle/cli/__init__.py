@@ -29,13 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given[:1] == ["train"]:  # has a parser of its own
-            from xr_cbottle.training import command as training
+            from xr_cbottle.training import train_command
 
-            return training.main(given[1:])
+            return train_command.main(given[1:])
         if given[:1] == ["evaluate"]:  # too
-            from xr_cbottle.evaluation import command as evaluation
+            from xr_cbottle.evaluation import evaluate_command
 
-            return evaluation.main(given[1:])
+            return evaluate_command.main(given[1:])
         options = _parser().parse_args(given)
         options.run(options)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What a result says of itself: its unit, made from those of the fields, and what it means."""
+"""Attributes of a result: its unit, made from those of the fields, and its meaning."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def described(result: xr.DataArray, meaning: str, unit: str, **attrs: str | floa
 
 
 def name_of(field: xr.DataArray) -> str:
-    """What to call the field in the description of a result."""
+    """Name of the field in the description of a result."""
     return str(field.attrs.get("long_name") or field.name or "field")

@@ -166,7 +166,7 @@ def by_time_of_day(field: xr.DataArray) -> xr.DataArray:
 
 
 def year_fraction(times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
-    """How much of its year has passed at each time, in [0, 1); leap years are as long as others."""
+    """Share of its year that has passed at each time, in [0, 1); leap years are as long as others."""
     seconds = times.astype("datetime64[s]")
     years = seconds.astype("datetime64[Y]")
     start, end = (y.astype("datetime64[s]") for y in (years, years + 1))

@@ -1,4 +1,4 @@
-"""How two fields depend on each other: correlations and joint distributions."""
+"""Dependence of two fields: correlations and joint distributions."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _FEWEST_IN_TAIL = 20
 
 
 def wet_days(pr: xr.DataArray, threshold: float = 1 / 86400, tolerance: float = 1e-6) -> xr.Dataset:
-    """How often it rains, and how hard then.
+    """Frequency of rain, and its mean where it rains.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How the atmosphere answers to the sea: regression of monthly anomalies on an index such as Niño 3.4."""
+"""Response of the atmosphere to the sea: regression of monthly anomalies on an index such as Niño 3.4."""
 
 from __future__ import annotations
 

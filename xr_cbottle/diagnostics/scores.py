@@ -60,7 +60,7 @@ def crps(members: xr.DataArray, truth: xr.DataArray, fair: bool = True) -> xr.Da
 def rank_histogram(
     members: xr.DataArray, truth: xr.DataArray, dim: Sequence[str] = ("time", "cell"), seed: int = 0
 ) -> xr.DataArray:
-    """How often the truth has each rank among the members.
+    """Histogram of the rank of the truth among the members.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def spread_error(members: xr.DataArray, truth: xr.DataArray, dim: Sequence[str] 
 
 
 def _aligned(members: xr.DataArray, truth: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """In double precision, with what both have."""
+    """Both fields in double precision, where both have coordinates."""
     if MEMBER not in members.dims:
         raise ValueError(f"an ensemble has a dimension {MEMBER}, not only {', '.join(map(str, members.dims))}")
     if MEMBER in truth.dims:

@@ -1,4 +1,4 @@
-"""How far a figure can be trusted: its sampling error, and what two pieces of the reference differ by."""
+"""Uncertainty of a figure: its sampling error, and the difference between two pieces of the reference."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def thinned(field: T, instants: int) -> T:
 def noise_floor(
     compare: Callable[[Any, Any], Any], first: Any, second: Any, instants: int | None = None
 ) -> xr.DataArray:
-    """What a comparison gives between two pieces of the reference itself, where nothing but sampling differs.
+    """Noise floor: a comparison of two pieces of the reference itself, where nothing but sampling differs.
 
     Parameters
     ----------
@@ -198,6 +198,6 @@ def _array(figure: Any) -> xr.DataArray:
 
 
 def _groups(fields: tuple[Any, ...]) -> list[int]:
-    """For each field, the first that has the same times."""
+    """Number of the first field with the same times, for each field."""
     times = [field["time"].values for field in fields]
     return [next(j for j, other in enumerate(times) if np.array_equal(other, own)) for own in times]

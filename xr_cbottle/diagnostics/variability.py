@@ -1,4 +1,4 @@
-"""How much a field varies in time: in all, and by time scale where its times are a series."""
+"""Variability of a field in time: in all, and by time scale where its times are a series."""
 
 from __future__ import annotations
 

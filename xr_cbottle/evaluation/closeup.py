@@ -51,12 +51,12 @@ class Box:
 
     @property
     def aspect(self) -> float:
-        """How much higher than wide a degree is drawn, as it is at the middle."""
+        """Ratio of height to width of a degree as drawn: that of the middle of the box."""
         return float(1 / np.cos(np.deg2rad((self.south + self.north) / 2)))
 
 
 def land(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Where there is land, to an arc minute (global-land-mask, of NASA's GLOBE)."""
+    """(row, column) bool mask of land, to an arc minute (global-land-mask, of NASA's GLOBE)."""
     from global_land_mask import globe
 
     return np.asarray(globe.is_land(lat, (lon + 180) % 360 - 180))

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle import diagnostics
-from xr_cbottle.evaluation.quantity_case import Case, spread
-from xr_cbottle.evaluation.row import Row
+from xr_cbottle.evaluation.quantity_case import QuantityCase, spread
+from xr_cbottle.evaluation.row import ReportTarget, Row
 
 SEASONAL = ("tas", "pr", "prw", "psl", "rlut")
 """Quantities whose annual cycle is judged: those that every bottle should have and that have one."""
@@ -23,7 +23,7 @@ _CLEAR = 3.0  # times the sampling error: a cycle that is less is none
 _CONCENTRATED = 0.3  # a sun that shines on one side of the Earth has pi / 4, daily means about 0
 
 
-def seasonal_rows(case: Case) -> list[Row]:
+def seasonal_rows(case: QuantityCase) -> list[Row]:
     """Amplitude and phase of the annual harmonic of each zonal band."""
     if case.quantity.name not in SEASONAL or case.quantity.pressure is not None:
         return []
@@ -33,7 +33,7 @@ def seasonal_rows(case: Case) -> list[Row]:
         cycles = [diagnostics.seasonal_cycle(field) for field in fields]
     except ValueError as error:
         return [
-            case.row("d", kind, words, reason=str(error))
+            case.row(ReportTarget.CYCLES, kind, words, reason=str(error))
             for kind, words in zip(("annual_amplitude", "annual_phase"), what, strict=True)
         ]
     copies = [
@@ -55,14 +55,15 @@ def seasonal_rows(case: Case) -> list[Row]:
         shifts = np.array([abs(_shift(a.phase, b.phase, YEAR)) for a, b in between])
         rows += [
             case.row(
-                "d", "annual_amplitude", what[0], band=band, units=case.quantity.units, value=float(mine.amplitude),
-                reference=float(theirs.amplitude), figure=float(mine.amplitude / theirs.amplitude),
-                figure_units="ratio", lower=AMPLITUDE[0], upper=AMPLITUDE[1],
+                ReportTarget.CYCLES, "annual_amplitude", what[0], band=band, units=case.quantity.units,
+                value=float(mine.amplitude), reference=float(theirs.amplitude),
+                figure=float(mine.amplitude / theirs.amplitude), figure_units="ratio",
+                lower=AMPLITUDE[0], upper=AMPLITUDE[1],
                 noise_floor=1 + float(abs(ratios - 1).mean()) if len(ratios) else None,
                 sampling_error=spread(again[0].amplitude / again[1].amplitude),
             ),
             case.row(
-                "d", "annual_phase", what[1], band=band, units="day", value=float(mine.phase),
+                ReportTarget.CYCLES, "annual_phase", what[1], band=band, units="day", value=float(mine.phase),
                 reference=float(theirs.phase), figure=_shift(mine.phase, theirs.phase, YEAR), figure_units="d",
                 lower=-DAYS, upper=DAYS, noise_floor=float(shifts.mean()) if len(shifts) else None,
                 sampling_error=spread(_shifts(again[0].phase, again[1].phase, YEAR)),
@@ -71,7 +72,7 @@ def seasonal_rows(case: Case) -> list[Row]:
     return rows
 
 
-def diurnal_rows(case: Case) -> list[Row]:
+def diurnal_rows(case: QuantityCase) -> list[Row]:
     """Amplitude and phase of the day of rsds and of tas over land, and where the sun stands."""
     name = case.quantity.name
     if name not in ("rsds", "tas") or case.quantity.pressure is not None:
@@ -81,9 +82,13 @@ def diurnal_rows(case: Case) -> list[Row]:
     kinds = ("diurnal_amplitude", "diurnal_phase")
 
     def refused(reason: str) -> list[Row]:
-        rows = [case.row("d", kind, words, reason=reason) for kind, words in zip(kinds, what, strict=True)]
+        rows = [
+            case.row(ReportTarget.CYCLES, kind, words, reason=reason) for kind, words in zip(kinds, what, strict=True)
+        ]
         return rows + (
-            [case.row("d", "sun", "longitude of the sun at 06 UTC", reason=reason)] if name == "rsds" else []
+            [case.row(ReportTarget.CYCLES, "sun", "longitude of the sun at 06 UTC", reason=reason)]
+            if name == "rsds"
+            else []
         )
 
     if name == "tas" and case.land is None:
@@ -109,13 +114,13 @@ def diurnal_rows(case: Case) -> list[Row]:
     shifts = [abs(_shift(a.phase, b.phase, 24.0)) for a, b in pairs]
     rows = [
         case.row(
-            "d", kinds[0], what[0], units=case.quantity.units, value=float(mine.amplitude),
+            ReportTarget.CYCLES, kinds[0], what[0], units=case.quantity.units, value=float(mine.amplitude),
             reference=float(theirs.amplitude), figure=float(mine.amplitude / theirs.amplitude), figure_units="ratio",
             lower=AMPLITUDE[0], upper=AMPLITUDE[1], noise_floor=1 + float(np.mean(ratios)) if ratios else None,
             sampling_error=spread(copies[0].amplitude / copies[1].amplitude),
         ),
         case.row(
-            "d", kinds[1], what[1], units="h", value=float(mine.phase), reference=float(theirs.phase),
+            ReportTarget.CYCLES, kinds[1], what[1], units="h", value=float(mine.phase), reference=float(theirs.phase),
             figure=_shift(mine.phase, theirs.phase, 24.0), figure_units="h", lower=-HOURS, upper=HOURS,
             noise_floor=float(np.mean(shifts)) if shifts else None,
             sampling_error=spread(_shifts(copies[0].phase, copies[1].phase, 24.0)),
@@ -124,15 +129,16 @@ def diurnal_rows(case: Case) -> list[Row]:
     return rows + ([_sun(case)] if name == "rsds" else [])
 
 
-def _sun(case: Case) -> Row:
+def _sun(case: QuantityCase) -> Row:
     what = "longitude of the sun at 06 UTC"
     mine, theirs = (sun_at_six(field) for field in (case.bottle, case.reference))
     if not np.isfinite(mine):
-        return case.row("d", "sun", what, reason="the bottle's insolation is centred on no longitude")
+        return case.row(ReportTarget.CYCLES, "sun", what, reason="the bottle's insolation is centred on no longitude")
     noise = case.noise(lambda a, b: _shift(sun_at_six(a), sun_at_six(b), 360.0), 0.0)
     return case.row(
-        "d", "sun", what, units="degrees_east", value=mine, reference=theirs, figure=_shift(mine, SUN, 360.0),
-        figure_units="degrees from 90 E", lower=-DEGREES, upper=DEGREES, noise_floor=noise,
+        ReportTarget.CYCLES, "sun", what, units="degrees_east", value=mine, reference=theirs,
+        figure=_shift(mine, SUN, 360.0), figure_units="degrees from 90 E", lower=-DEGREES, upper=DEGREES,
+        noise_floor=noise,
     )  # fmt: skip
 
 
@@ -163,7 +169,7 @@ def _day_of(field: xr.DataArray, counts: npt.NDArray[np.float64], mask: xr.DataA
 
 
 def _shift(first: float | xr.DataArray, second: float | xr.DataArray, around: float) -> float:
-    """How far one phase is after another, the short way round."""
+    """Distance of one phase after another, the short way round."""
     return float((float(first) - float(second) + around / 2) % around - around / 2)
 
 

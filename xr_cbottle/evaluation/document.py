@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from string import Template
 
 from xr_cbottle.evaluation.gallery import Picture
 from xr_cbottle.evaluation.pictures import Look
-from xr_cbottle.evaluation.row import TARGETS, Row, counted
+from xr_cbottle.evaluation.row import TARGETS, ReportTarget, Row, counted
 
 _SIGN = {"met": "✓", "missed": "✗", "not evaluated": "–"}
 _SHORT = 14  # rows of a table that is shown as a whole
@@ -56,14 +57,33 @@ $body
 """)
 
 
+@dataclass(frozen=True)
+class Chapter:
+    """A part of the page: one label, or one pair of labels.
+
+    Attributes
+    ----------
+    name
+        Heading.
+    facts
+        {name: text} of what was compared.
+    rows
+        Figures.
+    pictures
+        Pictures in their order.
+    balances
+        Rows {figure, units, bottle, reference} of physical balances.
+    """
+
+    name: str
+    facts: Mapping[str, str]
+    rows: Sequence[Row]
+    pictures: Sequence[Picture]
+    balances: Sequence[Mapping[str, object]] = ()
+
+
 def page(
-    title: str,
-    rows: Sequence[Row],
-    facts: Mapping[str, str],
-    chapters: Sequence[tuple[str, Mapping[str, str], Sequence[Row], Sequence[Picture]]],
-    balances: Mapping[str, Sequence[Mapping[str, object]]],
-    left: str,
-    footer: str,
+    title: str, rows: Sequence[Row], chapters: Sequence[Chapter], *, facts: Mapping[str, str], left: str, footer: str
 ) -> str:
     """The whole page.
 
@@ -73,26 +93,24 @@ def page(
         Of the report.
     rows
         All figures.
-    facts
-        What was compared, in all labels.
     chapters
-        Of each label, or pair of labels: its name, facts, rows and pictures.
-    balances
-        By name of a chapter: rows {figure, units, bottle, reference}.
+        One for each label, then one for each pair of labels.
+    facts
+        {name: text} of what was compared, in all labels.
     left
         What the evaluated side is called in tables.
     footer
         What made it.
     """
-    links = [f'<a href="#{_anchor(name)}">{_text(name)}</a>' for name, *_ in chapters]
+    links = [f'<a href="#{_anchor(name)}">{_text(name)}</a>' for name in (chapter.name for chapter in chapters)]
     parts = [_facts(facts), "<h3>Targets</h3>", _overview(chapters)]
-    for name, about, own, pictures in chapters:
-        parts.append(f'<section id="{_anchor(name)}"><h2>{_text(name)}</h2>')
-        parts.append(_facts(about))
-        parts += [_target(letter, [row for row in own if row.target == letter], left) for letter in TARGETS]
-        if balances.get(name):
-            parts.append(_balances(balances[name], left))
-        parts.append(_gallery(pictures))
+    for chapter in chapters:
+        parts.append(f'<section id="{_anchor(chapter.name)}"><h2>{_text(chapter.name)}</h2>')
+        parts.append(_facts(chapter.facts))
+        parts += [_target(one, [row for row in chapter.rows if row.target is one], left) for one in TARGETS]
+        if chapter.balances:
+            parts.append(_balances(chapter.balances, left))
+        parts.append(_gallery(chapter.pictures))
         parts.append("</section>")
     return _PAGE.substitute(
         title=_text(title), summary=summary(rows), links="".join(links), body="\n".join(parts), footer=_text(footer)
@@ -122,26 +140,26 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}".replace("-", "\u2212")
 
 
-def _overview(chapters: Sequence[tuple[str, Mapping[str, str], Sequence[Row], Sequence[Picture]]]) -> str:
-    """How many figures of each target are met, by chapter."""
-    head = "".join(f'<th class="n">{_text(name)}</th>' for name, *_ in chapters)
+def _overview(chapters: Sequence[Chapter]) -> str:
+    """Table of the numbers of figures met, by target and chapter."""
+    head = "".join(f'<th class="n">{_text(chapter.name)}</th>' for chapter in chapters)
     body = []
-    for letter, text in TARGETS.items():
+    for target, text in TARGETS.items():
         cells = []
-        for _, _, own, _ in chapters:
-            found = counted([row for row in own if row.target == letter])
+        for chapter in chapters:
+            found = counted([row for row in chapter.rows if row.target is target])
             judged = found["met"] + found["missed"]
             kind = "none" if not judged else "missed" if found["missed"] else "met"
             words = f"{found['met']} of {judged}" if judged else "–"
             cells.append(f'<td class="n {kind}">{words}</td>')
-        body.append(f"<tr><td>{letter}</td><td>{_text(text)}</td>{''.join(cells)}</tr>")
+        body.append(f"<tr><td>{target}</td><td>{_text(text)}</td>{''.join(cells)}</tr>")
     return _table(f"<tr><th></th><th>target</th>{head}</tr>", body)
 
 
-def _target(letter: str, rows: Sequence[Row], left: str) -> str:
+def _target(target: ReportTarget, rows: Sequence[Row], left: str) -> str:
     if not rows:
         return ""
-    text = f'<h3>{letter}</h3><p class="faint">{_text(TARGETS[letter])}</p>'
+    text = f'<h3>{target}</h3><p class="faint">{_text(TARGETS[target])}</p>'
     if len(rows) <= _SHORT:
         return text + _rows(rows, left)
     found = counted(list(rows))
@@ -173,7 +191,9 @@ def _row(row: Row) -> str:
         number(_times(v, factor), 4 if v is not None and abs(v * factor) < 100 else 5)
         for v in (row.value, row.reference)
     )
-    about = row.quantity + "".join(f", {part}" for part in (row.season if row.target == "b" else "", row.band) if part)
+    about = row.quantity + "".join(
+        f", {part}" for part in (row.season if row.target is ReportTarget.CLIMATOLOGY else "", row.band) if part
+    )
     verdict = row.verdict
     kind = "none" if verdict == "not evaluated" else verdict
     words = f"{_SIGN[verdict]} {verdict}"

@@ -1,4 +1,4 @@
-"""Which pictures a report has, in their order, each with a sentence that says how to read it."""
+"""Pictures of a report in their order, each with a sentence that says how to read it."""
 
 from __future__ import annotations
 

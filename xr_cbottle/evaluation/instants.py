@@ -1,4 +1,4 @@
-"""Which instants of a record are compared: evenly over the record, every hour of the day as often as any other."""
+"""Choice of instants of a record: evenly over the record, every hour of the day as often as any other."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def years(times: Times, like: Times, most: int) -> list[Indices]:
 
 
 def months(times: Times) -> int:
-    """How many calendar months a record touches."""
+    """Number of calendar months that a record touches."""
     return len(np.unique(times.astype("datetime64[M]")))
 
 

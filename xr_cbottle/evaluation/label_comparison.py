@@ -23,10 +23,10 @@ from xr_cbottle.evaluation import (
 )
 from xr_cbottle.evaluation.portrait import portrait
 from xr_cbottle.evaluation.quantity import Quantity
-from xr_cbottle.evaluation.quantity_case import Case
+from xr_cbottle.evaluation.quantity_case import QuantityCase
 from xr_cbottle.evaluation.reference import Stored
 from xr_cbottle.evaluation.response_targets import Climate, Months
-from xr_cbottle.evaluation.row import Row
+from xr_cbottle.evaluation.row import ReportTarget, Row
 from xr_cbottle.evaluation.sampling import RESPONSE, Drawing
 from xr_cbottle.grid import healpix
 
@@ -35,14 +35,14 @@ _STRETCHES = 3
 #: Memory for fields that are held at the same time.
 _MOST_BYTES = 2 << 30
 _EXPECTED = {
-    "a": ("global_mean", "global mean", [Quantity(name) for name in mean_targets.GLOBAL_MEANS]),
-    "e": ("quantile", "quantiles", [Quantity(name) for name in tail_targets.TAILED]),
+    ReportTarget.GLOBAL_MEAN: ("global_mean", "global mean", [Quantity(name) for name in mean_targets.GLOBAL_MEANS]),
+    ReportTarget.DISTRIBUTION: ("quantile", "quantiles", [Quantity(name) for name in tail_targets.TAILED]),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """What is compared under one label.
+    """Data that are compared under one label.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ def compare(
         # A sample of the reference that is held against several others is read once.
         first = {id(i): theirs if i is whole else a.read(quantity, i) for (a, i), _ in pairs}
         samples = tuple((first[id(i)], b.read(quantity, j)) for (_, i), (b, j) in pairs)
-        case = Case(quantity, sides.label, bottle, theirs, samples, land, copies, isinstance(left, Drawing))
+        case = QuantityCase(quantity, sides.label, bottle, theirs, samples, land, copies, isinstance(left, Drawing))
         if bool(np.isnan(case.bottle).all()) or bool(np.isnan(case.reference).all()):
             continue
         result.rows += judged(case)
@@ -172,7 +172,7 @@ def compare(
     return result
 
 
-def judged(case: Case) -> list[Row]:
+def judged(case: QuantityCase) -> list[Row]:
     """All rows of one quantity, targets a to e."""
     return [
         *mean_targets.global_mean_rows(case),
@@ -184,7 +184,7 @@ def judged(case: Case) -> list[Row]:
     ]
 
 
-def climate(case: Case) -> Climate:
+def climate(case: QuantityCase) -> Climate:
     """Means of a quantity, to be subtracted from those of another label."""
     mine, theirs = (diagnostics.climatology(field) for field in (case.bottle, case.reference))
     samples = None
@@ -196,7 +196,7 @@ def climate(case: Case) -> Climate:
 
 
 def comparable(left: Drawing | Stored, reference: Stored) -> list[Quantity]:
-    """What both sides have.
+    """Quantities that both sides have.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def comparable(left: Drawing | Stored, reference: Stored) -> list[Quantity]:
 
 
 def several(fields: Mapping[str, tuple[xr.DataArray, xr.DataArray]]) -> dict[str, Any]:
-    """What takes more than one quantity, or has no target: see `xr_cbottle.evaluation.relation_targets`."""
+    """Figures of several quantities at once, which have no target: see `xr_cbottle.evaluation.relation_targets`."""
     from xr_cbottle.evaluation import relation_targets
 
     return relation_targets.relations(fields)
@@ -303,7 +303,14 @@ def _absent(label: str, present: list[str], drawn: Stored) -> list[Row]:
         if one.key not in present
     ]
     return rows + [
-        Row("b", f"b.rmse.{one.key}", "RMSE of the mean", one.title, label, reason="the reference does not have it")
+        Row(
+            ReportTarget.CLIMATOLOGY,
+            f"{ReportTarget.CLIMATOLOGY}.rmse.{one.key}",
+            "RMSE of the mean",
+            one.title,
+            label,
+            reason="the reference does not have it",
+        )
         for one in drawn.quantities
         if one.key not in present
     ]

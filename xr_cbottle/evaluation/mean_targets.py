@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from xr_cbottle import diagnostics
-from xr_cbottle.evaluation.quantity_case import SEASONS, Case, in_season, spread
-from xr_cbottle.evaluation.row import Row
+from xr_cbottle.evaluation.quantity_case import SEASONS, QuantityCase, in_season, spread
+from xr_cbottle.evaluation.row import ReportTarget, Row
 
 #: Bounds of the global mean's difference, in the units given.
 GLOBAL_MEANS = {"tas": (0.3, "K"), "pr": (3.0, "%"), "rlut": (1.5, "W m-2"), "prw": (2.0, "%")}
@@ -22,7 +22,7 @@ RMSE_OVER_STD = 0.1
 TIMES_NOISE = 2.0
 
 
-def global_mean_rows(case: Case) -> list[Row]:
+def global_mean_rows(case: QuantityCase) -> list[Row]:
     """Target a."""
     if case.quantity.name not in GLOBAL_MEANS or case.quantity.pressure is not None:
         return []
@@ -38,7 +38,7 @@ def global_mean_rows(case: Case) -> list[Row]:
     copies = [copy.mean(field) for copy, field in zip(case.resampled, (mine, theirs), strict=True)]
     return [
         case.row(
-            "a", "global_mean", "global mean", units=case.quantity.units, value=float(mine.mean()),
+            ReportTarget.GLOBAL_MEAN, "global_mean", "global mean", units=case.quantity.units, value=float(mine.mean()),
             reference=float(theirs.mean()), figure=float(of_fields(case.bottle, case.reference)), figure_units=units,
             lower=-bound, upper=bound, noise_floor=case.noise(of_fields, 0.0),
             sampling_error=spread(difference(*copies)),
@@ -46,7 +46,7 @@ def global_mean_rows(case: Case) -> list[Row]:
     ]  # fmt: skip
 
 
-def climatology_rows(case: Case) -> list[Row]:
+def climatology_rows(case: QuantityCase) -> list[Row]:
     """Target b: an RMSE for each season, and a pattern correlation where one is asked for."""
     total = float(case.reference.astype(np.float64).std())
     least = PATTERNS.get(case.quantity.name)
@@ -59,9 +59,11 @@ def climatology_rows(case: Case) -> list[Row]:
         ]
         if missing:
             reason = f"no instant of the {' and the '.join(missing)} lies in {season}"
-            rows.append(case.row("b", "rmse", "RMSE of the mean", season=season, reason=reason))
+            rows.append(case.row(ReportTarget.CLIMATOLOGY, "rmse", "RMSE of the mean", season=season, reason=reason))
             if least is not None:
-                rows.append(case.row("b", "pattern", "pattern of the mean", season=season, reason=reason))
+                rows.append(
+                    case.row(ReportTarget.CLIMATOLOGY, "pattern", "pattern of the mean", season=season, reason=reason)
+                )
             continue
         mine, theirs = (diagnostics.climatology(field, season) for field in (case.bottle, case.reference))
         again, theirs_again = (
@@ -73,7 +75,7 @@ def climatology_rows(case: Case) -> list[Row]:
         bound = max(RMSE_OVER_STD * total, TIMES_NOISE * (noise or 0.0))
         rows.append(
             case.row(
-                "b", "rmse", "RMSE of the mean", season=season, figure=rmse,
+                ReportTarget.CLIMATOLOGY, "rmse", "RMSE of the mean", season=season, figure=rmse,
                 figure_units=case.quantity.units, upper=bound, noise_floor=noise,
                 sampling_error=spread(diagnostics.rmse(again, theirs_again)),
                 remark=f"{rmse / total:.2f} of the total standard deviation" if total else "",
@@ -82,7 +84,7 @@ def climatology_rows(case: Case) -> list[Row]:
         if least is not None:
             rows.append(
                 case.row(
-                    "b", "pattern", "pattern of the mean", season=season,
+                    ReportTarget.CLIMATOLOGY, "pattern", "pattern of the mean", season=season,
                     figure=float(diagnostics.pattern_correlation(mine, theirs)), lower=least,
                     noise_floor=case.noise(_of_season(diagnostics.pattern_correlation, season)),
                     sampling_error=spread(diagnostics.pattern_correlation(again, theirs_again)),

@@ -1,4 +1,4 @@
-"""What all pictures share, and those that are maps, as matplotlib figures; it is imported where it is used."""
+"""Pictures that are maps, and parts that all pictures share, as matplotlib figures; imported where it is used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DPI = 110
 
 @dataclass(frozen=True)
 class Look:
-    """How a quantity is shown: factor and unit of the picture, and plot's style."""
+    """Look of a quantity: factor and unit of the picture, and the style of `xr_cbottle.plot`."""
 
     style: plot.Style
     factor: float
@@ -35,7 +35,7 @@ class Look:
 
     @classmethod
     def of(cls, name: str, units: str = "") -> Look:
-        """Of a variable by name; ``units`` is of one that is not known."""
+        """Look of a variable by name; ``units`` is that of a variable that is not known."""
         known = VARIABLES.get(name)
         attrs = {"units": units} if known is None else known.attrs
         style = plot.style_of(xr.DataArray(0, attrs=attrs))

@@ -1,4 +1,4 @@
-"""What the pictures of a quantity are made of: small arrays of both sides, and of the reference's own difference."""
+"""Portrait of a quantity: small arrays of both sides, and of the reference's own difference, for pictures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import xarray as xr
 
 from xr_cbottle import diagnostics
 from xr_cbottle.evaluation.cycle_targets import BANDS
-from xr_cbottle.evaluation.quantity_case import SEASONS, Case, in_season
+from xr_cbottle.evaluation.quantity_case import SEASONS, QuantityCase, in_season
 
 SIDES = ("bottle", "reference")
 QUANTILES = tuple(np.concatenate([[0.001, 0.003], np.linspace(0.01, 0.99, 50), [0.997, 0.999]]).tolist())
 ZONES = 18
 
 
-def portrait(case: Case) -> xr.Dataset:
+def portrait(case: QuantityCase) -> xr.Dataset:
     """Everything that is drawn of one quantity.
 
     Returns
@@ -54,7 +54,7 @@ def portrait(case: Case) -> xr.Dataset:
     return ds
 
 
-def _both(case: Case, function: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
+def _both(case: QuantityCase, function: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
     parts = [function(field).drop_vars("pressure", errors="ignore") for field in (case.bottle, case.reference)]
     return xr.concat(parts, xr.DataArray(list(SIDES), dims="side", name="side"), join="outer")
 

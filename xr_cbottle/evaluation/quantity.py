@@ -1,4 +1,4 @@
-"""What is compared: a variable, on one level if it is on levels."""
+"""Quantity of a comparison: a variable, on one level if it is on levels."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class Quantity:
 
     @property
     def key(self) -> str:
-        """As in the keys of figures: ``tas``, ``ta_50000``."""
+        """Name in the keys of figures: ``tas``, ``ta_50000``."""
         return self.name if self.pressure is None else f"{self.name}_{self.pressure}"
 
     @property
     def title(self) -> str:
-        """As people read it: ``tas``, ``ta 500 hPa``."""
+        """Name for people: ``tas``, ``ta 500 hPa``."""
         return self.name if self.pressure is None else f"{self.name} {self.pressure / 100:g} hPa"
 
     @property
     def long_name(self) -> str:
-        """In words, with the level."""
+        """Name in words, with the level."""
         known = VARIABLES.get(self.name)
         words = self.name if known is None else known.long_name
         return words if self.pressure is None else f"{words} at {self.pressure / 100:g} hPa"
 
     @property
     def units(self) -> str:
-        """Of the variable, as in a bottle's data set."""
+        """Unit of the variable, that of a bottle's data set."""
         known = VARIABLES.get(self.name)
         return "" if known is None else known.units

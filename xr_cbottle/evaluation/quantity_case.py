@@ -13,14 +13,14 @@ import xarray as xr
 
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.resampling import STORED_BLOCK, Copies, error
-from xr_cbottle.evaluation.row import Row
+from xr_cbottle.evaluation.row import ReportTarget, Row
 
 SEASONS = ("annual", "DJF", "JJA")
 Pair = tuple[xr.DataArray, xr.DataArray]
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class QuantityCase:
     """One quantity of one label.
 
     Attributes
@@ -64,7 +64,7 @@ class Case:
             self._spectra[id(field)] = instants.isel(degree=slice(1, None))
         return self._spectra[id(field)]
 
-    def row(self, target: str, kind: str, what: str, **values: Any) -> Row:
+    def row(self, target: ReportTarget, kind: str, what: str, **values: Any) -> Row:
         """A row of this quantity; its key ends with the season and band where they are given."""
         tail = "".join(
             f".{values[name].replace(' ', '_')}"

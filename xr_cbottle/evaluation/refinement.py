@@ -1,4 +1,4 @@
-"""How near refined fields are to a truth that was coarsened before: spectra, spread, quantiles, errors.
+"""Distance of refined fields from a truth that was coarsened before: spectra, spread, quantiles, errors.
 
 A *way* is one of making fine fields of coarse ones: bilinear interpolation, a bottle's full network, its distilled one.
 All of them are given the exact means of the truth over four, sixteen... cells, so that only what is finer is made up.
@@ -40,7 +40,7 @@ def interpolated(ds: xr.Dataset, zoom: int) -> xr.Dataset:
 
 
 def networks(bottle: Bottle) -> list[str]:
-    """Which networks of super-resolution a bottle has, as ``sr_network`` takes them, the full one first."""
+    """Networks of super-resolution that a bottle has, as ``sr_network`` takes them, the full one first."""
     roles = {part.role for part in bottle.manifest.parts}
     return [name for name in ("full", "distilled") if NETWORKS[name] in roles]
 
@@ -97,7 +97,7 @@ def bands(native: int, zoom: int) -> dict[str, tuple[int, int]]:
 
 
 def portrait(truth: xr.Dataset, ways: Mapping[str, xr.Dataset], native: int) -> xr.Dataset:
-    """What is compared of the truth and each way.
+    """Figures of the truth and of each way.
 
     Parameters
     ----------

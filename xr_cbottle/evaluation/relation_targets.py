@@ -1,4 +1,4 @@
-"""What takes several quantities at once: joint distributions, leading modes, physical balances. None has a target."""
+"""Figures of several quantities at once: joint distributions, leading modes, balances. None has a target."""
 
 from __future__ import annotations
 

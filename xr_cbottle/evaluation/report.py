@@ -7,7 +7,7 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,12 @@ from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.evaluation import response_targets
 from xr_cbottle.evaluation.label_comparison import Comparison, Sides, compare
 from xr_cbottle.evaluation.reference import Stored, is_stored, open_stored
-from xr_cbottle.evaluation.row import TARGETS, Row, counted
+from xr_cbottle.evaluation.row import TARGETS, ReportTarget, Row, counted
 from xr_cbottle.evaluation.sampling import Drawing
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
+    from xr_cbottle.evaluation.document import Chapter
 
 FORMAT = "xr-cbottle evaluation"
 VERSION = 1
@@ -31,8 +32,8 @@ _SAMPLER = ("num_steps", "sigma_min", "sigma_max", "solver")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How much is compared, and how.
+class EvaluationSettings:
+    """Settings of an evaluation: how much is compared, and how.
 
     Attributes
     ----------
@@ -80,7 +81,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Report:
-    """What was written.
+    """A report that was written.
 
     Attributes
     ----------
@@ -100,7 +101,7 @@ def evaluate(
     out: str | os.PathLike[str],
     *,
     others: Mapping[str, Sequence[str]] | None = None,
-    settings: Settings | None = None,
+    settings: EvaluationSettings | None = None,
 ) -> Report:
     """Hold a bottle, or a stored data set, against references, and write ``index.html`` and ``figures.json``.
 
@@ -128,7 +129,7 @@ def evaluate(
     FileNotFoundError
         If a file or bottle is not there.
     """
-    settings = settings or Settings()
+    settings = settings or EvaluationSettings()
     out, begin = Path(out), time.monotonic()
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is there and is no folder: choose another name for the report")
@@ -147,10 +148,17 @@ def evaluate(
     rows = [row for one in compared for row in one.rows] + [row for found in differences.values() for row in found]
     if not pairs:
         rows.append(
-            Row("g", "g.difference", "pattern of the difference of labels", "", reason="only one label was evaluated")
+            Row(
+                ReportTarget.LABELS,
+                f"{ReportTarget.LABELS}.difference",
+                "pattern of the difference of labels",
+                "",
+                reason="only one label was evaluated",
+            )
         )
-    text = _page(name, bottle, settings, compared, differences, climates, rows, begin)
-    figures = _figures(name, bottle, settings, compared, rows)
+    found = _Evaluation(name, bottle, settings, compared, differences, climates, rows)
+    minutes = (time.monotonic() - begin) / 60
+    text, figures = _page(found, minutes), _figures(found)
     out.mkdir(parents=True, exist_ok=True)
     beside = {out / "figures.json": json.dumps(figures, indent=1, allow_nan=False) + "\n", out / "index.html": text}
     for path, content in beside.items():
@@ -165,9 +173,9 @@ def _sides(
     references: Mapping[str, Sequence[str]],
     others: Mapping[str, Sequence[str]],
     out: Path,
-    settings: Settings,
+    settings: EvaluationSettings,
 ) -> tuple[list[Sides], Bottle | None]:
-    """What is compared under each label, all at one zoom."""
+    """Data that are compared under each label, all at one zoom."""
     unknown = [label for label in others if label not in references]
     if unknown:
         raise ValueError(f"there are other years of {', '.join(unknown)} and no reference: give one of the same label")
@@ -202,50 +210,84 @@ def _sides(
     return sides, bottle
 
 
-def _page(
-    name: str,
-    bottle: Bottle | None,
-    settings: Settings,
-    compared: Sequence[Comparison],
-    differences: Mapping[tuple[str, str], list[Row]],
-    climates: Mapping[tuple[str, str], response_targets.Climate],
-    rows: Sequence[Row],
-    begin: float,
-) -> str:
-    from xr_cbottle.evaluation import gallery
-    from xr_cbottle.evaluation.document import page
+@dataclass(frozen=True)
+class _Evaluation:
+    """Results of an evaluation, as the page and ``figures.json`` are made of them.
 
-    coast = gallery.coast_of(compared[0].land)
-    chapters = []
-    for one in compared:
-        theirs = "reference" if not one.sides.label else f"{one.sides.label} simulation"
-        pictures = list(gallery.of_label(one, (name, theirs), coast))
-        chapters.append((one.sides.label or name, _about(one), one.rows, pictures))
-    for pair, found in differences.items():
-        pictures = list(gallery.of_difference(pair, climates, coast))
-        chapters.append((f"{pair[1]} minus {pair[0]}", {}, found, pictures))
-    facts = {}
-    if bottle is not None:
-        facts = {
-            "bottle": f"{bottle.manifest.name}, sha256:{bottle.digest}",
-            "sampler": _sampler(bottle, settings),
-            "licence": bottle.manifest.licence,
-        }
-    else:
-        facts = {"data set": ", ".join(compared[0].sides.left.names)}  # type: ignore[union-attr]
-    facts["verdicts"] = (
-        "a target is met if the figure keeps its bounds, whatever the sampling error (one standard deviation, of "
-        f"{settings.copies} resampled copies) and the noise floor are"
-    )
-    took = time.monotonic() - begin
+    Attributes
+    ----------
+    name
+        Name of what was evaluated.
+    bottle
+        The bottle, None of stored data.
+    settings
+        How much was compared.
+    compared
+        Results of each label.
+    differences
+        {(label, label): figures of the second minus the first}.
+    climates
+        {(label, key of a quantity): means of both sides}.
+    rows
+        All figures.
+    """
+
+    name: str
+    bottle: Bottle | None
+    settings: EvaluationSettings
+    compared: Sequence[Comparison]
+    differences: Mapping[tuple[str, str], list[Row]]
+    climates: Mapping[tuple[str, str], response_targets.Climate]
+    rows: Sequence[Row]
+
+
+def _page(found: _Evaluation, minutes: float) -> str:
+    from xr_cbottle.evaluation import document
+
+    against = " and ".join(one.sides.label for one in found.compared if one.sides.label) or "its reference"
     today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    against = " and ".join(one.sides.label for one in compared if one.sides.label) or "its reference"
-    return page(
-        f"{name} held against {against}", rows, facts, chapters,
-        {one.sides.label or name: one.extras["balances"] for one in compared},
-        "bottle" if bottle is not None else "evaluated",
-        f"xr-cbottle evaluate, version {__version__}, {today}, {took / 60:.1f} minutes",
+    return document.page(
+        f"{found.name} held against {against}", found.rows, list(_chapters(found)), facts=_facts(found),
+        left="evaluated" if found.bottle is None else "bottle",
+        footer=f"xr-cbottle evaluate, version {__version__}, {today}, {minutes:.1f} minutes",
     )  # fmt: skip
+
+
+def _chapters(found: _Evaluation) -> Iterator[Chapter]:
+    """Chapters of the labels, then of the pairs of labels."""
+    from xr_cbottle.evaluation import gallery
+    from xr_cbottle.evaluation.document import Chapter
+
+    coast = gallery.coast_of(found.compared[0].land)
+    for one in found.compared:
+        theirs = "reference" if not one.sides.label else f"{one.sides.label} simulation"
+        pictures = list(gallery.of_label(one, (found.name, theirs), coast))
+        yield Chapter(one.sides.label or found.name, _about(one), one.rows, pictures, one.extras["balances"])
+    for pair, rows in found.differences.items():
+        pictures = list(gallery.of_difference(pair, found.climates, coast))
+        yield Chapter(f"{pair[1]} minus {pair[0]}", {}, rows, pictures)
+
+
+def _facts(found: _Evaluation) -> dict[str, str]:
+    """What was compared, in all labels, in words."""
+    verdicts = (
+        "a target is met if the figure keeps its bounds, whatever the sampling error (one standard deviation, of "
+        f"{found.settings.copies} resampled copies) and the noise floor are"
+    )
+    if found.bottle is None:
+        return {"data set": ", ".join(_stored_names(found)), "verdicts": verdicts}
+    return {
+        "bottle": f"{found.bottle.manifest.name}, sha256:{found.bottle.digest}",
+        "sampler": _sampler(found.bottle, found.settings),
+        "licence": found.bottle.manifest.licence,
+        "verdicts": verdicts,
+    }
+
+
+def _stored_names(found: _Evaluation) -> tuple[str, ...]:
+    left = found.compared[0].sides.left
+    assert isinstance(left, Stored)  # as there is no bottle
+    return left.names
 
 
 def _about(one: Comparison) -> dict[str, str]:
@@ -267,10 +309,9 @@ def _counted(one: Comparison) -> str:
     return f"{mine}" if isinstance(one.sides.left, Stored) else f"{mine} of the bottle and {theirs} of the reference"
 
 
-def _figures(
-    name: str, bottle: Bottle | None, settings: Settings, compared: Sequence[Comparison], rows: Sequence[Row]
-) -> dict[str, Any]:
+def _figures(evaluation: _Evaluation) -> dict[str, Any]:
     """``figures.json``: plain values, keys that stay."""
+    bottle, settings, compared = evaluation.bottle, evaluation.settings, evaluation.compared
     labels = {}
     for one in compared:
         labels[one.sides.label] = {
@@ -290,26 +331,26 @@ def _figures(
                 for row in one.extras["balances"]
             ],
         }
-    found = counted(list(rows))
+    found = counted(list(evaluation.rows))
     return {
         "format": FORMAT,
         "version": VERSION,
         "software": f"xr_cbottle {__version__}",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "name": name,
+        "name": evaluation.name,
         "bottle": None if bottle is None else {"name": bottle.manifest.name, "digest": f"sha256:{bottle.digest}"},
-        "data_set": None if bottle is not None else list(compared[0].sides.left.names),  # type: ignore[union-attr]
+        "data_set": None if bottle is not None else list(_stored_names(evaluation)),
         "zoom": compared[0].sides.reference.zoom,
         "sampler": None if bottle is None else _sampler(bottle, settings),
         "seed": None if bottle is None else settings.keywords.get("seed", 0),
         "labels": labels,
         "targets": TARGETS,
         "summary": {key.replace(" ", "_"): value for key, value in found.items()},
-        "figures": [row.plain() for row in rows],
+        "figures": [row.plain() for row in evaluation.rows],
     }
 
 
-def _sampler(bottle: Bottle, settings: Settings) -> str:
+def _sampler(bottle: Bottle, settings: EvaluationSettings) -> str:
     sampler = dataclasses.replace(
         bottle.manifest.sampler,
         **{key: settings.keywords[key] for key in _SAMPLER if key in settings.keywords},

@@ -22,7 +22,7 @@ WINDOW = 30.0
 
 @dataclass(frozen=True)
 class Copies:
-    """How often each instant is in each resampled copy.
+    """Resampled copies of a record: how often each instant is in each.
 
     Attributes
     ----------

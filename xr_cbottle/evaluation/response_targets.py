@@ -13,7 +13,7 @@ from xr_cbottle import diagnostics
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.quantity_case import spread
 from xr_cbottle.evaluation.resampling import Copies
-from xr_cbottle.evaluation.row import Row
+from xr_cbottle.evaluation.row import ReportTarget, Row
 
 ANSWERING = ("tas", "pr")
 LEAST_RESPONSE = 0.7
@@ -42,7 +42,7 @@ class Months:
 
     @classmethod
     def of(cls, fields: Mapping[str, xr.DataArray]) -> Months:
-        """From fields (time, cell) at any times.
+        """Monthly means of fields (time, cell) at any times.
 
         Raises
         ------
@@ -56,7 +56,7 @@ class Months:
 
     @property
     def years(self) -> int:
-        """How many calendar years there are months of."""
+        """Number of calendar years that there are months of."""
         return len(np.unique(self.index["time"].dt.year))
 
     def some(self, remainder: int) -> Months:
@@ -79,17 +79,20 @@ def response_rows(label: str, months: tuple[Months, Months] | None, reason: str 
     rows = []
     for name in ANSWERING:
         quantity = Quantity(name)
-        kind: dict[str, Any] = {"key": f"f.nino34.{quantity.key}", "what": "pattern of the regression on Nino 3.4"}
+        kind: dict[str, Any] = {
+            "key": f"{ReportTarget.RESPONSE}.nino34.{quantity.key}",
+            "what": "pattern of the regression on Nino 3.4",
+        }
         why = reason if months is None else _too_little(months, name)
         if why or months is None:
-            rows.append(Row("f", **kind, quantity=quantity.title, label=label, reason=why))
+            rows.append(Row(ReportTarget.RESPONSE, **kind, quantity=quantity.title, label=label, reason=why))
             continue
         bottle, reference = months
         slopes = [slope(side, name) for side in (bottle, reference)]
         copies = [_slopes(side, name, seed) for seed, side in enumerate((bottle, reference))]
         rows.append(
             Row(
-                "f", **kind, quantity=quantity.title, label=label,
+                ReportTarget.RESPONSE, **kind, quantity=quantity.title, label=label,
                 figure=float(diagnostics.pattern_correlation(*slopes)), lower=LEAST_RESPONSE,
                 noise_floor=_between_years(reference, name),
                 sampling_error=spread(diagnostics.pattern_correlation(*copies)),
@@ -161,11 +164,16 @@ def difference_rows(labels: tuple[str, str], climates: Mapping[tuple[str, str], 
     first, second = labels
     rows = []
     for quantity in DIFFERING:
-        kind: dict[str, Any] = {"key": f"g.difference.{quantity.key}", "what": f"pattern of {second} minus {first}"}
+        kind: dict[str, Any] = {
+            "key": f"{ReportTarget.LABELS}.difference.{quantity.key}",
+            "what": f"pattern of {second} minus {first}",
+        }
         both = [climates.get((label, quantity.key)) for label in (second, first)]
         if both[0] is None or both[1] is None:
             reason = f"{quantity.title} is not on both sides of both labels"
-            rows.append(Row("g", **kind, quantity=quantity.title, label=f"{second} - {first}", reason=reason))
+            rows.append(
+                Row(ReportTarget.LABELS, **kind, quantity=quantity.title, label=f"{second} - {first}", reason=reason)
+            )
             continue
         minuend, subtrahend = both[0], both[1]
         mine, theirs = minuend.bottle - subtrahend.bottle, minuend.reference - subtrahend.reference
@@ -176,7 +184,7 @@ def difference_rows(labels: tuple[str, str], climates: Mapping[tuple[str, str], 
             noise = float(diagnostics.pattern_correlation(*pair))
         rows.append(
             Row(
-                "g", **kind, quantity=quantity.title, label=f"{second} - {first}",
+                ReportTarget.LABELS, **kind, quantity=quantity.title, label=f"{second} - {first}",
                 figure=float(diagnostics.pattern_correlation(mine, theirs)), lower=LEAST_DIFFERENCE, noise_floor=noise,
                 sampling_error=spread(diagnostics.pattern_correlation(*copies)),
             )

@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal["met", "missed", "not evaluated"]
 
+
+class ReportTarget(enum.StrEnum):
+    """Targets of a report by the letter that begins the keys of their figures."""
+
+    GLOBAL_MEAN = "a"
+    CLIMATOLOGY = "b"
+    VARIABILITY = "c"
+    CYCLES = "d"
+    DISTRIBUTION = "e"
+    RESPONSE = "f"
+    LABELS = "g"
+
+
 TARGETS = {
-    "a": "Global mean: tas within 0.3 K, pr within 3 %, rlut within 1.5 W m-2, prw within 2 %.",
-    "b": (
+    ReportTarget.GLOBAL_MEAN: "Global mean: tas within 0.3 K, pr within 3 %, rlut within 1.5 W m-2, prw within 2 %.",
+    ReportTarget.CLIMATOLOGY: (
         "Climatology (annual and DJF, JJA): RMSE of each variable <= the larger of 0.1 of its total standard deviation "
         "and twice the noise floor; pattern correlation >= 0.99 for tas, psl, prw, ta, zg, >= 0.95 for rlut, rsut, ua, "
         "uas, pr."
     ),
-    "c": (
+    ReportTarget.VARIABILITY: (
         "Standard-deviation maps: global mean ratio 0.9 to 1.1 for every channel; angular power spectrum within 20 % "
         "for degrees 1 to 2/3 of the largest resolved."
     ),
-    "d": (
+    ReportTarget.CYCLES: (
         "Seasonal cycle amplitude within 10 % and phase within 10 days in each zonal band; diurnal cycle of rsds, tas "
         "over land within 10 % in amplitude and 1 h in phase; the 06 UTC sun stands at 90 E."
     ),
-    "e": (
+    ReportTarget.DISTRIBUTION: (
         "Quantiles 0.1, 1, 50, 99, 99.9 % of tas, uas, pr, psl within 5 % of the (0.1 to 99.9 %) range; pr has no mass "
         "below zero beyond 1e-6 kg m-2 s-1 unless stated as a limit."
     ),
-    "f": "Regression on Nino 3.4: pattern correlation of tas and pr with the simulation's >= 0.7.",
-    "g": (
+    ReportTarget.RESPONSE: "Regression on Nino 3.4: pattern correlation of tas and pr with the simulation's >= 0.7.",
+    ReportTarget.LABELS: (
         "The difference between the labels (of their climatologies) is learned: pattern correlation >= 0.95 for tas, "
         "rlut, ua 250."
     ),
 }
-"""The targets as they were set, by letter."""
+"""Words of each target as it was set."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,7 @@ class Row:
     Attributes
     ----------
     target
-        Letter of the target, see `TARGETS`.
+        The target that it belongs to, see `TARGETS`.
     key
         Names it for programs, the same in every report: ``b.rmse.ta_50000.DJF``; with its label it is unique.
     what
@@ -73,7 +87,7 @@ class Row:
         Why it was not evaluated; empty if it was.
     """
 
-    target: str
+    target: ReportTarget
     key: str
     what: str
     quantity: str
@@ -102,7 +116,7 @@ class Row:
 
     @property
     def missed_by(self) -> float | None:
-        """How far the figure lies outside its bounds; 0 if it does not, None if it was not evaluated."""
+        """Distance of the figure from its bounds; 0 if it keeps them, None if it was not evaluated."""
         if self.reason or self.figure is None:
             return None
         below = 0.0 if self.lower is None else self.lower - self.figure
@@ -117,7 +131,7 @@ class Row:
 
     @property
     def within_noise(self) -> bool:
-        """Whether the reference's own samples are as far from the middle of the bounds as the figure is."""
+        """True if the reference's own samples are as far from the middle of the bounds as the figure is."""
         if self.verdict != "missed" or self.noise_floor is None or self.figure is None:
             return False
         if self.lower is not None and self.upper is not None:
@@ -127,7 +141,7 @@ class Row:
         return self.figure >= self.noise_floor if self.upper is None else self.figure <= self.noise_floor
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The row as JSON's types."""
         return {
             **dataclasses.asdict(self),
             "verdict": self.verdict,
@@ -137,6 +151,6 @@ class Row:
 
 
 def counted(rows: list[Row]) -> dict[str, int]:
-    """How many rows have each verdict, and how many of the missed ones are within the noise floor."""
+    """Number of rows of each verdict, and of missed ones within the noise floor."""
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("met", "missed", "not evaluated")}
     return {**counts, "missed within the noise floor": sum(row.within_noise for row in rows)}

@@ -30,7 +30,7 @@ RESPONSE = ("tas", "pr", "ts", "sst")
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a bottle is sampled.
+    """Drawing from a bottle: which bottle, how it is sampled, where drawn instants are kept.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Drawing:
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """What the bottle makes."""
+        """Quantities that the bottle makes."""
         return tuple(
             Quantity(name, pressure)
             for name, layout in channels.variables(self.bottle.manifest.channels).items()
@@ -69,7 +69,7 @@ class Drawing:
         )
 
     def units(self, quantity: Quantity) -> str:
-        """In which it makes a quantity."""
+        """Unit in which the bottle makes a quantity."""
         return quantity.units
 
     def draw(

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle import diagnostics
-from xr_cbottle.evaluation.quantity_case import Case, spread
-from xr_cbottle.evaluation.row import Row
+from xr_cbottle.evaluation.quantity_case import QuantityCase, spread
+from xr_cbottle.evaluation.row import ReportTarget, Row
 
 QUANTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
 TAILED = ("tas", "uas", "pr", "psl")
@@ -19,7 +19,7 @@ LEAST_RAIN = -1e-6
 _COPIES = 20
 
 
-def tail_rows(case: Case) -> list[Row]:
+def tail_rows(case: QuantityCase) -> list[Row]:
     """Target e: the quantiles, and for rain what lies below zero."""
     if case.quantity.name not in TAILED or case.quantity.pressure is not None:
         return []
@@ -36,7 +36,8 @@ def tail_rows(case: Case) -> list[Row]:
         off = 100 * (copies[0][:, i] - copies[1][:, i]) / extent if extent else np.zeros(0)
         rows.append(
             case.row(
-                "e", f"quantile_{100 * q:g}", f"quantile {100 * q:g} %", units=case.quantity.units, value=mine[i],
+                ReportTarget.DISTRIBUTION, f"quantile_{100 * q:g}", f"quantile {100 * q:g} %",
+                units=case.quantity.units, value=mine[i],
                 reference=theirs[i], figure=100 * (mine[i] - theirs[i]) / extent if extent else float("nan"),
                 figure_units="% of the range", lower=-PERCENT_OF_RANGE, upper=PERCENT_OF_RANGE,
                 noise_floor=float(np.mean(noise)) if noise else None,
@@ -46,7 +47,7 @@ def tail_rows(case: Case) -> list[Row]:
     return rows + ([_below_zero(case)] if case.quantity.name == "pr" else [])
 
 
-def _below_zero(case: Case) -> Row:
+def _below_zero(case: QuantityCase) -> Row:
     """The share of instants and cells with rain below zero, of which there should be none."""
 
     def share(field: xr.DataArray) -> float:
@@ -54,7 +55,7 @@ def _below_zero(case: Case) -> Row:
 
     negative = float(case.bottle.clip(max=0).mean())
     return case.row(
-        "e", "below_zero", "rain below -1e-6 kg m-2 s-1", units="%", value=share(case.bottle),
+        ReportTarget.DISTRIBUTION, "below_zero", "rain below -1e-6 kg m-2 s-1", units="%", value=share(case.bottle),
         reference=share(case.reference), figure=share(case.bottle), figure_units="% of the values", upper=0.0,
         noise_floor=share(case.reference),
         remark=f"least {float(case.bottle.min()):.2g}, mean of all below zero {negative:.2g} {case.quantity.units}",

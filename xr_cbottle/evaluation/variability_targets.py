@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from xr_cbottle import diagnostics
-from xr_cbottle.evaluation.quantity_case import Case, spread
-from xr_cbottle.evaluation.row import Row
+from xr_cbottle.evaluation.quantity_case import QuantityCase, spread
+from xr_cbottle.evaluation.row import ReportTarget, Row
 
 RATIO = (0.9, 1.1)
 SPECTRUM = (0.8, 1.2)
@@ -15,7 +15,7 @@ SPECTRUM = (0.8, 1.2)
 RESOLVED = 2 / 3
 
 
-def variability_rows(case: Case) -> list[Row]:
+def variability_rows(case: QuantityCase) -> list[Row]:
     """Target c: the ratio of the standard deviations, and of the spectra where they differ most."""
     return [_standard_deviation(case), _spectrum(case)]
 
@@ -25,7 +25,7 @@ def last_degree(zoom: int) -> int:
     return int(RESOLVED * 2 * 2**zoom)
 
 
-def _standard_deviation(case: Case) -> Row:
+def _standard_deviation(case: QuantityCase) -> Row:
     def ratio(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
         return a.mean("cell") / b.mean("cell")
 
@@ -37,17 +37,17 @@ def _standard_deviation(case: Case) -> Row:
     copies = [copy.standard_deviation(field) for copy, field in zip(case.resampled, fields, strict=True)]
     with np.errstate(invalid="ignore", divide="ignore"):
         return case.row(
-            "c", "standard_deviation", "mean standard deviation", units=case.quantity.units,
+            ReportTarget.VARIABILITY, "standard_deviation", "mean standard deviation", units=case.quantity.units,
             value=means[0], reference=means[1], figure=float(of_fields(*fields)), figure_units="ratio",
             lower=RATIO[0], upper=RATIO[1], noise_floor=case.noise(of_fields, 1.0),
             sampling_error=spread(ratio(*copies)),
         )  # fmt: skip
 
 
-def _spectrum(case: Case) -> Row:
+def _spectrum(case: QuantityCase) -> Row:
     what = "spectrum, where it differs most"
     if any(bool(np.isnan(field).any()) for field in (case.bottle, case.reference)):
-        return case.row("c", "spectrum", what, reason="cells without a value have no spectrum")
+        return case.row(ReportTarget.VARIABILITY, "spectrum", what, reason="cells without a value have no spectrum")
     last = last_degree(diagnostics.zoom(case.bottle))
     mine, theirs = (case.spectra(field).sel(degree=slice(1, last)) for field in (case.bottle, case.reference))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -64,8 +64,9 @@ def _spectrum(case: Case) -> Row:
             return float(_farthest(pair[0] / pair[1]))
 
         return case.row(
-            "c", "spectrum", what, figure=float(ratio.sel(degree=worst)), figure_units="ratio", lower=SPECTRUM[0],
-            upper=SPECTRUM[1], noise_floor=case.noise(of_fields, 1.0), sampling_error=spread(copies[0] / copies[1]),
+            ReportTarget.VARIABILITY, "spectrum", what, figure=float(ratio.sel(degree=worst)), figure_units="ratio",
+            lower=SPECTRUM[0], upper=SPECTRUM[1],
+            noise_floor=case.noise(of_fields, 1.0), sampling_error=spread(copies[0] / copies[1]),
             remark=f"degree {worst}; of degrees 1 to {last}, {outside} differ by more than 20 %",
         )  # fmt: skip
 

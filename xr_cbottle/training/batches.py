@@ -25,17 +25,21 @@ from xr_cbottle.training.images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors
 
 @dataclass(frozen=True)
 class Batch(Tensors):
-    """What the loss needs.
+    """A batch of globes: fields, noise and conditions.
 
     Attributes
     ----------
-    clean, noise : (b, channel, 1, cell PAD_XY) float32
+    clean, noise
+        (b, channel, 1, cell PAD_XY) float32.
         Normalised values, NaN where a label lacks a channel, and standard normals.
-    sigma : (b,) float32
-    condition : (b, 1 or 2, 1, cell PAD_XY) float32
-        SST, and its anomaly if the data are anomalies from a climatology.
-    labels : (b, label_dim) float32
-    second_of_day, day_of_year : (b, 1) float32
+    sigma
+        (b,) float32. Noise levels.
+    condition
+        (b, 1 or 2, 1, cell PAD_XY) float32. SST, and its anomaly if the data are anomalies from a climatology.
+    labels
+        (b, label_dim) float32. One-hot; all 0 where the label is hidden.
+    second_of_day, day_of_year
+        (b, 1) float32. Time that the network is told.
     """
 
     clean: Tensor

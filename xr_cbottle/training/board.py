@@ -12,9 +12,9 @@ class Board:
 
     Parameters
     ----------
-    folder : Path
+    folder
         Where TensorBoard's event files go.
-    images : int
+    images
         Images seen so far: what an interrupted run wrote beyond them is not shown.
 
     Raises

@@ -1,4 +1,4 @@
-"""From a run to a bottle."""
+"""Packing: a bottle is written from a run of a coarse network."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
 from xr_cbottle.bottle.packing import pack
 from xr_cbottle.draw.emulator import Emulator
-from xr_cbottle.network.unet import Network
 from xr_cbottle.training.calibrator import calibrated
 from xr_cbottle.training.coarse import Coarse
 from xr_cbottle.training.data import LabelData
-from xr_cbottle.training.loop import VALIDATION_IMAGES, Run, validate
+from xr_cbottle.training.loop import Run
+from xr_cbottle.training.provenance import packed_network, trained_on
 
 
 def pack_run(
@@ -37,16 +37,16 @@ def pack_run(
 
     Parameters
     ----------
-    run : Run
+    run
         Its configuration describes the bottle.
-    out : path-like
+    out
         The ``.cbottle``; it appears whole or not at all.
-    figures : mapping, optional
+    figures
         Results of an evaluation, kept in the manifest's ``trained_on``.
-    experts : sequence of (float, Run)
+    experts
         Other runs on the same data, each with the noise level from which it is used, highest first; ``run`` is
         used below.
-    calibrate : int
+    calibrate
         Instants of each label to draw, at times that were learnt, for mending what the network still gets wrong (see
         `xr_cbottle.training.calibrator`); 0: it is left as it is.
 
@@ -90,7 +90,7 @@ def pack_run(
     with tempfile.TemporaryDirectory() as folder:
         parts = [Path(folder) / name for name in names]
         for (_, expert), part in zip(runs, parts, strict=True):
-            state = _packed(expert).state_dict()
+            state = packed_network(expert).state_dict()
             checkpoint.write_part(part, expert.model_config, _info(expert), state, dtype=about.dtype)
         climatology = data.climatology_path
         if calibrate:
@@ -106,51 +106,9 @@ def pack_run(
         return pack(out, manifest, parts, data.sst_path, climatology)
 
 
-def _packed(run: Run) -> Network:
-    return run.net if run.config.bottle.weights == "last" else run.average
-
-
 def _info(run: Run) -> BatchInfo:
     statistics = run.data.statistics
     return BatchInfo(run.data.channels, tuple(statistics.scale.tolist()), tuple(statistics.center.tolist()))
-
-
-def trained_on(run: Run) -> dict[str, Any]:
-    """What the run saw and how long it took, as plain JSON values."""
-    config, optim = run.config, run.config.training
-    facts: dict[str, Any] = {
-        "data": {
-            label.label: {
-                "first": str(label.times[~label.validation].min()),
-                "last": str(label.times[~label.validation].max()),
-                "instants": int((~label.validation).sum()),
-                "validation_instants": int(label.validation.sum()),
-                "time_of_day_jitter_hours": label.jitter_hours,
-            }
-            for label in run.data.labels
-        },
-        "images": run.images,
-        "steps": run.images // optim.batch_size,
-        "batch_size": optim.batch_size,
-        "training_seconds": round(run.seconds),
-        "parameters": sum(p.numel() for p in run.net.parameters()),
-        "started_from": run.config.training.initial and os.path.basename(run.config.training.initial),
-        "network": {
-            "model_channels": config.network.model_channels,
-            "channel_mult": list(config.network.channel_mult),
-            "num_blocks": config.network.num_blocks,
-            "attn_resolutions": list(config.network.attn_resolutions),
-        },
-        "sigma": [optim.sigma_min, optim.sigma_max],
-        "optimizer": f"Muon {optim.matrix_lr:g}, AdamW {optim.lr:g}" if optim.matrix_lr else f"AdamW {optim.lr:g}",
-        "seed": optim.seed,
-        "weights": f"{config.bottle.weights}, stored as {config.bottle.dtype}",
-    }
-    if len(run.batches.validation):
-        result = validate(_packed(run), run.batches.validating(VALIDATION_IMAGES), optim)
-        facts["validation_loss"] = result["validation"]
-        facts["validation_loss_by_sigma"] = result["validation_by_sigma"]
-    return facts
 
 
 def _donor(labels: tuple[LabelData, ...], label: LabelData) -> str | None:

@@ -1,4 +1,4 @@
-"""What a trained network still gets wrong, measured on the years that it learnt and taken out of what it draws.
+"""Calibration: errors of a trained network, measured on the years that it learnt and taken out of what it draws.
 
 A network that draws standardised anomalies should draw them with the mean, the deviation and the spectrum that they
 have in the data. After a finite training it does so within some hundredths, which is much in a global mean of rain, and
@@ -42,19 +42,19 @@ Floats = npt.NDArray[np.float64]
 def calibrated(
     emulator: Emulator, data: TrainingData, instants: int, *, matched: Sequence[str] = (), progress: bool = True
 ) -> Climatology:
-    """A bottle's climatology, about which its network draws as the data are.
+    """Climatology of a bottle, about which its network draws as the data are.
 
     Parameters
     ----------
-    emulator : Emulator
+    emulator
         Of a bottle with a climatology, as it was trained, that sets nothing to 0.
-    data : TrainingData
+    data
         What it was trained on.
-    instants : int
+    instants
         How many are drawn of each label, at times spread evenly over those learnt.
-    matched : sequence of str
+    matched
         Channels whose distribution over cells and times is matched too.
-    progress : bool
+    progress
         Show bars.
 
     Returns
@@ -98,16 +98,16 @@ def calibrated(
 
 
 def gains(x: Floats, spread: npt.NDArray, wanted: Floats) -> Floats:
-    """What gives the anomalies that are drawn the power that those of the data have at each degree.
+    """Factors that give drawn anomalies the power that those of the data have at each degree.
 
     Parameters
     ----------
-    x : (n, channel, cell NEST)
-        Standardised anomalies as they are drawn.
-    spread : (n, channel, cell NEST)
-        What one of them is worth.
-    wanted : (channel, degree)
-        `power` of the data's anomalies, of degrees from 0.
+    x
+        (n, channel, cell NEST). Standardised anomalies as they are drawn.
+    spread
+        (n, channel, cell NEST). What one of them is worth.
+    wanted
+        (channel, degree). `power` of the data's anomalies, of degrees from 0.
 
     Returns
     -------
@@ -132,10 +132,10 @@ def moments(x: npt.NDArray, spread: npt.NDArray) -> tuple[npt.NDArray[np.float64
 
     Parameters
     ----------
-    x : (n, channel, cell)
-        Standardised anomalies.
-    spread : (channel, cell)
-        What one of them is worth.
+    x
+        (n, channel, cell). Standardised anomalies.
+    spread
+        (channel, cell). What one of them is worth.
 
     Returns
     -------

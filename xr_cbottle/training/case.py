@@ -1,30 +1,32 @@
-"""What a run trains: a network, the batches that it learns from, and a loss. The loop knows no more of it."""
+"""A training case: a network, the batches that it learns from, and a loss. The loop knows no more of a run."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sized
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from xr_cbottle.bottle.architecture import ModelConfig
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.network.unet import Network
-from xr_cbottle.training.config import Config, OptimConfig
-from xr_cbottle.training.patchwise.patch_config import AnyConfig, DistilConfig
+from xr_cbottle.training.config import BottleConfig, OptimConfig
+from xr_cbottle.training.patchwise.patch_config import PartConfig
 
 
 class Losses(NamedTuple):
-    """What a loss says of a batch.
+    """Losses of the images of a batch.
 
     Attributes
     ----------
-    objective : (n,) Tensor
-        Whose mean is minimised.
-    plain, sigma : (n,) Tensors
-        What is written down, and the noise level that it is of.
+    objective
+        (n,) whose mean is minimised.
+    plain
+        (n,) that are written down: they do not depend on the settings of training.
+    sigma
+        (n,) noise level of each of ``plain``.
     """
 
     objective: Tensor
@@ -32,52 +34,55 @@ class Losses(NamedTuple):
     sigma: Tensor
 
 
+def seen(times: npt.NDArray[np.datetime64], held_out: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Count the instants of one source that training saw and held out, with the first and last of those seen."""
+    trained = times[~held_out]
+    return {
+        "first": str(trained.min()) if len(trained) else None,
+        "last": str(trained.max()) if len(trained) else None,
+        "instants": len(trained),
+        "validation_instants": len(times) - len(trained),
+    }
+
+
 class ImageBatches(Protocol):
     """Batches as a pure function of the number of images seen."""
 
     @property
     def validation(self) -> Sized:
-        """The images that training does not see."""
+        """Images that training does not see."""
 
     def training(self, first: int, count: int) -> Any:
         """Images ``first`` to ``first + count`` of the run."""
 
     def validating(self, count: int) -> Any:
-        """A fixed set of held-out images."""
+        """A fixed set of ``count`` held-out images."""
 
 
-class Case(Protocol):
-    """A kind of run with its data."""
+class TrainingCase(Protocol):
+    """One kind of run with its data: of the coarse network, of super-resolution, or of its distillation."""
 
     @property
     def data(self) -> Any:
-        """What it learns from."""
+        """Data that the network learns from."""
 
     @property
     def batches(self) -> ImageBatches:
-        """The same in batches."""
+        """Batches of the data."""
 
     @property
     def model_config(self) -> ModelConfig:
-        """What network learns."""
+        """Description of the network that learns."""
+
+    @property
+    def packing(self) -> BottleConfig | PartConfig:
+        """Section of the configuration that says how the network is packed."""
 
     def network(self) -> Network:
-        """The network with its initial weights."""
+        """Make the network with its initial weights."""
 
     def loss(self, denoiser: Denoiser, batch: Any, optim: OptimConfig) -> Losses:
-        """The loss of each image of a batch."""
+        """Losses of the images of a batch."""
 
-
-def prepare(config: AnyConfig, folder: str | os.PathLike[str], *, progress: bool = True) -> Case:
-    """The case of a configuration, its data prepared in a folder."""
-    if isinstance(config, Config):
-        from xr_cbottle.training.coarse import Coarse
-
-        return Coarse(config, folder, progress=progress)
-    if isinstance(config, DistilConfig):
-        from xr_cbottle.training.patchwise.distillation import Distillation
-
-        return Distillation(config, progress=progress)
-    from xr_cbottle.training.patchwise.denoising import Denoising
-
-    return Denoising(config, Path(folder), progress=progress)
+    def facts(self) -> dict[str, Any]:
+        """Facts for the manifest about the data and the network, as plain JSON values; ``data`` is one of the keys."""

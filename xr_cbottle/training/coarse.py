@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from xr_cbottle.bottle.architecture import ModelConfig
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training.batches import Batch, Batches
-from xr_cbottle.training.case import Losses
+from xr_cbottle.training.case import Losses, seen
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import prepare
 from xr_cbottle.training.loss import edm_loss
@@ -16,10 +17,10 @@ from xr_cbottle.training.start import start
 
 
 class Coarse:
-    """A run of the network that draws instants; `xr_cbottle.training.case.Case` documents what it has."""
+    """The case of the network that draws instants; `xr_cbottle.training.case.TrainingCase` documents its methods."""
 
     def __init__(self, config: Config, folder: str | os.PathLike[str], *, progress: bool = True) -> None:
-        self.config = config
+        self.config, self.packing = config, config.bottle
         self.data = prepare(config.data, folder, progress=progress)
         self.batches = Batches(config, self.data)
         self.model_config = model_config(config)
@@ -32,17 +33,37 @@ class Coarse:
         return net
 
     def loss(self, denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
-        """That of EDM, of the state and of its means."""
+        """Losses of EDM, of the state and of its means over ever larger squares of cells."""
         return coarse_loss(denoiser, batch, optim)
+
+    def facts(self) -> dict[str, Any]:
+        """Facts for the manifest about the data and the network."""
+        size, optim = self.config.network, self.config.training
+        return {
+            "data": {
+                label.label: {
+                    **seen(label.times, label.validation), "time_of_day_jitter_hours": label.jitter_hours,
+                }
+                for label in self.data.labels
+            },
+            "started_from": optim.initial and os.path.basename(optim.initial),
+            "network": {
+                "model_channels": size.model_channels,
+                "channel_mult": list(size.channel_mult),
+                "num_blocks": size.num_blocks,
+                "attn_resolutions": list(size.attn_resolutions),
+            },
+            "sigma": [optim.sigma_min, optim.sigma_max],
+        }  # fmt: skip
 
 
 def coarse_loss(denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
-    """`edm_loss` as the loop takes it."""
+    """`edm_loss` with the configured weight of coarse errors, as the loop takes it."""
     return Losses(*edm_loss(denoiser, batch, optim.coarse_weight), batch.sigma)
 
 
 def model_config(config: Config) -> ModelConfig:
-    """The network that a configuration describes."""
+    """Description of the network that a configuration asks for."""
     size = config.network
     return ModelConfig(
         architecture="unet_healpix",

@@ -1,4 +1,4 @@
-"""What a training run is made of, as frozen data classes read from one YAML file.
+"""Configuration of a training run: frozen data classes read from one YAML file.
 
 Every key has a type and a meaning (``xr-cbottle train --explain`` prints these), unknown keys are refused with the
 list of the known ones, and paths may hold ``~``, environment variables and (for data files) globs.
@@ -11,12 +11,12 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from xr_cbottle.bottle.checkpoint import DISK_TYPES
 from xr_cbottle.bottle.manifest import SamplerDefaults, TimeSpec
 from xr_cbottle.fields.channels import VARIABLES
-from xr_cbottle.training.parsing import build, read
+from xr_cbottle.training.parsing import build, check_choices, read
 from xr_cbottle.training.source_config import SourceConfig, SstConfig
 
 
@@ -26,26 +26,26 @@ class DataConfig:
 
     Attributes
     ----------
-    zoom : int
+    zoom
         HEALPix level of the network; finer files are averaged down.
-    channels : tuple of str
+    channels
         Channels in the network's order, e.g. ``tas``, ``T850`` (see `xr_cbottle.fields.channels`).
-    sources : tuple of SourceConfig
+    sources
         The data sets to imitate, each under a label of its own.
-    sst : SstConfig
+    sst
         The condition.
-    cache : str, optional
+    cache
         Folder for the prepared arrays; default: ``data`` in the run folder.
-    scale : {"std", "anomaly", "climatology"}
+    scale
         What a channel is divided by. ``std``: its standard deviation over cells and time, as cBottle does.
         ``anomaly``: twice its standard deviation in time (mean over cells), if that is between a half of the
         former and all of it, so that weather is not much fainter than ``sigma_data`` = 0.5 in channels that vary
         far more from place to place (geopotential, temperature).
         ``climatology``: mean and deviation of each label, cell and time of year and of day, so that the network draws
         standardised anomalies (see `xr_cbottle.bottle.climatology`), and is told the anomaly of the SST too.
-    annual_harmonics : int
+    annual_harmonics
         Of the climatology.
-    roots : mapping of float
+    roots
         Channels of which the climatology, and what the network draws, is about a root instead: ``{pr: 2}`` for the
         square root of rain. For what is never negative and mostly near zero.
     """
@@ -55,7 +55,7 @@ class DataConfig:
     sources: tuple[SourceConfig, ...]
     sst: SstConfig
     cache: str | None = None
-    scale: str = "std"
+    scale: Literal["std", "anomaly", "climatology"] = "std"
     annual_harmonics: int = 2
     roots: dict[str, float] = field(default_factory=dict)
 
@@ -78,8 +78,7 @@ class DataConfig:
                     )
         if self.sst.source is not None and self.sst.source not in labels:
             raise ValueError(f"sst: source is {self.sst.source!r}, but the sources are {', '.join(labels)}")
-        if self.scale not in ("std", "anomaly", "climatology"):
-            raise ValueError(f"data: scale is {self.scale!r}, must be 'std', 'anomaly' or 'climatology'")
+        check_choices(self, "data")
         if unknown := sorted(set(self.roots) - set(self.channels)):
             raise ValueError(f"data: roots names {unknown}, which are not among the channels")
         if wrong := {name: root for name, root in self.roots.items() if not 1 <= root <= 8}:
@@ -96,19 +95,19 @@ class NetworkConfig:
 
     Attributes
     ----------
-    model_channels : int
+    model_channels
         Width of the finest level.
-    channel_mult : tuple of int
+    channel_mult
         Width of each level over ``model_channels``, the finest first; each level halves the edge of a face.
-    num_blocks : int
+    num_blocks
         Blocks in a level of the encoder; the decoder has one more.
-    attn_resolutions : tuple of int
+    attn_resolutions
         Edges of a face, in cells, at which blocks attend over the sphere.
-    label_dim : int
+    label_dim
         Labels that the network can tell apart, at least as many as there are sources.
-    label_dropout : float
+    label_dropout
         Probability that an image's label is hidden.
-    start : {"informed", "random"}
+    start
         ``informed``: some weights start from what is known, see `xr_cbottle.training.start`.
     """
 
@@ -118,71 +117,70 @@ class NetworkConfig:
     attn_resolutions: tuple[int, ...] = (4,)
     label_dim: int = 2
     label_dropout: float = 0.1
-    start: str = "informed"
+    start: Literal["informed", "random"] = "informed"
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_dropout < 1:
             raise ValueError(f"network: label_dropout is {self.label_dropout}, must be in [0, 1)")
-        if self.start not in ("informed", "random"):
-            raise ValueError(f"network: start is {self.start!r}, must be 'informed' or 'random'")
+        check_choices(self, "network")
 
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """How the network is trained; all lengths are counted in images (instants) seen.
+    """Training of the network; all lengths are counted in images (instants) seen.
 
     Attributes
     ----------
-    total_images : int
+    total_images
         Where training ends, and with it the schedule.
-    batch_size : int
+    batch_size
         Images in a step, shared evenly among the processes.
-    loaders : int
+    loaders
         Threads that make batches ahead, in each process; up to one batch more than these is kept in memory.
-    lr : float
+    lr
         Peak learning rate of Adam.
-    matrix_lr : float
+    matrix_lr
         Peak learning rate of Muon, which moves the weights between the first and the last layer; 0: Adam does.
-    warmup_images, decay_images : int
+    warmup_images, decay_images
         The rate rises linearly over the first, stays, and falls as a cosine to 0 over the last ``decay_images``
         (None: all that follows the warm-up).
-    betas : (float, float)
+    betas
         Memory of Adam's first and second moments.
-    weight_decay : float
+    weight_decay
         Of both optimizers.
-    grad_clip : float
+    grad_clip
         The gradient's norm is cut to this.
-    ema_images : int
+    ema_images
         Half-life of the moving average of the weights, which are what is packed.
-    ema_ramp : float
+    ema_ramp
         The half-life is never longer than this fraction of the images seen.
-    sigma_min, sigma_max : float
+    sigma_min, sigma_max
         The noise level is log-uniform between them,
-    sigma_focus : float
+    sigma_focus
         except for this fraction of the images,
-    sigma_focus_range : (float, float)
+    sigma_focus_range
         where it is log-uniform between these. Much is learnt where weather appears out of noise, little where
         there is nothing but noise.
-    coarse_weight : float
+    coarse_weight
         Weight of the loss of means over ever larger squares of cells. Any value has the same optimum (the
         conditional mean); more of it teaches the largest scales sooner, which matter most at high noise.
-    precision : {"float32", "bfloat16"}
+    precision
         bfloat16: autocast of the network.
-    compile : bool
+    compile
         ``torch.compile`` the network.
-    max_hours : float, optional
+    max_hours
         Stop (saving) after so many hours of training, resumed ones included.
-    save_seconds : float
+    save_seconds
         The state is saved when so many seconds have gone by since the last time,
-    save_images : int, optional
+    save_images
         and at every multiple of so many images.
-    log_images, validate_images : int
+    log_images, validate_images
         Images between two lines in ``log.jsonl`` of training's loss, and of the loss of held-out instants.
-    tensorboard : bool
+    tensorboard
         Write these figures for TensorBoard too, into the folder ``tensorboard`` beside it.
-    seed : int
+    seed
         Of the initial weights, the order of images, their noise and all else that is left to chance.
-    initial : str, optional
+    initial
         Folder of a run of the same network to go on from: weights, optimizer and images seen are those of its state.
         An expert for some noise levels starts from the network for all of them. Or a bottle with such a network, of
         which the weights are taken (those of its expert for these noise levels), as a start for other data.
@@ -205,7 +203,7 @@ class OptimConfig:
     sigma_focus: float = 0.0
     sigma_focus_range: tuple[float, ...] = (0.1, 5.0)
     coarse_weight: float = 0.0
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     max_hours: float | None = None
     save_seconds: float = 120.0
@@ -232,48 +230,47 @@ class OptimConfig:
             raise ValueError(f"training: sigma_focus_range is {self.sigma_focus_range}, must be two rising numbers > 0")
         if len(self.betas) != 2:
             raise ValueError(f"training: betas must be two numbers, got {self.betas}")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"training: precision is {self.precision!r}, must be 'float32' or 'bfloat16'")
+        check_choices(self, "training")
 
 
 @dataclass(frozen=True)
 class BottleConfig:
-    """What the packed bottle says of itself and what it stands for.
+    """Description of the packed bottle: what it says of itself, and the data that it stands for.
 
     The keys are those of the manifest (see `xr_cbottle.bottle.manifest`), those of its time and sampler side by side.
 
     Attributes
     ----------
-    name : str
+    name
         Short name, as in ``open_dataset("icon", engine="cbottle")``: letters, digits and ``._-``.
-    title, summary : str
+    title, summary
         What it is, in a line; and what it imitates, and how well.
-    licence : str
+    licence
         Terms of the weights; in the attributes of every data set.
-    source : str
+    source
         What made the data.
-    start, end, step : str
+    start, end, step
         The time axis that the bottle stands for: ISO-8601 times, the end included, and a duration such as ``PT1H``.
-    references : tuple of str
+    references
         Papers, model cards.
-    default_label : str, optional
+    default_label
         The label when none is asked for; default: that of the first source.
-    num_steps : int
+    num_steps
         Of the sampler, by default,
-    sigma_min, sigma_max, rho : float
+    sigma_min, sigma_max, rho
         from the highest to the lowest of these noise levels, spaced by ``rho``.
-    solver : {"heun", "dpmpp_2m"}
-        Of the diffusion ODE: two evaluations of the network a step, or one.
-    nonnegative : tuple of str
+    solver
+        Solver of the diffusion ODE: heun (two evaluations of the network a step) or dpmpp_2m (one).
+    nonnegative
         Channels of which nothing is to be below 0; what is, is set to 0 at an unchanged global mean.
-    matched : tuple of str
+    matched
         Channels of which ``--calibrate`` matches the distribution over cells and times with the data's, such as rain,
         whose heaviest a network learns last.
-    dtype : {"float32", "float16", "bfloat16"}
-        Precision of the weights in the file.
-    weights : {"average", "last"}
+    dtype
+        Precision of the weights in the file: float32, float16 or bfloat16.
+    weights
         The moving average, or, better after a short run whose learning rate fell to 0, the weights themselves.
-    trained_on : mapping
+    trained_on
         What else is to be known of the training; kept in the manifest.
     """
 
@@ -295,12 +292,11 @@ class BottleConfig:
     rho: float = 7.0
     solver: str = "heun"
     dtype: str = "float16"
-    weights: str = "average"
+    weights: Literal["average", "last"] = "average"
     trained_on: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.weights not in ("average", "last"):
-            raise ValueError(f"bottle: weights is {self.weights!r}, must be 'average' or 'last'")
+        check_choices(self, "bottle")
         if self.dtype not in DISK_TYPES:
             raise ValueError(f"bottle: dtype is {self.dtype!r}, must be one of {', '.join(DISK_TYPES)}")
         # What the manifest will refuse, before hours of training.
@@ -314,13 +310,13 @@ class Config:
 
     Attributes
     ----------
-    data : DataConfig
+    data
         What is learnt from.
-    network : NetworkConfig
+    network
         What learns.
-    training : OptimConfig
+    training
         How.
-    bottle : BottleConfig
+    bottle
         What it is packed as.
     """
 
@@ -345,7 +341,7 @@ def load(path: str | os.PathLike[str]) -> Config:
 
     Parameters
     ----------
-    path : path-like
+    path
         A key ``base`` names another file, beside this one, whose values hold where this one gives none.
 
     Returns

@@ -36,14 +36,18 @@ class LabelData:
 
     Attributes
     ----------
-    label : str
-    times : (n,) datetime64[s]
-    values : (n, channel, cell) float16 memory map
-        Normalised, PAD_XY order; NaN: the label does not have the channel.
-    validation : (n,) bool
-        Instants that training does not see.
-    jitter_hours : float
-    missing : tuple of str
+    label
+        Name of the label.
+    times
+        (n,) datetime64[s]. Ascending.
+    values
+        (n, channel, cell) float16 memory map. Normalised, PAD_XY order; NaN: the label does not have the channel.
+    validation
+        (n,) bool. Instants that training does not see.
+    jitter_hours
+        Largest shift of the time that the network is told, hours.
+    missing
+        Channels that the label does not have.
     """
 
     label: str
@@ -56,7 +60,7 @@ class LabelData:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All that a run learns from."""
+    """Prepared data of a run of the coarse network."""
 
     channels: tuple[str, ...]
     zoom: int
@@ -73,10 +77,11 @@ def prepare(config: DataConfig, folder: str | os.PathLike[str], *, progress: boo
 
     Parameters
     ----------
-    config : DataConfig
-    folder : path-like
+    config
+        Sources, channels and scale.
+    folder
         Where prepared data go, in a sub-folder named by a digest of the configuration and of the files.
-    progress : bool
+    progress
         Show a bar.
 
     Raises
@@ -126,7 +131,7 @@ def _open_climatology(path: Path) -> Climatology:
 
 
 def prepared_folder(config: DataConfig, folder: str | os.PathLike[str]) -> Path:
-    """Where `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
+    """Folder in which `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
     others = [path for path in (config.sst.path, config.sst.land_path) if path is not None]
     settings = {**as_dict(config), "cache": None}
     return preparation.place(config.cache or folder, (FORMAT, settings), config.sources, others)

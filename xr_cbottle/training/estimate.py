@@ -1,4 +1,4 @@
-"""What a run will take, before it is begun: memory, disk and time, from a few steps on this device."""
+"""Dry run: memory, disk and time that a run will take, from a few steps on this device."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from xr_cbottle.bottle import facts
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
-from xr_cbottle.training import sources
+from xr_cbottle.training import run_sources
 from xr_cbottle.training.batches import Batch, Batches
-from xr_cbottle.training.coarse import model_config
+from xr_cbottle.training.coarse import coarse_loss, model_config
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.data import prepare, prepared_folder
 from xr_cbottle.training.loader import Loader
-from xr_cbottle.training.loop import choose_device
 from xr_cbottle.training.step import optimizers, take_step
+from xr_cbottle.training.team import Team
 
 LOADER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What a few steps on made data showed.
+    """Memory and speed of training, measured over a few steps on made data.
 
     Attributes
     ----------
-    parameters : int
-    bytes : mapping
+    parameters
+        Number of weights.
+    bytes
         Memory for weights, gradients, average and optimizer, and what is kept of a step for the way back.
-    peak : int or None
+    peak
         The most that was held at once, where the device says so (GPUs).
-    images_per_second : float
+    images_per_second
         Of this process.
-    steps, share : int
+    steps, share
         Steps that were timed, and images in each.
-    device : str
+    device
+        Name of the device.
     """
 
     parameters: int
@@ -57,25 +59,29 @@ class Speed:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take.
+    """Memory, disk and time that a run will take.
 
     Attributes
     ----------
-    instants : mapping
+    instants
         Of each label.
-    data_bytes : int
+    data_bytes
         Of the prepared data.
-    data_folder : Path
-    prepared : bool
+    data_folder
+        Folder of the prepared data.
+    prepared
         Whether they are there already.
-    loader : float or None
+    loader
         Images a second that the loader alone gives; None if there are no data yet.
-    speed : Speed
-    processes : int
-    done, total : int
+    speed
+        Memory and speed of one process.
+    processes
+        Processes of the run.
+    done, total
         Images seen so far, and in all.
-    max_hours : float or None
-    bottle_bytes : int
+    max_hours
+        Hours after which the run stops, None if it does not.
+    bottle_bytes
         Of the weights in a bottle.
     """
 
@@ -93,16 +99,16 @@ class Estimate:
 
     @property
     def images_per_second(self) -> float:
-        """Of all processes, by whichever is slower, network or loader."""
+        """Images a second of all processes, by whichever is slower, network or loader."""
         return self.processes * min(self.speed.images_per_second, self.loader or float("inf"))
 
     @property
     def seconds(self) -> float:
-        """What the images that are left will take."""
+        """Seconds that the images that are left will take."""
         return (self.total - self.done) / self.images_per_second
 
     def text(self) -> str:
-        """All of it in lines, for people."""
+        """The estimate in lines for people."""
         speed = self.speed
         labels = ", ".join(f"{label} {n:,}" for label, n in self.instants.items())
         state = "prepared" if self.prepared else "not prepared yet"
@@ -129,12 +135,13 @@ def estimate(config: Config, run: str | os.PathLike[str], *, steps: int = 3, pro
 
     Parameters
     ----------
-    config : Config
-    run : path-like
+    config
+        Of a coarse network.
+    run
         Folder of the run: images already seen, and data already prepared, are looked for there.
-    steps : int
+    steps
         Steps to time.
-    progress : bool
+    progress
         Show a bar.
 
     Raises
@@ -147,7 +154,7 @@ def estimate(config: Config, run: str | os.PathLike[str], *, steps: int = 3, pro
     folder = prepared_folder(config.data, run / "data")
     prepared = (folder / "done").exists()
     loader = None
-    device = choose_device(int(os.environ.get("LOCAL_RANK", "0")))
+    device = Team(local_rank=int(os.environ.get("LOCAL_RANK", "0"))).device
     share = max(config.training.batch_size // processes, 1)
     if prepared:
         data = prepare(config.data, run / "data", progress=False)
@@ -155,7 +162,7 @@ def estimate(config: Config, run: str | os.PathLike[str], *, steps: int = 3, pro
         loader = loader_rate(config, Batches(config, data), share, device)
         data_bytes = sum(path.stat().st_size for path in folder.iterdir())
     else:
-        instants = {source.label: sources.count(source) for source in config.data.sources}
+        instants = {source.label: run_sources.count(source) for source in config.data.sources}
         data_bytes = 2 * sum(instants.values()) * len(config.data.channels) * healpix.n_cells(config.data.zoom)
     speed = measure(config, device, share=share, steps=steps, progress=progress)
     state = run / "state.pt"
@@ -198,14 +205,14 @@ def measure(
             torch.cuda.reset_peak_memory_stats(device)
         kept = _Kept(net)
         with kept:
-            take_step(net, average, Denoiser(net), optimizer, batch, optim, 0)
+            take_step(net, average, Denoiser(net), optimizer, batch, optim, 0, loss=coarse_loss)
         denoiser = Denoiser(torch.compile(net) if optim.compile else net)  # type: ignore[arg-type]
         if optim.compile:
-            take_step(net, average, denoiser, optimizer, batch, optim, 0)
+            take_step(net, average, denoiser, optimizer, batch, optim, 0, loss=coarse_loss)
         _wait(device)
         begin = time.perf_counter()
         for _ in tqdm(range(steps), desc="measure", unit="step", disable=not progress):
-            take_step(net, average, denoiser, optimizer, batch, optim, 0)
+            take_step(net, average, denoiser, optimizer, batch, optim, 0, loss=coarse_loss)
         _wait(device)
         seconds = time.perf_counter() - begin
     except torch.OutOfMemoryError as error:
@@ -235,16 +242,16 @@ def measure(
 
 
 def made_batch(config: Config, count: int) -> Batch:
-    """Random images of the run's shapes."""
-    cells, channels = healpix.n_cells(config.data.zoom), len(config.data.channels)
-    optim, labels = config.training, config.network.label_dim
+    """Batch of random images whose shapes are those that the run's network takes."""
+    model, optim = model_config(config), config.training
+    fields = (count, model.out_channels, 1, healpix.n_cells(model.level))
     sigma = torch.logspace(0, 1, count) * optim.sigma_min
     return Batch(
-        clean=torch.randn(count, channels, 1, cells),
-        noise=torch.randn(count, channels, 1, cells),
+        clean=torch.randn(fields),
+        noise=torch.randn(fields),
         sigma=sigma.clamp(max=optim.sigma_max),
-        condition=torch.randn(count, 1, 1, cells),
-        labels=torch.eye(labels)[torch.arange(count) % labels],
+        condition=torch.randn(count, model.condition_channels, *fields[2:]),
+        labels=torch.eye(model.label_dim)[torch.arange(count) % model.label_dim],
         second_of_day=torch.full((count, 1), 43200.0),
         day_of_year=torch.full((count, 1), 180.0),
     )

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 import textwrap
+import types
 import typing
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,15 +18,14 @@ WIDTH = 110
 
 
 class Keys(NamedTuple):
-    """Keys that are documented together: their names, the type as the documentation says it, and the text."""
+    """Keys that are documented together: their names, and the text."""
 
     names: tuple[str, ...]
-    type: str
     text: str
 
 
 def documented(cls: type) -> list[Keys]:
-    """What the numpydoc sections ``Attributes`` of a class say, after those of the classes it derives from."""
+    """Entries of the section ``Attributes`` of a class, after those of the classes that it derives from."""
     return [keys for one in reversed(cls.__mro__) if dataclasses.is_dataclass(one) for keys in _attributes(one)]
 
 
@@ -37,13 +37,26 @@ def text() -> str:
     return about + "\nOf super-resolution:\n".join(parts[:2]) + "\nOf its distillation:\n" + parts[2] + "\n"
 
 
+def type_words(hint: Any) -> str:
+    """Type of a key in a YAML file, in words: ``list of int``, ``str, optional``, ``'std' or 'anomaly'``."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return f"{type_words(next(a for a in arguments if a is not type(None)))}, optional"
+    if origin is typing.Literal:
+        return " or ".join(map(repr, arguments))
+    if origin is tuple:
+        return f"list of {type_words(arguments[0])}"
+    if origin is dict:
+        return "mapping" if arguments[1] is Any else f"mapping of {type_words(arguments[1])}"
+    return str(hint.__name__)
+
+
 def _attributes(cls: type) -> Iterator[Keys]:
     section = re.search(r"^Attributes\n-+\n(.*)", inspect.cleandoc(cls.__doc__ or ""), re.M | re.S)
     if section is None:
         return
     for head, body in re.findall(r"^(\w[^\n]*)\n((?:(?:[ ]+[^\n]*)?\n)*)", section[1] + "\n", re.M):
-        names, _, kind = head.partition(" : ")
-        yield Keys(tuple(names.split(", ")), kind, " ".join(body.replace("``", "").split()))
+        yield Keys(tuple(head.split(", ")), " ".join(body.replace("``", "").split()))
 
 
 def _lines(cls: type, depth: int, seen: set[type]) -> Iterator[str]:
@@ -58,7 +71,7 @@ def _lines(cls: type, depth: int, seen: set[type]) -> Iterator[str]:
         else:
             shown = ", ".join(defaults.values())
         inner = [one for name in keys.names for one in _classes(hints[name])]
-        kind = "" if inner else f" {keys.type}"
+        kind = "" if inner else f" {' / '.join(dict.fromkeys(type_words(hints[name]) for name in keys.names))}"
         yield f"{indent}{', '.join(keys.names)}:{kind}{f' [{shown}]' if shown else ''}"
         margin = indent + 6 * " "
         yield from textwrap.wrap(keys.text, WIDTH, initial_indent=margin, subsequent_indent=margin)

@@ -10,7 +10,7 @@ KEPT = ("figure", "noise_floor", "verdict")
 
 
 def condensed(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a report's ``figures.json`` what was compared, and each figure with its noise floor and verdict.
+    """Short form of a report's ``figures.json``: data compared, and each figure with its noise floor and verdict.
 
     Parameters
     ----------

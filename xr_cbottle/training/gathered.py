@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.grid import healpix
-from xr_cbottle.training import sources
+from xr_cbottle.training import run_sources
 from xr_cbottle.training.source_config import SourceConfig
 
 Array = npt.NDArray[Any]
@@ -24,12 +24,16 @@ class Gathered:
 
     Attributes
     ----------
-    source : SourceConfig
-    channels : tuple of str
-    times : (n,) datetime64[s]
-    path : Path
+    source
+        Where they come from.
+    channels
+        Names of the channels.
+    times
+        (n,) datetime64[s]. In the order of the files.
+    path
         (n, channel, cell NEST) float32 in the channels' units; NaN where the source lacks a channel.
-    zoom : int
+    zoom
+        HEALPix level of the cells.
     """
 
     source: SourceConfig
@@ -39,7 +43,7 @@ class Gathered:
     zoom: int
 
     def blocks(self, what: str, progress: bool) -> Iterator[tuple[Array, Array]]:
-        """(times, values) of some instants after the others, with a bar that says ``what`` is done."""
+        """(times, values) of blocks of instants, with a bar that says ``what`` is done."""
         from tqdm import tqdm
 
         shape = (len(self.times), len(self.channels), healpix.n_cells(self.zoom))
@@ -50,7 +54,7 @@ class Gathered:
             yield self.times[part], np.asarray(values[part])
 
     def training(self, what: str, progress: bool) -> Iterator[tuple[Array, Array]]:
-        """The same without what is kept for validation."""
+        """(times, values) of blocks of instants, without those held out for validation."""
         for times, values in self.blocks(what, progress):
             chosen = ~self.source.held_out(times)
             if chosen.any():
@@ -71,8 +75,10 @@ def gather(source: SourceConfig, channels: tuple[str, ...], zoom: int, folder: P
 
     path, stamps = folder / f"{source.label}.raw", []
     with open(path, "wb") as out:
-        for address in tqdm(sources.addresses(source), desc=f"read {source.label}", unit="file", disable=not progress):
-            with sources.opened(source, address) as instants:
+        for address in tqdm(
+            run_sources.addresses(source), desc=f"read {source.label}", unit="file", disable=not progress
+        ):
+            with run_sources.opened(source, address) as instants:
                 for part in instants.blocks():
                     instants.read(part, channels, zoom).astype(np.float32, copy=False).tofile(out)
                     stamps.append(instants.times[part].astype("datetime64[s]"))

@@ -1,4 +1,4 @@
-"""What batches of all kinds of images share: random streams, noise levels, and tensors that go together."""
+"""Parts shared by batches of all kinds of images: random streams, noise levels, and tensors that go together."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class Tensors:
 
     Attributes
     ----------
-    sigma : (b,) float32
-        Noise levels.
+    sigma
+        (b,) float32. Noise levels.
     """
 
     sigma: Tensor
 
     def to(self: T, device: torch.device | str) -> T:
-        """The same on a device."""
+        """Copy on a device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self: T) -> T:
-        """The same in memory that a GPU can copy from while it computes."""
+        """Copy in memory that a GPU can read while it computes."""
         return self._each(lambda tensor: tensor.pin_memory())
 
     def part(self: T, first: int, count: int) -> T:
-        """Some images, one after the other."""
+        """Images ``first`` to ``first + count`` of the batch."""
         return self._each(lambda tensor: tensor[first : first + count])
 
     def _each(self: T, change: Any) -> T:

@@ -19,13 +19,13 @@ class Loader:
 
     Parameters
     ----------
-    make : callable
+    make
         ``make(first, count)`` gives images ``first`` to ``first + count`` of the run, as `Batches.training` does.
-    first, step, count : int
+    first, step, count
         The first image wanted, how far the next batch is from it, and the images in each.
-    threads : int
+    threads
         Threads, one of which makes a whole batch; at most ``threads + 1`` batches are ready or in the making.
-    device : torch.device
+    device
         Where they will be needed: for a GPU they are copied to pinned memory.
     """
 

@@ -21,14 +21,14 @@ import torch
 
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
-from xr_cbottle.training import case, start
+from xr_cbottle.training import start
 from xr_cbottle.training.board import Board
-from xr_cbottle.training.coarse import coarse_loss
 from xr_cbottle.training.config import OptimConfig, as_dict
 from xr_cbottle.training.images import Tensors
+from xr_cbottle.training.kinds import make_case
 from xr_cbottle.training.loader import Loader
 from xr_cbottle.training.patchwise.patch_config import AnyConfig
-from xr_cbottle.training.record import Window, by_sigma
+from xr_cbottle.training.record import LossWindow, by_sigma
 from xr_cbottle.training.schedule import learning_rate
 from xr_cbottle.training.step import Loss, optimizers, take_step
 from xr_cbottle.training.team import Team
@@ -36,21 +36,16 @@ from xr_cbottle.training.team import Team
 VALIDATION_IMAGES = 64
 
 
-def choose_device(local_rank: int) -> torch.device:
-    """The GPU of a process, or the CPU if there is none."""
-    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
-
-
 class Run:
     """The state of a run, and the folder it is kept in.
 
     Parameters
     ----------
-    config : Config, SuperresConfig or DistilConfig
-        The kind of run follows from it, see `xr_cbottle.training.case`.
-    folder : path-like
+    config
+        The kind of run follows from it, see `xr_cbottle.training.kinds`.
+    folder
         Made if it is not there; a state in it is resumed.
-    progress : bool
+    progress
         Show bars.
     """
 
@@ -64,9 +59,9 @@ class Run:
             Board.check()
         self.folder.mkdir(parents=True, exist_ok=True)
         with team.first():
-            self.case = case.prepare(config, self.folder / "data", progress=progress)
+            self.case = make_case(config, self.folder / "data", progress=progress)
         self.data, self.batches = self.case.data, self.case.batches
-        self.device = choose_device(team.local_rank)
+        self.device = team.device
         torch.manual_seed(config.training.seed)
         self.model_config = self.case.model_config
         self.net = self.case.network().to(self.device)
@@ -156,12 +151,13 @@ def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = Tr
 
     Parameters
     ----------
-    config : Config, SuperresConfig or DistilConfig
-    run : path-like
+    config
+        Of any kind of run.
+    run
         Folder of the run; if it holds a state, the run goes on from it.
-    progress : bool
+    progress
         Show bars.
-    stop_at : int, optional
+    stop_at
         Stop (and save) after so many images; the schedule is still that of ``total_images``.
 
     Returns
@@ -176,7 +172,7 @@ def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = Tr
     denoiser = Denoiser(torch.compile(state.net) if optim.compile else state.net)  # type: ignore[arg-type]
     validation = state.batches.validating(VALIDATION_IMAGES) if len(state.batches.validation) else None
     share = optim.batch_size // team.size
-    window = Window()
+    window = LossWindow()
     saved = time.monotonic()
     first = state.images + team.rank * share
     with (
@@ -218,7 +214,7 @@ def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = Tr
 
 
 @torch.no_grad()
-def validate(net: unet.Network, batch: Tensors, optim: OptimConfig, loss: Loss = coarse_loss) -> dict[str, Any]:
+def validate(net: unet.Network, batch: Tensors, optim: OptimConfig, loss: Loss) -> dict[str, Any]:
     """Mean loss of held-out images, all and by noise level."""
     device = next(net.parameters()).device
     found = [

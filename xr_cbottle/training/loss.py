@@ -16,16 +16,17 @@ def edm_loss(denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0) -> tu
 
     Parameters
     ----------
-    denoiser : Denoiser
-    batch : Batch
+    denoiser
+        The network that learns, preconditioned.
+    batch
         NaN in ``batch.clean`` is neither shown to the network nor counted.
-    coarse_weight : float
+    coarse_weight
         Weight of the errors of means over 2x2, 4x4, ... cells of a face and over whole faces.
 
     Returns
     -------
-    objective, plain : (b,) Tensors
-        What is minimised, and its first term alone (mean over channels and cells of
+    objective, plain
+        (b,) Tensors. What is minimised, and its first term alone (mean over channels and cells of
         (sigma^2 + sd^2)/(sigma sd)^2 (D - y)^2), which does not depend on ``coarse_weight``.
     """
     have = ~torch.isnan(batch.clean)

@@ -34,10 +34,12 @@ class Muon(torch.optim.Optimizer):
 
     Parameters
     ----------
-    params : iterable of Parameters
-    lr : float
+    params
+        Parameters of two or more dimensions.
+    lr
         Step of each singular value, for a square matrix.
-    momentum, weight_decay : float
+    momentum, weight_decay
+        Memory of the mean gradient, and decay of the weights.
     """
 
     def __init__(
@@ -70,11 +72,11 @@ class Optimizers:
 
     Parameters
     ----------
-    net : nn.Module
+    net
         A `network.Network`.
-    lr : float
+    lr
         Of AdamW.
-    matrix_lr : float
+    matrix_lr
         Of Muon; 0 leaves all to AdamW.
     betas, weight_decay
         Of AdamW; the decay is Muon's too.

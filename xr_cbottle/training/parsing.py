@@ -63,6 +63,21 @@ def build(cls: type[T], values: Any, where: str) -> T:
         raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
 
 
+def check_choices(config: Any, where: str) -> None:
+    """Refuse a field annotated as a ``Literal`` whose value is none of its words.
+
+    Raises
+    ------
+    ValueError
+        With the section ``where``, the field, its value and the words.
+    """
+    for name, hint in typing.get_type_hints(type(config)).items():
+        words = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+        if words and (value := getattr(config, name)) not in words:
+            *first, last = map(repr, words)
+            raise ValueError(f"{where}: {name} is {value!r}, must be {', '.join(first)} or {last}")
+
+
 def _names(cls: type) -> list[str]:
     return [f.name for f in dataclasses.fields(cls)]
 
@@ -90,7 +105,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         number = _number(value)
         if number is not None:
             return number
-    if hint is str and not isinstance(value, dict | list | bool | type(None)):
+    if (hint is str or origin is typing.Literal) and not isinstance(value, dict | list | bool | type(None)):
         # YAML reads 1980-01-01 as a date
         return value.isoformat() if isinstance(value, datetime.date) else str(value)
     if origin is dict and isinstance(value, dict):
@@ -101,7 +116,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The same as JSON can say it: YAML reads 1980-01-01 as a date."""
+    """Value as JSON can say it: YAML reads 1980-01-01 as a date."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from xr_cbottle.training import sources
+from xr_cbottle.training import run_sources
 from xr_cbottle.training.source_config import SourceConfig
 
 
@@ -19,8 +19,9 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
 
     Parameters
     ----------
-    folder : Path
-    make : callable
+    folder
+        Its name when it is whole.
+    make
         Fills the folder that it is given, which takes its name when it is whole.
     """
     if not (folder / "done").exists():
@@ -37,22 +38,22 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
 def place(
     parent: str | os.PathLike[str], kinds: Iterable[Any], used: Iterable[SourceConfig], others: Iterable[str] = ()
 ) -> Path:
-    """The folder in ``parent`` for what is made of some settings and files.
+    """Folder in ``parent`` for what is made of some settings and files.
 
     What is behind URLs and in catalogs is taken to be what it was: remove the folder when it changes.
 
     Parameters
     ----------
-    parent : path-like
+    parent
         May hold ``~`` and environment variables.
-    kinds : iterable
+    kinds
         Plain values that decide what is made.
-    used : iterable of SourceConfig
+    used
         Of whose files the sizes and times count.
-    others : iterable of str
+    others
         Other files.
     """
     stores = [store for source in used for store in (source, *source.also)]
-    paths = [path for store in stores if store.catalog is None for path in sources.addresses(store)]
-    text = json.dumps([*kinds, sources.fingerprint([*paths, *others])], sort_keys=True)
-    return Path(sources.expanded(str(parent))) / hashlib.sha256(text.encode()).hexdigest()[:16]
+    paths = [path for store in stores if store.catalog is None for path in run_sources.addresses(store)]
+    text = json.dumps([*kinds, run_sources.fingerprint([*paths, *others])], sort_keys=True)
+    return Path(run_sources.expanded(str(parent))) / hashlib.sha256(text.encode()).hexdigest()[:16]

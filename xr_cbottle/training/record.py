@@ -1,4 +1,4 @@
-"""What a run writes down of its losses."""
+"""Losses of a run between two lines of its log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xr_cbottle.training.team import Team
 SIGMA_BINS = (0.02, 0.1, 0.5, 2.0, 10.0, 50.0, 200.0)
 
 
-class Window:
+class LossWindow:
     """Losses between two lines of the log."""
 
     def __init__(self) -> None:

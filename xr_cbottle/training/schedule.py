@@ -1,4 +1,4 @@
-"""What depends on the number of images seen: learning rate and memory of the average."""
+"""Schedule: learning rate and memory of the average by the number of images seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xr_cbottle.training.config import OptimConfig
 
 
 def learning_rate(optim: OptimConfig, images: int) -> float:
-    """The learning rate after so many images over its peak: linear warm-up, constant, cosine to 0."""
+    """Learning rate after so many images over its peak: linear warm-up, constant, cosine to 0."""
     decay = optim.decay_images or optim.total_images - optim.warmup_images
     warm = min(1.0, (images + optim.batch_size) / max(optim.warmup_images, 1))
     left = min(1.0, (optim.total_images - images) / max(decay, 1))
@@ -16,6 +16,6 @@ def learning_rate(optim: OptimConfig, images: int) -> float:
 
 
 def ema_factor(optim: OptimConfig, images: int) -> float:
-    """What the moving average keeps of itself at a step that reaches ``images``."""
+    """Share of itself that the moving average keeps at a step that reaches ``images``."""
     half_life = min(float(optim.ema_images), optim.ema_ramp * images)
     return 0.5 ** (optim.batch_size / max(half_life, 1e-9))

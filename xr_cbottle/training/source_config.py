@@ -1,4 +1,4 @@
-"""Where the fields that a run learns from are stored, and what they are called there."""
+"""Configuration of sources: where the fields that a run learns from are stored, and their names there."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class VariableConfig:
 
     Attributes
     ----------
-    name : str
+    name
         What it is called where it is stored.
-    units : str, optional
+    units
         Its unit, in place of its attribute ``units`` or for want of one.
-    factor : float
+    factor
         It is multiplied by this before its unit is converted: -1 turns a flux round, 1/3600 makes a rate of an
         hour's sum (whose ``units`` must then be given).
     """
@@ -30,7 +30,7 @@ class VariableConfig:
 
     @classmethod
     def from_text(cls, name: str) -> VariableConfig:
-        """Only the name is another."""
+        """Make it of a text: only the name is another."""
         return cls(name)
 
 
@@ -40,16 +40,16 @@ class StoreConfig:
 
     Attributes
     ----------
-    files : tuple of str
+    files
         netCDF files or zarr folders, one after the other in time; globs are expanded and sorted. Or their URLs, which
         fsspec reads with what its own configuration says of them.
-    catalog : str, optional
+    catalog
         Path or URL of an intake catalog.
-    entry : str, optional
+    entry
         Name of its entry, with dots where catalogs are nested.
-    parameters : mapping
+    parameters
         Of the entry, such as ``{zoom: 6, time: PT3H}``.
-    variables : mapping
+    variables
         xr_cbottle's variable (``tas``) or channel (``T850``) -> what it is called there, or a mapping of name, units
         and factor. Those with the same name need not be listed. Units are converted.
     """
@@ -70,7 +70,7 @@ class StoreConfig:
 
     @property
     def where(self) -> str:
-        """Its place in words."""
+        """Place of the data set in words."""
         return ", ".join(self.files) if self.catalog is None else f"{self.catalog}:{self.entry}"
 
 
@@ -80,17 +80,17 @@ class SstConfig:
 
     Attributes
     ----------
-    path : str, optional
+    path
         A netCDF or zarr data set, ``(time, cell)`` or ``(time, lat, lon)``.
-    source : str, optional
+    source
         Instead of ``path``, the label of one of the sources: monthly means are made of its variable, from ``start``
         to ``end``, each standing for the middle of its month.
-    variable : str
+    variable
         Its variable, as it is called there.
-    land_path, land_variable : str, optional
+    land_path, land_variable
         Where the land fraction (0 to 1, ``(cell)``) is, if the SST is not NaN over land already. With ``source``
         and without ``land_path`` the variable is looked for beside the SST.
-    land_threshold : float
+    land_threshold
         Cells with at least this land fraction are land.
     """
 
@@ -112,20 +112,20 @@ class SourceConfig(StoreConfig):
 
     Attributes
     ----------
-    label : str
+    label
         Its name: what users of the bottle pass as ``label=``.
-    also : tuple of StoreConfig
+    also
         Other data sets of the same model, for variables that are not in the first. Instants that all of them have
         are used.
-    start, end : str
+    start, end
         ISO-8601 times; instants with start <= time < end are used.
-    validation_start : str, optional
+    validation_start
         Instants from here to ``end`` are kept out of training and measure the validation loss.
-    missing : tuple of str
+    missing
         Channels this data set does not have: NaN, masked in the loss.
-    time_jitter_hours : float
+    time_jitter_hours
         The network is told a time that differs by up to this (uniform), for data that know no time of day.
-    diurnal_harmonics : int
+    diurnal_harmonics
         Of the climatology (``scale: climatology``): 0 for data that know no time of day.
     """
 

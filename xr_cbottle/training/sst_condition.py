@@ -10,7 +10,7 @@ import xarray as xr
 from xr_cbottle.draw.conditions import SeaSurfaceTemperature
 from xr_cbottle.fields.channels import VARIABLES
 from xr_cbottle.grid import healpix
-from xr_cbottle.training import sources
+from xr_cbottle.training import run_sources
 from xr_cbottle.training.config import DataConfig
 from xr_cbottle.training.source_config import SourceConfig, SstConfig
 from xr_cbottle.training.unit_table import conversion
@@ -39,7 +39,7 @@ def write_sst(config: DataConfig, path: Path, *, progress: bool = False) -> None
         source = next(source for source in config.sources if source.label == spec.source)
         sst, land = monthly_means(source, spec, progress=progress)
     if spec.land_path is not None:
-        with sources.open_path(spec.land_path) as dataset:
+        with run_sources.open_path(spec.land_path) as dataset:
             land = _variable(dataset, spec.land_path, spec.land_variable).load()
     if land is not None:
         if "cell" in sst.dims and land.sizes.get("cell") != sst.sizes["cell"]:
@@ -73,9 +73,9 @@ def monthly_means(
     sums: dict[np.datetime64, np.ndarray] = {}
     counts: dict[np.datetime64, int] = {}
     land = None
-    places = sources.addresses(source)
+    places = run_sources.addresses(source)
     for address in tqdm(places, desc=f"sst {source.label}", unit="file", disable=not progress):
-        with sources.opened(source, address) as instants:
+        with run_sources.opened(source, address) as instants:
             land = instants.constant(spec.land_variable) if land is None else land
             for part in instants.blocks():
                 values, units = instants.variable(spec.variable, part)
@@ -105,7 +105,7 @@ def _to_kelvin(units: str, label: str, variable: str) -> tuple[float, float]:
 
 def _stored(spec: SstConfig) -> xr.DataArray:
     assert spec.path is not None
-    with sources.open_path(spec.path) as dataset:
+    with run_sources.open_path(spec.path) as dataset:
         return _variable(dataset, spec.path, spec.variable).load()
 
 

@@ -1,4 +1,4 @@
-"""Where the weights of a network start from, beyond chance.
+"""Start of training: weights that are known beforehand, beyond chance.
 
 A U-Net that is hardly wider than its fields spends most of a short training on two things that can be written
 down: the mean year, and that what differs from cell to cell is mostly noise. Both are only a start: every weight
@@ -27,9 +27,9 @@ def from_bottle(bottle: str | os.PathLike[str], sigma_min: float, sigma_max: flo
 
     Parameters
     ----------
-    bottle : path-like or str
+    bottle
         A ``.cbottle`` file, its URL, or the name of a bundled one.
-    sigma_min, sigma_max : float
+    sigma_min, sigma_max
         The noise levels; their middle is that of their logarithms.
 
     Raises

@@ -1,4 +1,4 @@
-"""What normalises the channels: two numbers for each, or a climatology of each label."""
+"""Normalisation of the channels: two numbers for each, or a climatology of each label."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SIGMA_DATA = 0.5  # as in diffusion.py, which would import torch: the deviation 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What normalises the channels, and their mean year on the cells.
+    """Numbers that normalise the channels, and their mean year on the cells.
 
     Attributes
     ----------
-    center, scale : (channel,) float64
-        physical = normalised * scale + center.
-    climatology : (3, channel, cell) float32
-        Mean and the cosine and sine of the annual cycle, normalised, PAD_XY order.
+    center, scale
+        (channel,) float64. physical = normalised * scale + center.
+    climatology
+        (3, channel, cell) float32. Mean and the cosine and sine of the annual cycle, normalised, PAD_XY order.
     """
 
     center: Array
@@ -159,7 +159,7 @@ def _joined(fits: Sequence[Array], parts: Sequence[Gathered]) -> Array:
 
 
 def about(climatology: Climatology, zoom: int) -> Statistics:
-    """What normalises anomalies, and the mean year of all labels together."""
+    """Numbers that normalise anomalies, and the mean year of all labels together."""
     maps = climatology.mean[:, :, :3, 0].mean(0).transpose(1, 0, 2)
     order = healpix.nest_to_padxy(zoom)
     return Statistics(np.zeros(len(climatology.scale)), climatology.scale, maps[..., order].astype(np.float32))

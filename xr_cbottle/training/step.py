@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training.case import Losses
-from xr_cbottle.training.coarse import coarse_loss
 from xr_cbottle.training.config import OptimConfig
 from xr_cbottle.training.images import Tensors
 from xr_cbottle.training.optimizer import Optimizers
@@ -21,7 +20,7 @@ Loss = Callable[[Denoiser, Any, OptimConfig], Losses]
 
 
 def optimizers(net: nn.Module, optim: OptimConfig) -> Optimizers:
-    """Those that a configuration asks for."""
+    """Optimizers that a configuration asks for."""
     return Optimizers(
         net,
         lr=optim.lr,
@@ -40,7 +39,7 @@ def take_step(
     optim: OptimConfig,
     images: int,
     *,
-    loss: Loss = coarse_loss,
+    loss: Loss,
     team: Team | None = None,
     stop: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, bool]:
@@ -48,26 +47,29 @@ def take_step(
 
     Parameters
     ----------
-    net, average : Module
+    net, average
         The network, and the moving average of its weights.
-    denoiser : Denoiser
+    denoiser
         Of ``net``, possibly compiled.
-    optimizer : Optimizers
-    batch : Tensors
+    optimizer
+        Optimizers of the weights of ``net``.
+    batch
         This process's share.
-    optim : OptimConfig
-    images : int
+    optim
+        Settings of training.
+    images
         Images seen before this step.
-    loss : callable
-        That of the case.
-    team : Team, optional
+    loss
+        Loss of the case.
+    team
         Those who share the batch.
-    stop : bool
+    stop
         Whether this process wants to stop.
 
     Returns
     -------
-    losses, sigma, norm, stop : (n,) Tensor, (n,) Tensor, () Tensor, bool
+    losses, sigma, norm, stop
+        (n,) Tensor, (n,) Tensor, () Tensor, bool.
         What the loss says of the images, and of which noise levels; of the gradient before it is cut; whether any
         process wants to stop.
     """
@@ -88,5 +90,5 @@ def move_average(average: nn.Module, net: nn.Module, keep: float) -> None:
 
 
 def autocast(optim: OptimConfig, device: torch.device) -> torch.autocast:
-    """The precision that is asked for."""
+    """Context of the precision that a configuration asks for."""
     return torch.autocast(device.type, torch.bfloat16, enabled=optim.precision == "bfloat16")

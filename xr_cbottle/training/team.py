@@ -12,19 +12,21 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from xr_cbottle.draw.models import choose_device
+
 PATIENCE = datetime.timedelta(hours=24)
 """How long processes wait for the first one, which prepares the data."""
 
 
 @dataclass(frozen=True)
 class Team:
-    """This process among those of the run.
+    """Place of this process among those of the run.
 
     Attributes
     ----------
-    rank, size : int
+    rank, size
         Number of this process, and how many there are.
-    local_rank : int
+    local_rank
         Number among those of this machine: its GPU.
     """
 
@@ -48,8 +50,19 @@ class Team:
         return cls(dist.get_rank(), size, local_rank)
 
     @property
+    def device(self) -> torch.device:
+        """The GPU of this process, or the CPU where torch sees no GPU.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer GPUs than processes on this machine.
+        """
+        return choose_device(f"cuda:{self.local_rank}" if torch.cuda.is_available() else None)
+
+    @property
     def leads(self) -> bool:
-        """Whether this process writes files."""
+        """True for the one process that writes files."""
         return self.rank == 0
 
     @contextlib.contextmanager

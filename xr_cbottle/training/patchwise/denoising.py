@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xr_cbottle.bottle.architecture import ModelConfig
 from xr_cbottle.bottle.manifest import SUPERRES, SamplerDefaults, SuperresSpec
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import SIGMA_DATA, Denoise, Denoiser
 from xr_cbottle.network.unet import PatchUNet
-from xr_cbottle.training.case import Losses
+from xr_cbottle.training.case import Losses, seen
 from xr_cbottle.training.config import OptimConfig
 from xr_cbottle.training.patchwise.patch_batches import PatchBatch, PatchBatches
 from xr_cbottle.training.patchwise.patch_config import PatchDataConfig, SuperresConfig
@@ -24,12 +25,12 @@ LEAST_SPREAD = 1e-3
 
 
 class Denoising:
-    """A run of super-resolution; `xr_cbottle.training.case.Case` documents what it has."""
+    """A run of super-resolution; `xr_cbottle.training.case.TrainingCase` documents its methods."""
 
     role = SUPERRES
 
     def __init__(self, config: SuperresConfig, folder: Path, *, progress: bool = True) -> None:
-        self.config, self.patches = config, config.superres
+        self.config, self.patches, self.packing = config, config.superres, config.part
         self.data = prepare(config.superres, folder, progress=progress)
         self.batches = PatchBatches(config.training, self.data)
         self.model_config = config.model_config
@@ -42,22 +43,22 @@ class Denoising:
         return net
 
     def loss(self, denoiser: Denoiser, batch: PatchBatch, optim: OptimConfig) -> Losses:
-        """That of EDM (Karras et al. 2022, https://arxiv.org/abs/2206.00364): mean over channels and pixels."""
+        """Losses of EDM (Karras et al. 2022, https://arxiv.org/abs/2206.00364), means over channels and pixels."""
         denoise = conditioned(denoiser, batch)
         noisy = batch.clean + batch.sigma.view(-1, 1, 1, 1) * batch.noise
         plain = weighted_error(denoise(noisy, batch.sigma), batch.clean, batch.sigma)
         return Losses(plain, plain, batch.sigma)
 
     def spec(self) -> SuperresSpec:
-        """How the network is used."""
+        """Specification of how the network is used, for the manifest."""
         part = self.config.part
         sampler = SamplerDefaults(part.num_steps, part.sigma_min, part.sigma_max, part.rho)
         return specification(self.patches, self.data, sampler=sampler, window=part.window)
 
     def facts(self) -> dict[str, Any]:
-        """What it learnt from, for the manifest."""
+        """Facts for the manifest about the data and the network."""
         optim = self.config.training
-        return {"sigma": [optim.sigma_min, optim.sigma_max]}
+        return {**patch_facts(self.data, self.model_config), "sigma": [optim.sigma_min, optim.sigma_max]}
 
 
 def specification(
@@ -68,15 +69,34 @@ def specification(
     sampler: SamplerDefaults | None = None,
     sigmas: tuple[float, ...] = (),
 ) -> SuperresSpec:
-    """What a manifest says of a network on these data and its sampler."""
+    """Specification of a network on these data and of its sampler, for the manifest."""
     return SuperresSpec(
         patches.zoom, patches.channels, patches.patch, patches.overlap, sampler, sigmas, window,
         tuple(data.detail.tolist()) if patches.residual else (), patches.conserve,
     )  # fmt: skip
 
 
+def patch_facts(data: PatchData, size: ModelConfig) -> dict[str, Any]:
+    """Facts for the manifest about the patches that a network learnt from, and about its size."""
+    sources = {
+        source.label: seen(data.times[data.source == i], data.validation[data.source == i])
+        for i, source in enumerate(data.config.sources)
+    }
+    return {
+        "data": sources,
+        "patches_of_an_instant": data.grid.count,
+        "offset": dict(data.config.offset),
+        "network": {
+            "model_channels": size.model_channels,
+            "channel_mult": list(size.channel_mult),
+            "num_blocks": size.num_blocks,
+            "position_embed_channels": size.position_embed_channels,
+        },
+    }
+
+
 def conditioned(denoiser: Denoiser, batch: PatchBatch) -> Denoise:
-    """The denoiser of a batch's patches, told what `xr_cbottle.network.multidiffusion.RegionModel` tells it."""
+    """Denoiser of a batch's patches that is told what `xr_cbottle.network.multidiffusion.RegionModel` tells it."""
     model = cast(PatchUNet, denoiser.network.model)
     rows = model.pos_embed.t().contiguous()
     position = torch.nn.functional.embedding(batch.cells, rows)

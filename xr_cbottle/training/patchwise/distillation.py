@@ -24,28 +24,28 @@ from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser, heun, heun_schedule
 from xr_cbottle.training.case import Losses
 from xr_cbottle.training.config import OptimConfig
-from xr_cbottle.training.patchwise.denoising import conditioned, specification, weighted_error
+from xr_cbottle.training.patchwise.denoising import conditioned, patch_facts, specification, weighted_error
 from xr_cbottle.training.patchwise.patch_batches import PatchBatch, PatchBatches
 from xr_cbottle.training.patchwise.patch_config import DistilConfig, SuperresConfig, parse
 from xr_cbottle.training.patchwise.patch_data import prepare
-from xr_cbottle.training.sources import expanded
+from xr_cbottle.training.run_sources import expanded
 
 
 class Distillation:
-    """A run of distillation; `xr_cbottle.training.case.Case` documents what it has.
+    """A run of distillation; `xr_cbottle.training.case.TrainingCase` documents its methods.
 
     Attributes
     ----------
-    teacher_config : SuperresConfig
+    teacher_config
         Of the run that is learnt from, whose data are used.
-    teacher_images : int
+    teacher_images
         Images that the teacher saw.
     """
 
     role = DISTILLED
 
     def __init__(self, config: DistilConfig, *, progress: bool = True) -> None:
-        self.config = config
+        self.config, self.packing = config, config.part
         folder = Path(expanded(config.distil.run))
         self.teacher_config, state = _teacher(folder)
         self.patches = self.teacher_config.superres
@@ -86,12 +86,13 @@ class Distillation:
         return states, state.float()
 
     def spec(self) -> SuperresSpec:
-        """How the network is used."""
+        """Specification of how the network is used, for the manifest."""
         return specification(self.patches, self.data, sigmas=self.config.distil.sigmas, window=self.config.part.window)
 
     def facts(self) -> dict[str, Any]:
-        """What it learnt from, for the manifest."""
+        """Facts for the manifest about the data, the network and its teacher."""
         return {
+            **patch_facts(self.data, self.model_config),
             "teacher_images": self.teacher_images,
             "method": f"ends of the teacher's ODE, {self.config.distil.steps} steps of Heun's method a level",
         }

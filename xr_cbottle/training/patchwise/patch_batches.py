@@ -25,16 +25,18 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class PatchBatch(Tensors):
-    """What the losses need.
+    """A batch of patches: fields, noise and conditions.
 
     Attributes
     ----------
-    sigma : (b,) float32
-    clean, noise : (b, channel, row, column) float32
-        The state of the network without noise, and standard normals.
-    local, overview : (b, channel, row, column) float32
-        The coarse field around, and on the globe.
-    cells, partners : (b, row, column) int32
+    sigma
+        (b,) float32. Noise levels.
+    clean, noise
+        (b, channel, row, column) float32. The state of the network without noise, and standard normals.
+    local, overview
+        (b, channel, row, column) float32. The coarse field around, and on the globe.
+    cells, partners
+        (b, row, column) int32.
         A pixel is the mean of these two NEST cells, which are the same one nearly everywhere.
     """
 

@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from xr_cbottle.bottle.manifest import SamplerDefaults, SuperresSpec
 from xr_cbottle.fields.channels import parse as parse_channel
 from xr_cbottle.training import config as coarse
 from xr_cbottle.training.config import Config, OptimConfig
-from xr_cbottle.training.parsing import build, read
+from xr_cbottle.training.parsing import build, check_choices, read
 from xr_cbottle.training.source_config import SourceConfig
 
 
@@ -34,7 +34,7 @@ class PatchSource(SourceConfig):
 
     Attributes
     ----------
-    validation_days : str, optional
+    validation_days
         Days of each month that are kept out of training, as ``22-31``.
     """
 
@@ -70,29 +70,29 @@ class PatchSource(SourceConfig):
 
 @dataclass(frozen=True)
 class PatchDataConfig:
-    """What is refined, and the fine data that show how.
+    """Data of super-resolution: the channels that are refined, and the fine data to learn from.
 
     Attributes
     ----------
-    zoom : int
+    zoom
         HEALPix level of the network; finer files are averaged down.
-    coarse_zoom : int
+    coarse_zoom
         Level of what it is told: exact means of the fine fields. The zoom of the bottle that the network is for.
-    channels : tuple of str
+    channels
         Channels in the network's order, each one of the bottle's.
-    sources : tuple of PatchSource
+    sources
         The data sets to learn from; their instants are mixed.
-    patch, overlap : int
+    patch, overlap
         Cells along an edge of a patch, and how many it shares with the next one.
-    residual : bool
+    residual
         The network draws what differs from the bilinear interpolation of the coarse field, scaled to one deviation in
         every channel; otherwise the field itself, as NVIDIA's does.
-    conserve : bool
+    conserve
         What is drawn is shifted such that each coarse cell keeps its mean.
-    offset : mapping
+    offset
         Channel -> standard deviation, in deviations of the field, of a random constant that is added to all an image
         shows of it: so that the network refines data whose mean is another, as other models' pressure is.
-    cache : str, optional
+    cache
         Folder for the prepared arrays; default: ``data`` in the run folder.
     """
 
@@ -132,16 +132,16 @@ class PatchNetworkConfig:
 
     Attributes
     ----------
-    model_channels : int
+    model_channels
         Width of the finest resolution.
-    channel_mult : tuple of int
+    channel_mult
         Width of each resolution over ``model_channels``, the finest first; each halves the edge of a patch. The
         network attends at the coarsest one.
-    num_blocks : int
+    num_blocks
         Blocks in a resolution of the encoder; the decoder has one more.
-    position_embed_channels : int
+    position_embed_channels
         Numbers of each cell of the globe that the network is told, and learns.
-    start : {"informed", "random"}
+    start
         ``informed``: some weights start from what is known, see `xr_cbottle.training.start`.
     """
 
@@ -149,11 +149,10 @@ class PatchNetworkConfig:
     channel_mult: tuple[int, ...] = (1, 2, 2)
     num_blocks: int = 1
     position_embed_channels: int = 20
-    start: str = "informed"
+    start: Literal["informed", "random"] = "informed"
 
     def __post_init__(self) -> None:
-        if self.start not in ("informed", "random"):
-            raise ValueError(f"network: start is {self.start!r}, must be 'informed' or 'random'")
+        check_choices(self, "network")
         if self.position_embed_channels % 4:
             raise ValueError(
                 f"network: position_embed_channels is {self.position_embed_channels}, must be a multiple of 4"
@@ -166,22 +165,22 @@ class PatchNetworkConfig:
 
 @dataclass(frozen=True)
 class PartConfig:
-    """How the network is packed, and how it is sampled by default.
+    """Packing of a patch network, and its sampling by default.
 
     Attributes
     ----------
-    num_steps : int
+    num_steps
         Of Heun's method,
-    sigma_min, sigma_max, rho : float
+    sigma_min, sigma_max, rho
         from the highest to the lowest of these noise levels, spaced by ``rho``. A distilled network has no need of
         these four.
-    window : float, optional
+    window
         Alpha of the Kaiser-Bessel-derived window that weighs patches; null: plain means.
-    dtype : {"float32", "float16", "bfloat16"}
-        Precision of the weights in the file.
-    weights : {"average", "last"}
+    dtype
+        Precision of the weights in the file: float32, float16 or bfloat16.
+    weights
         The moving average, or the weights themselves.
-    trained_on : mapping
+    trained_on
         What else is to be known of the training; kept in the manifest.
     """
 
@@ -191,12 +190,11 @@ class PartConfig:
     rho: float = 7.0
     window: float | None = 1.0
     dtype: str = "float16"
-    weights: str = "average"
+    weights: Literal["average", "last"] = "average"
     trained_on: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.weights not in ("average", "last"):
-            raise ValueError(f"part: weights is {self.weights!r}, must be 'average' or 'last'")
+        check_choices(self, "part")
         if self.dtype not in DISK_TYPES:
             raise ValueError(f"part: dtype is {self.dtype!r}, must be one of {', '.join(DISK_TYPES)}")
         if self.window is not None and not self.window > 0:
@@ -213,13 +211,13 @@ class SuperresConfig:
 
     Attributes
     ----------
-    superres : PatchDataConfig
+    superres
         What is learnt from.
-    network : PatchNetworkConfig
+    network
         What learns.
-    training : OptimConfig
+    training
         How; an image is a patch of an instant.
-    part : PartConfig
+    part
         What it is packed as.
     """
 
@@ -256,15 +254,15 @@ class SuperresConfig:
 
 @dataclass(frozen=True)
 class TeacherConfig:
-    """Whom a network of few steps learns from.
+    """Teacher of a network of few steps.
 
     Attributes
     ----------
-    run : str
+    run
         Folder of a run of super-resolution; its network, data and patches are the student's too.
-    sigmas : tuple of float
+    sigmas
         The student's noise levels, descending: one evaluation each.
-    steps : int
+    steps
         Steps of Heun's method that the teacher takes from each of these levels to the next, or to 0.
     """
 
@@ -286,11 +284,11 @@ class DistilConfig:
 
     Attributes
     ----------
-    distil : TeacherConfig
+    distil
         Whom is learnt from.
-    training : OptimConfig
+    training
         How; an image is a patch of an instant, and ``sigma_min`` to ``sigma_focus_range`` say nothing here.
-    part : PartConfig
+    part
         What it is packed as.
     """
 

@@ -36,21 +36,25 @@ class PatchData:
 
     Attributes
     ----------
-    config : PatchDataConfig
-    times : (n,) datetime64[s]
-    source : (n,) int
-        Which source an instant is of.
-    validation : (n,) bool
-        Instants that training does not see.
-    fine, local : (n, cell NEST, channel) float32 memory maps
+    config
+        Zooms, channels and patches.
+    times
+        (n,) datetime64[s]. Of all sources, one after the other.
+    source
+        (n,) int. Which source an instant is of.
+    validation
+        (n,) bool. Instants that training does not see.
+    fine, local
+        (n, cell NEST, channel) float32 memory maps.
         The fields, and the coarse ones interpolated to their cells; normalised.
-    overview : (n, channel, patch, patch) float32 memory map
-    center, scale : (channel,) float64
-        physical = normalised * scale + center.
-    detail : (channel,) float64
-        Standard deviation of ``fine - local`` over `SIGMA_DATA`.
-    mean, spread : (channel, cell NEST) float32
-        Mean and standard deviation in time of ``fine - local``, over ``detail``.
+    overview
+        (n, channel, patch, patch) float32 memory map. The coarse field on the globe.
+    center, scale
+        (channel,) float64. physical = normalised * scale + center.
+    detail
+        (channel,) float64. Standard deviation of ``fine - local`` over `SIGMA_DATA`.
+    mean, spread
+        (channel, cell NEST) float32. Mean and standard deviation in time of ``fine - local``, over ``detail``.
     """
 
     config: PatchDataConfig
@@ -77,10 +81,11 @@ def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress
 
     Parameters
     ----------
-    config : PatchDataConfig
-    folder : path-like
+    config
+        Sources, zooms, channels and patches.
+    folder
         Where prepared data go, in a sub-folder named by a digest of the configuration and of the files.
-    progress : bool
+    progress
         Show a bar.
 
     Raises
@@ -97,7 +102,7 @@ def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress
 
 
 def prepared_folder(config: PatchDataConfig, folder: str | os.PathLike[str]) -> Path:
-    """Where `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
+    """Folder in which `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
     values = {key: value for key, value in as_dict(config).items() if key not in _NOT_OF_DATA}
     return preparation.place(config.cache or folder, ("patches", FORMAT, values), config.sources)
 

@@ -20,7 +20,7 @@ from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import config as configs
 from xr_cbottle.training import data as training_data
-from xr_cbottle.training import sources
+from xr_cbottle.training import run_sources
 from xr_cbottle.training.unit_table import conversion
 
 CHANNELS = ("tas", "Z500", "Z850", "pr")
@@ -50,8 +50,8 @@ def source(**keys):
 def read(what, names=CHANNELS, zoom=ZOOM) -> np.ndarray:
     """All that a source has, as training reads it."""
     parts = []
-    for address in sources.addresses(what):
-        with sources.opened(what, address) as instants:
+    for address in run_sources.addresses(what):
+        with run_sources.opened(what, address) as instants:
             parts += [instants.read(part, names, zoom) for part in instants.blocks()]
     return np.concatenate(parts)
 
@@ -145,7 +145,7 @@ def test_single_levels_finer_cells_and_no_leap_years(tmp_path):
     values = read(what, ("tas", "Z500"))
     np.testing.assert_allclose(values[:, 0], healpix.coarsen(ds.tas.values, 1), rtol=1e-6)
     np.testing.assert_allclose(values[:, 1], healpix.coarsen(ds.zg.values[:, 0] * np.float32(9.80665), 1), rtol=1e-5)
-    with sources.opened(what, sources.addresses(what)[0]) as instants:
+    with run_sources.opened(what, run_sources.addresses(what)[0]) as instants:
         np.testing.assert_array_equal(instants.times, ds.time.values)
     with pytest.raises(ValueError, match=r"none of them is pressure; .* such as T850: z500"):
         read(source(files=str(tmp_path / "f.nc"), variables={"zg": "z500"}), ("Z500",))
@@ -171,14 +171,14 @@ def test_several_stores_of_a_label_share_their_instants(tmp_path):
         also=[{"files": str(tmp_path / "levels_?.nc")}, {"files": [str(tmp_path / "rain.zarr")]}],
     )
     np.testing.assert_allclose(read(what), expected()[4:30:2], rtol=1e-6)
-    assert sources.count(what) == 13
+    assert run_sources.count(what) == 13
 
 
 def test_blocks_are_whole_chunks(tmp_path):
     chunks = {name: {"chunks": (12, CELLS)} for name in ("tas", "pr")}
     truth().to_zarr(tmp_path / "c.zarr", encoding=chunks, zarr_format=2)
     what = source(files=str(tmp_path / "c.zarr"), start="2000-01-02")
-    with sources.opened(what, sources.addresses(what)[0]) as instants:
+    with run_sources.opened(what, run_sources.addresses(what)[0]) as instants:
         assert instants.stores[0].block == 120
         instants.stores[0].block = 12
         assert [(part[0], part[-1]) for part in instants.blocks()] == [(4, 11), (12, 23), (24, 35), (36, 39)]
@@ -234,7 +234,7 @@ def test_entry_of_a_catalog(catalog):
 
 
 def test_an_intake_xarray_that_ignores_parameters_is_refused(catalog, monkeypatch):
-    monkeypatch.setattr(sources.metadata, "version", lambda name: "2.0.0")
+    monkeypatch.setattr(run_sources.metadata, "version", lambda name: "2.0.0")
     with pytest.raises(ValueError, match=r"intake-xarray 2.0.0 ignores parameters .* 'intake-xarray<2'"):
         read(source(**catalog, parameters={"zoom": 2}))
 

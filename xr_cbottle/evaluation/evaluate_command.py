@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     others = _others(options.more, list(references))
     keywords = {name: getattr(options, name) for name in _KEYWORDS if getattr(options, name) is not None}
     given = {name: getattr(options, name) for name in _GIVEN}
-    settings = report.Settings(
+    settings = report.EvaluationSettings(
         **{name: value for name, value in given.items() if value is not None}, keywords=keywords,
         progress=False if options.quiet else None,
     )  # fmt: skip
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of ``xr-cbottle evaluate``."""
+    """Parser of ``xr-cbottle evaluate``."""
     made = argparse.ArgumentParser(
         prog="xr-cbottle evaluate", description=_DESCRIPTION, epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

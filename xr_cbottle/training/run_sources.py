@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 
 def addresses(store: StoreConfig) -> tuple[str, ...]:
-    """What a store is made of, in the order of time.
+    """Addresses that a store is made of, in the order of time.
 
     Raises
     ------
@@ -129,9 +129,10 @@ class Instants:
 
     Attributes
     ----------
-    times : (n,) datetime64[ns]
-    wanted : (m,) int
-        Those from the source's start to its end.
+    times
+        (n,) datetime64[ns]. Those that all stores have.
+    wanted
+        (m,) int. Those from the source's start to its end.
     """
 
     def __init__(self, source: SourceConfig, first: Stored, others: Sequence[Stored]) -> None:
@@ -158,11 +159,11 @@ class Instants:
 
         Parameters
         ----------
-        chosen : (n,) int
-            Places in ``times``.
-        names : sequence of str
+        chosen
+            (n,) int. Places in ``times``.
+        names
             Channels; those that the source lists as missing are NaN.
-        zoom : int
+        zoom
             HEALPix level of the result, the stored one or coarser.
 
         Returns
@@ -229,7 +230,7 @@ def _ignores_parameters() -> bool:
 
 
 def _stored(store: StoreConfig, paths: Sequence[str], label: str, stack: contextlib.ExitStack) -> Stored:
-    """What lies at the addresses of a store, open until the stack is left."""
+    """Data sets at the addresses of a store, open until the stack is left."""
     entry = store.catalog is not None
     datasets = [stack.enter_context(open_entry(store) if entry else open_path(path)) for path in paths]
     name = paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1]}"
