@@ -245,7 +245,7 @@ def _settings(cube: Cube) -> dict[str, Any]:
 
 def _recorded(record: Path) -> dict[str, Any]:
     try:
-        state = json.loads(record.read_text())
+        state: dict[str, Any] = json.loads(record.read_text())
         if isinstance(state["settings"], dict) and isinstance(state["finished"], int):
             return state
     except (ValueError, KeyError, TypeError):
