@@ -114,7 +114,7 @@ def test_the_users_sst_is_used(path: Path, small: Emulator) -> None:
 
 
 def test_a_model_is_loaded_once_for_all_threads(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models._models.clear()
+    models.store(torch.device("cpu")).clear()
     emulator._emulators.clear()
     loads = []
     original = models._load_model
@@ -134,7 +134,7 @@ def test_a_model_is_loaded_once_for_all_threads(path: Path, monkeypatch: pytest.
 
 
 def test_a_failed_load_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models._models.clear()
+    models.store(torch.device("cpu")).clear()
     monkeypatch.setattr(models, "_load_model", lambda *a: (_ for _ in ()).throw(OSError("no disk")))
     with pytest.raises(OSError, match="no disk"):
         Emulator(path, device="cpu")

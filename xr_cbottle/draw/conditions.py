@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.draw.forks import Lock
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class _Months:
     """The last months that were brought to the cells, shared by threads."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.fields: dict[int, npt.NDArray[np.float32]] = {}
 
     def __reduce__(self) -> tuple[type, tuple]:
