@@ -45,16 +45,12 @@ def loading() -> Iterator[None]:
 @contextlib.contextmanager
 def _thread_settings() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        for put_aside in (_compiler, _tracing, _function_modes, _transforms, _threads, _denormals):
+        for put_aside in (_compiler, _tracing, _function_modes, _transforms, _dispatch_modes, _threads, _denormals):
             stack.enter_context(put_aside())
-        stack.enter_context(_DisableDispatchModes())
         for device in _AUTOCAST_DEVICES:
             stack.enter_context(_no_autocast(device))
         stack.enter_context(np.errstate(**_NUMPY_ERRORS))
         yield
-
-
-_DisableDispatchModes = torch._C._DisableTorchDispatch
 
 
 @contextlib.contextmanager
@@ -108,6 +104,18 @@ def _transforms() -> Iterator[None]:
     from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
     with temporarily_clear_interpreter_stack():
+        yield
+
+
+@contextlib.contextmanager
+def _dispatch_modes() -> Iterator[None]:
+    """Modes below functions, such as tensors without values."""
+    if not torch._C._len_torch_dispatch_stack():
+        yield
+        return
+    from torch.utils._python_dispatch import _disable_current_modes
+
+    with _disable_current_modes():
         yield
 
 
@@ -198,77 +206,87 @@ _SWITCHES = (
 )
 
 
-_BACKENDS = ("mkldnn", "cuda")
 _OPERATIONS = ("conv", "matmul", "rnn")
 #: Since torch 2.9; before there were three settings.
 _HAS_PRECISIONS = hasattr(torch._C, "_set_fp32_precision_setter")
+_Place = tuple[str, str]
 
 
 class _Float32:
-    """How float32 is multiplied: a precision for each operation of each backend, of which some inherit from others."""
+    """How float32 is multiplied: by a precision of each backend, or of one of its operations that has its own."""
 
     @staticmethod
-    def fits(tf32: bool) -> bool:
-        """Whether all is as drawing wants it."""
+    def fits(tf32: bool, gpu: bool) -> bool:
+        """Whether all is as drawing wants it, on a GPU or without one."""
         exact = {"ieee", "none"}
         if not all(_effective("mkldnn", operation) in exact for operation in _OPERATIONS):
             return False
-        if not torch.cuda.is_available():
+        if not gpu:
             return True
         wanted = {"tf32"} if tf32 else exact
         fit = all(_effective("cuda", operation) in wanted for operation in _OPERATIONS)
         return fit and _matmul_precision() == ("high" if tf32 else "highest")
 
     @staticmethod
-    def put(tf32: bool) -> None:
-        """Make it so."""
-        # The older setting too, and first: it sets others, and torch refuses to multiply where the two disagree.
-        torch._C._set_float32_matmul_precision("high" if tf32 else "highest")
-        for operation in _OPERATIONS:
-            torch._C._set_fp32_precision_setter("mkldnn", operation, "ieee")
-            torch._C._set_fp32_precision_setter("cuda", operation, "tf32" if tf32 else "ieee")
-
-    @staticmethod
-    def put_aside(tf32: bool) -> Callable[[], None]:
-        """As `put`; returns what undoes it."""
-        before, matmul = _own_precisions(), _matmul_precision()
-        _Float32.put(tf32)
-
-        def undo() -> None:
-            torch._C._set_float32_matmul_precision(matmul)
-            for place, precision in before.items():
-                torch._C._set_fp32_precision_setter(*place, precision)
-
+    def put_aside(tf32: bool) -> list[Callable[[], None]]:
+        """Make all as drawing wants it; returns what undoes it, the last one first."""
+        undo: list[Callable[[], None]] = []
+        older, before = ("high" if tf32 else "highest"), _matmul_precision()
+        if before != older or not _agree():  # torch refuses to multiply where the older setting disagrees
+            products = {(backend, "matmul"): _own_precision(backend, "matmul") for backend in ("mkldnn", "cuda")}
+            torch._C._set_float32_matmul_precision(older)
+            undo += [_putting(place, own) for place, own in products.items()]
+            undo.append(lambda: torch._C._set_float32_matmul_precision(before))
+        for backend, wanted in (("mkldnn", "ieee"), ("cuda", "tf32" if tf32 else "ieee")):
+            undo += _put_backend(backend, wanted)
         return undo
+
+
+def _put_backend(backend: str, wanted: str) -> list[Callable[[], None]]:
+    """Put a backend, which most operations follow, and then those that have a precision of their own."""
+    whole = (backend, "all")
+    undo = [_putting(whole, _own_precision(*whole))]
+    _putting(whole, wanted)()
+    for operation in _OPERATIONS:
+        found = _effective(backend, operation)
+        if found != wanted:
+            undo.append(_putting((backend, operation), found))
+            _putting((backend, operation), wanted)()
+    return undo
+
+
+def _putting(place: _Place, precision: str) -> Callable[[], None]:
+    return lambda: torch._C._set_fp32_precision_setter(*place, precision)
 
 
 def _effective(backend: str, operation: str) -> str:
     return torch._C._get_fp32_precision_getter(backend, operation)
 
 
-def _matmul_precision() -> str:
+def _agree() -> bool:
+    """Whether the older setting of products agrees with the newer ones; torch does not read it otherwise."""
     try:
-        return torch.get_float32_matmul_precision()
-    except RuntimeError:  # the one disagreement that torch refuses to read: "highest", and TF32 by the newer setting
-        return "highest"
+        torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return False
+    return True
 
 
-def _own_precisions() -> dict[tuple[str, str], str]:
-    """What each place has of its own; ``"none"`` where it inherits. torch says only what holds."""
-    own = {("generic", "all"): _effective("generic", "all")}
-    for backend in _BACKENDS:
-        own[backend, "all"] = _own(("generic", "all"), (backend, "all"), own)
-        for operation in _OPERATIONS:
-            own[backend, operation] = _own((backend, "all"), (backend, operation), own)
-    return own
+def _matmul_precision() -> str:
+    """The older setting of products: where torch refuses to say it, it is ``"highest"``."""
+    return torch.get_float32_matmul_precision() if _agree() else "highest"
 
 
-def _own(parent: tuple[str, str], place: tuple[str, str], own: dict[tuple[str, str], str]) -> str:
-    found = []
+def _own_precision(backend: str, operation: str) -> str:
+    """Precision that a place has of its own, or ``"none"``: found by changing what it may follow."""
+    if backend == "generic":
+        return _effective(backend, operation)
+    parent = ("generic", "all") if operation == "all" else (backend, "all")
+    before, found = _own_precision(*parent), []
     for tried in ("ieee", "tf32"):
-        torch._C._set_fp32_precision_setter(*parent, tried)
-        found.append(_effective(*place))
-    torch._C._set_fp32_precision_setter(*parent, own[parent])
+        _putting(parent, tried)()
+        found.append(_effective(backend, operation))
+    _putting(parent, before)()
     return found[0] if found[0] == found[1] else "none"
 
 
@@ -322,11 +340,8 @@ class _Process:
         self._tf32 = tf32
         if not _HAS_PRECISIONS:
             self._put_aside(_older_switches(tf32), self._undo_precision)
-        elif not _Float32.fits(tf32):
-            if self._undo_precision:  # set anew by somebody while others draw
-                _Float32.put(tf32)
-            else:
-                self._undo_precision.append(_Float32.put_aside(tf32))
+        elif not _Float32.fits(tf32, torch.cuda.is_available()):
+            self._undo_precision += _Float32.put_aside(tf32)
 
     def _leave(self, tf32: bool | None) -> None:
         if tf32 is not None:
