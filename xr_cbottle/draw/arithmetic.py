@@ -121,7 +121,7 @@ def _dispatch_modes() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _threads() -> Iterator[None]:
-    """In a forked child one thread: torch would wait for ever for the threads that only the parent has."""
+    """One thread in a forked child: torch would wait for ever for the threads that only the parent has."""
     before = torch.get_num_threads()
     if not forks.threads_lost() or before == 1:
         yield

@@ -7,7 +7,7 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 
 def default_batch_size(zoom: int) -> int:
-    """Instants drawn at once when nobody says; a constant, because the last bits of values depend on it.
+    """Number of instants drawn at once when nobody says: a constant, because the last bits of values depend on it.
 
     Few enough that a read of one instant, whose batch is padded, does not cost much more than it must; on a
     CPU four are drawn as fast, each, as eight.

@@ -65,7 +65,7 @@ class Model:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, bytes."""
+        """Memory that weights and statistics take, bytes."""
         return _network_bytes(denoiser for _, denoiser in self.experts) + _array_bytes(self.climatology)
 
 
@@ -78,7 +78,7 @@ class PatchModel:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, bytes."""
+        """Memory that weights and statistics take, bytes."""
         return _network_bytes([self.denoiser])
 
 
@@ -97,7 +97,7 @@ def _array_bytes(record: Any) -> int:
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """A device that is there: the GPU if none is asked for and there is one.
+    """Choose a device that is there: the GPU if none is asked for and there is one.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 
 
 def load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
-    """The bottle's networks on a device, loaded once in a process for each device and precision.
+    """Give a bottle's networks on a device, loaded once in a process for each device and precision.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
 
 
 def load_superres(bottle: Bottle, part: int, device: torch.device, precision: str) -> PatchModel:
-    """A bottle's patch network on a device, loaded once as by `load_model`.
+    """Give a bottle's patch network on a device, loaded once in a process for each device and precision.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def _dtype(precision: str) -> torch.dtype:
 
 
 def store(device: torch.device) -> Once:
-    """The networks that are in the memory of a device."""
+    """Store of the networks that are in the memory of a device, bounded in bytes."""
     return _stores.get(
         (device.type, device.index or 0), lambda: Once(SHARE * _memory(device), lambda networks: networks.nbytes)
     )

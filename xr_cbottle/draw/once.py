@@ -52,12 +52,12 @@ class Once:
 
     @property
     def size(self) -> int:
-        """How much all things are that are alive, kept or in use."""
+        """Size of all things that are alive, kept or in use."""
         with self._lock:
             return self._total()
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What is kept under ``key``, made by ``make`` if it is not there."""
+        """Give what is kept under ``key``, made by ``make`` if it is not there."""
         with self._turn(key):
             found = self._find(key)
             if found is None:

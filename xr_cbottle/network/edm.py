@@ -45,7 +45,7 @@ class Denoiser:
         return self.network.model.map_layer0.weight.dtype
 
     def __call__(self, x: Tensor, sigma: Tensor, **inputs: Tensor | None) -> Tensor:
-        """Denoised state, of the shape of ``x``; the arguments are those of `with_logits`."""
+        """Denoise a state; the arguments are those of `with_logits`, the result has the shape of ``x``."""
         return self.with_logits(x, sigma, **inputs)[0]
 
     def with_logits(
@@ -58,7 +58,7 @@ class Denoiser:
         second_of_day: Tensor | None = None,
         day_of_year: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Denoised state and the classifier's logits (batch, 1, time, cell of its level), if it has one.
+        """Denoise a state; gives the classifier's logits (batch, 1, time, cell of its level) too, if there is one.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ def expert(experts: Sequence[tuple[float, Expert]], sigma: float) -> Expert:
 
 
 def lend_channels(denoise: Denoise, donor: Denoise, masked: Tensor) -> Denoise:
-    """A denoiser whose masked channels come from another.
+    """Make a denoiser whose masked channels come from another.
 
     A data set may lack channels that others have (ERA5's radiation in published cBottle): its own
     denoiser then sees them as 0, and the donor, which sees the whole state, supplies them.

@@ -43,9 +43,11 @@ class Geometry:
 
     @property
     def on_sphere(self) -> bool:
+        """Whether the pixels are the twelve faces."""
         return self.faces == healpix.FACES
 
     def halved(self) -> Geometry:
+        """Geometry with half as many pixels along an edge."""
         return dataclasses.replace(self, size=self.size // 2)
 
     def __str__(self) -> str:
@@ -207,6 +209,7 @@ def _sum_rows(rows: Tensor) -> Tensor:
 
 
 def silu(x: Tensor) -> Tensor:
+    """Apply x * sigmoid(x), in place where no gradient needs ``x``."""
     return F.silu(x) if torch.is_grad_enabled() else F.silu(x, inplace=True)
 
 
@@ -281,7 +284,7 @@ class TemporalAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """h = conv1 silu(GN(conv0 silu(GN x) + affine e)); (h + skip x) / sqrt(2); then attention."""
+    """Residual block: h = conv1 silu(GN(conv0 silu(GN x) + affine e)); (h + skip x) / sqrt(2); then attention."""
 
     def __init__(
         self,

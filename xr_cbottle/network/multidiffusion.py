@@ -28,7 +28,7 @@ Field = npt.NDArray[np.floating]
 
 @dataclasses.dataclass(frozen=True)
 class PatchSampler:
-    """How noise becomes a field.
+    """Way from noise to a field, in legs.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class PatchSampler:
 
     @property
     def draws(self) -> int:
-        """How many fields of noise drawing takes."""
+        """Number of fields of noise that drawing takes."""
         return 1 + sum(leg[-1] == 0 for leg in self.legs[:-1])
 
     @property
@@ -171,12 +171,12 @@ class RegionModel:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
     def batches(self, chosen: Sequence[int]) -> Iterator[list[int]]:
-        """Batches of some patches, by their positions in the region."""
+        """Cut some patches, given by their positions in the region, into batches."""
         for start in range(0, len(chosen), self.batch_size):
             yield list(chosen[start : start + self.batch_size])
 
     def padded(self, batch: list[int]) -> list[int]:
-        """A batch with its last patch repeated to the size that all batches have."""
+        """Repeat the last patch of a batch to the size that all batches have."""
         return batch + batch[-1:] * (self.batch_size - len(batch))
 
     def gather(self, rows: Tensor, patches: Sequence[int]) -> Tensor:
