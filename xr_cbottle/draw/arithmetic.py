@@ -77,11 +77,11 @@ def _compiler() -> Iterator[None]:
 @contextlib.contextmanager
 def _tracing() -> Iterator[None]:
     before = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        torch._C._set_tracing_state(before)
+        torch._C._set_tracing_state(before)  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
@@ -145,6 +145,9 @@ def _denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(True)
+
+
+_Undo = list[Callable[[], object]]
 
 
 class _Switch(NamedTuple):
@@ -228,9 +231,9 @@ class _Float32:
         return fit and _matmul_precision() == ("high" if tf32 else "highest")
 
     @staticmethod
-    def put_aside(tf32: bool) -> list[Callable[[], None]]:
+    def put_aside(tf32: bool) -> _Undo:
         """Make all as drawing wants it; returns what undoes it, the last one first."""
-        undo: list[Callable[[], None]] = []
+        undo: _Undo = []
         older, before = ("high" if tf32 else "highest"), _matmul_precision()
         if before != older or not _agree():  # torch refuses to multiply where the older setting disagrees
             products = {(backend, "matmul"): _own_precision(backend, "matmul") for backend in ("mkldnn", "cuda")}
@@ -242,7 +245,7 @@ class _Float32:
         return undo
 
 
-def _put_backend(backend: str, wanted: str) -> list[Callable[[], None]]:
+def _put_backend(backend: str, wanted: str) -> _Undo:
     """Put a backend, which most operations follow, and then those that have a precision of their own."""
     whole = (backend, "all")
     undo = [_putting(whole, _own_precision(*whole))]
@@ -255,7 +258,7 @@ def _put_backend(backend: str, wanted: str) -> list[Callable[[], None]]:
     return undo
 
 
-def _putting(place: _Place, precision: str) -> Callable[[], None]:
+def _putting(place: _Place, precision: str) -> Callable[[], object]:
     return lambda: torch._C._set_fp32_precision_setter(*place, precision)
 
 
@@ -306,8 +309,8 @@ class _Process:
     """
 
     def __init__(self) -> None:
-        self._undo: list[Callable[[], None]] = []
-        self._undo_precision: list[Callable[[], None]] = []
+        self._undo: _Undo = []
+        self._undo_precision: _Undo = []
         self._renew()
         forks.in_child(self._renew)
 
@@ -355,7 +358,7 @@ class _Process:
             _undo_all(self._undo)
 
     @staticmethod
-    def _put_aside(switches: tuple[_Switch, ...], undo: list[Callable[[], None]]) -> None:
+    def _put_aside(switches: tuple[_Switch, ...], undo: _Undo) -> None:
         for switch in switches:
             before = switch.get()
             if before != switch.wanted:
@@ -368,7 +371,7 @@ def _put_back(switch: _Switch, before: Any) -> None:
         switch.put(before)
 
 
-def _undo_all(undo: list[Callable[[], None]]) -> None:
+def _undo_all(undo: _Undo) -> None:
     while undo:
         undo.pop()()
 

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 
 _renewed: weakref.WeakSet[Lock] = weakref.WeakSet()
-_at_fork: list[Callable[[], None]] = []
+_at_fork: list[weakref.WeakMethod] = []
 _threads_lost = False
 
 
@@ -39,8 +39,8 @@ class Lock:
 
 
 def in_child(renew: Callable[[], None]) -> None:
-    """Call a function in every child that is forked from now on, before anything else runs there."""
-    _at_fork.append(renew)
+    """Call an object's method in every child that is forked, first of all, as long as the object lives."""
+    _at_fork.append(weakref.WeakMethod(renew))
 
 
 def threads_lost() -> bool:
@@ -53,8 +53,9 @@ def _after_fork() -> None:
     _threads_lost = _threads_lost or "torch" in sys.modules
     for lock in list(_renewed):
         lock._renew()
-    for renew in _at_fork:
-        renew()
+    for renew in [method() for method in _at_fork]:
+        if renew is not None:
+            renew()
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == __name__.partition(".")[0]:
             _renew_cached_properties(module)
