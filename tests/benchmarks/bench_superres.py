@@ -172,7 +172,7 @@ def measured(what: str, folder: str) -> list[object]:
                 torch.zeros(evaluated, n, size, size, device=device).contiguous(memory_format=torch.channels_last)
                 for n in (12, 44)
             )
-            resolver._network()(x, torch.ones(evaluated, device=device), condition=condition)
+            resolver._network().denoiser(x, torch.ones(evaluated, device=device), condition=condition)
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
     elif what in ("tile", "full"):

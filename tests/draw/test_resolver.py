@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from tests.bottles import patch_config, random_state
+from tests.bottles import batch_info, patch_config, random_state
+from xr_cbottle.draw.models import PatchModel
 from xr_cbottle.draw.resolver import Resolver, block_noise
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.patches import PatchGrid
@@ -32,8 +35,13 @@ def coarse() -> np.ndarray:
     return (normals * [[15.0], [1e-4]] + [[280.0], [2e-5]]).astype(np.float32)
 
 
+def loaded(denoiser: edm.Denoiser) -> Callable[[], PatchModel]:
+    """What gives a resolver its network."""
+    return lambda: PatchModel(denoiser, batch_info(["tas", "pr"]))
+
+
 def resolver(denoiser: edm.Denoiser, sampler: multidiffusion.PatchSampler, halo: int = 8) -> Resolver:
-    return Resolver(lambda: denoiser, [15.0, 1e-4], [280.0, 2e-5], 2, Tiling(GRID, 1, halo), sampler, batch_size=4)
+    return Resolver(loaded(denoiser), [15.0, 1e-4], [280.0, 2e-5], 2, Tiling(GRID, 1, halo), sampler, batch_size=4)
 
 
 def test_golden_noise() -> None:
@@ -131,7 +139,7 @@ def test_coarse_cells_keep_their_means(
     shape = ([15.0, 1e-4], [280.0, 2e-5], 2, Tiling(GRID, 1, 8), sampler)
     plain, kept = (
         Resolver(
-            lambda: denoiser, *shape, batch_size=4, detail=(0.2, 0.4), conserve=conserve, nonnegative=(False, True)
+            loaded(denoiser), *shape, batch_size=4, detail=(0.2, 0.4), conserve=conserve, nonnegative=(False, True)
         )
         for conserve in (False, True)
     )
@@ -151,4 +159,4 @@ def test_coarse_cells_keep_their_means(
 
 def test_means_are_not_kept_by_tiles_that_cut_coarse_cells(denoiser: edm.Denoiser) -> None:
     with pytest.raises(ValueError, match="tiles of zoom 3 cut coarse cells of zoom 2"):
-        Resolver(lambda: denoiser, [1.0, 1.0], [0.0, 0.0], 2, Tiling(GRID, 3, 8), FEW, conserve=True)
+        Resolver(loaded(denoiser), [1.0, 1.0], [0.0, 0.0], 2, Tiling(GRID, 3, 8), FEW, conserve=True)

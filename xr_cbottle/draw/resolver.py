@@ -20,14 +20,14 @@ import numpy.typing as npt
 from xr_cbottle.draw import noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.forks import Lock
-from xr_cbottle.draw.models import choose_device, load_superres
+from xr_cbottle.draw.models import PatchModel, choose_device, load_superres
 from xr_cbottle.draw.noise import Time
 from xr_cbottle.draw.once import Once
 from xr_cbottle.grid import conservation, healpix
 from xr_cbottle.grid.healpix import Indices
 from xr_cbottle.grid.patches import Region
 from xr_cbottle.grid.tiling import PATCHES_AT_ONCE, Tiling
-from xr_cbottle.network import edm, multidiffusion
+from xr_cbottle.network import multidiffusion
 from xr_cbottle.network.multidiffusion import Field, PatchSampler, RegionModel
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Resolver:
     Parameters
     ----------
     network
-        Gives the patch network as a denoiser; called for each draw, so that none is kept in memory here.
+        Gives the patch network; called for each draw, so that none is kept in memory here.
     scales, center
         (channel,) physical = normalised * scale + centre, of the coarse and the fine fields.
     coarse_zoom
@@ -103,7 +103,7 @@ class Resolver:
 
     def __init__(
         self,
-        network: Callable[[], edm.Denoiser],
+        network: Callable[[], PatchModel],
         scales: npt.ArrayLike,
         center: npt.ArrayLike,
         coarse_zoom: int,
@@ -182,9 +182,10 @@ class Resolver:
             region.grid.zoom, region.cells, len(self.scales), draws=self.sampler.draws,
             seed=seed, member=member, time=time,
         )  # fmt: skip
+        network = self._network()  # in memory as long as it is used here
         with self._turn:
             model = RegionModel(
-                self._network(), region, normalised, self.coarse_zoom, batch_size=self.batch_size, detail=self.detail
+                network.denoiser, region, normalised, self.coarse_zoom, batch_size=self.batch_size, detail=self.detail
             )
             fresh = model.put(normals).double()
             if self.sampler.exact:
@@ -232,7 +233,7 @@ def get(
     def make() -> Resolver:
         info = load_superres(bottle, part, chosen, precision).info
         return Resolver(
-            lambda: load_superres(bottle, part, chosen, precision).denoiser,
+            lambda: load_superres(bottle, part, chosen, precision),
             info.scales, info.center, coarse_zoom, tiling, _sampler(spec),
             batch_size=batch_size, precision=precision, detail=spec.detail, conserve=spec.conserve,
             nonnegative=[name in bottle.manifest.nonnegative for name in spec.channels],
