@@ -225,7 +225,7 @@ class Emulator:
 
     def physical(
         self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
-    ) -> npt.NDArray[np.float64]:
+    ) -> npt.NDArray[np.floating[Any]]:
         """Values in the channels' units, (n, channel, cell NEST), of what the network draws, of the same shape."""
         model = self.model
         if model.climatology is not None:
@@ -239,7 +239,7 @@ class Emulator:
 
     def normalised(
         self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
-    ) -> npt.NDArray[np.float64]:
+    ) -> npt.NDArray[np.floating[Any]]:
         """Undo `physical`, but for what was below 0."""
         model = self.model
         if model.climatology is not None:
@@ -269,7 +269,7 @@ class Emulator:
         return edm.lend_channels(under(spec), under(labels[spec.donor]), masked[:, None, None])
 
 
-def without_negatives(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def without_negatives(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
     """Set values below 0 to 0, and scale those above such that the mean over the cells stays what it was.
 
     Without the second the clipped noise of dry places would be rain: a tenth of all of it.

@@ -6,6 +6,8 @@ with the noise it came from stays; what tells the labels apart changes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -71,7 +73,7 @@ def _batch(
     labels: tuple[str | None, str | None],
     seed: int,
     member: int,
-) -> npt.NDArray[np.float64]:
+) -> npt.NDArray[np.floating[Any]]:
     with drawing(emulator.precision):
         normals = [
             noise.normals((2, *values.shape[1:]), seed=seed, stage="translate", member=member, time=time)
