@@ -160,9 +160,22 @@ def test_wrong_settings(path: Path, keywords: dict, message: str) -> None:
         Emulator(path, **keywords)
 
 
+def test_a_long_draw_counts_all_and_shows_them_once(small: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tqdm.auto
+
+    shown: list[int] = []
+    monkeypatch.setattr(tqdm.auto.tqdm, "update", lambda self, n=1: shown.append(n))
+    before = small.drawn
+    small.draw(TIMES)
+    assert small.drawn - before == len(TIMES)
+    assert shown == [4, 1]
+
+
 def test_wrong_requests(small: Emulator) -> None:
     with pytest.raises(ValueError, match="has the labels a, b"):
         small.draw(TIMES[0], label="icon")
+    with pytest.raises(ValueError, match="label is 3: small has the labels a, b"):
+        small.draw(TIMES[0], label=3)
     with pytest.raises(ValueError, match="member is -1"):
         small.draw(TIMES[0], member=-1)
     with pytest.raises(ValueError, match="seed is"):
