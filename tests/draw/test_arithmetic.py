@@ -17,9 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.bottles import fine_specs, synthetic_bottle
 from xr_cbottle import open_bottle
-from xr_cbottle.cube.fine import make_fine
 from xr_cbottle.draw import arithmetic, models, resolver
 from xr_cbottle.draw.emulator import Emulator
+from xr_cbottle.draw.fine import make_fine
 from xr_cbottle.draw.translation import translate
 
 TIMES = np.array(["1980-02-01T06", "1980-08-01T18"], "datetime64[s]")
