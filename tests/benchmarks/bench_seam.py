@@ -34,10 +34,11 @@ from xr_cbottle import Emulator, open_bottle
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.draw import resolver as tiles_module
 from xr_cbottle.draw.fine import NETWORKS, finest_zoom, make_fine
-from xr_cbottle.draw.resolver import Resolver, Tiling
+from xr_cbottle.draw.resolver import Resolver
 from xr_cbottle.evaluation import pictures
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.patches import PatchGrid, Region, face_coordinates
+from xr_cbottle.grid.tiling import Tiling
 from xr_cbottle.network import multidiffusion
 
 GRID = PatchGrid(6, 32, 8)
@@ -49,7 +50,7 @@ WANTED = 0.02
 
 
 class GaussianDenoiser:
-    """The posterior mean of each patch, as if it were flat and alone; it takes the place of a `diffusion.Denoiser`."""
+    """The posterior mean of each patch, as if it were flat and alone; it takes the place of an `edm.Denoiser`."""
 
     def __init__(self, grid: PatchGrid) -> None:
         covariance = _covariance(grid.size)
@@ -88,7 +89,7 @@ class Study:
         coarse = np.zeros((1, healpix.n_cells(COARSE_ZOOM)), np.float32)
         return multidiffusion.RegionModel(self.denoiser, region, coarse, COARSE_ZOOM, batch_size=len(region.patches))
 
-    def draw(self, region: Region, sampler: multidiffusion.Sampler, *, by_legs: bool = False) -> np.ndarray:
+    def draw(self, region: Region, sampler: multidiffusion.PatchSampler, *, by_legs: bool = False) -> np.ndarray:
         """(cell,) of a region; by legs only of the globe."""
         fresh = torch.from_numpy(self.noise[:, region.cells])
         with torch.inference_mode():
@@ -192,7 +193,7 @@ class Drawn:
 def resolver_of(bottle: Bottle, network: str) -> Resolver:
     fine = make_fine(bottle.manifest, finest_zoom(bottle.manifest), network=network)
     assert fine is not None  # above the native zoom
-    return tiles_module.get(bottle, fine, bottle.manifest.zoom, device=None, precision="float32")
+    return tiles_module.get(bottle, fine.part, fine.spec, bottle.manifest.zoom, tiling=fine.tiling)
 
 
 def instants(bottle: Bottle, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -238,10 +239,11 @@ def of_bottle(path: str, tiles: int, count: int, halos: Sequence[int], tile_zoom
         one = Drawn(resolver, coarse[0], times[0])
         chosen = rng.choice(resolver.tiling.count, min(tiles, resolver.tiling.count), replace=False).tolist()
         largest = max(float(np.abs(one.difference(resolver.tiling, tile)).max()) for tile in chosen)
+        legs, exact = len(resolver.sampler.legs), resolver.sampler.exact
         rounds = [
-            sum(len(r) for r in resolver.tiling.rounds(t, resolver.sampler)) for t in range(resolver.tiling.count)
+            sum(len(r) for r in resolver.tiling.rounds(t, legs, exact=exact)) for t in range(resolver.tiling.count)
         ]
-        cost = sum(rounds) / (resolver.tiling.grid.count * len(resolver.sampler.legs))
+        cost = sum(rounds) / (resolver.tiling.grid.count * legs)
         report["distilled"] = {"tiles": len(chosen), "largest_difference": largest, "cost": cost}
         print(f"distilled: largest difference {largest:g} of {len(chosen)} tiles, cost {cost:.3g}")
     return report

@@ -51,8 +51,7 @@ def make(folder: Path) -> Path:
     icon = open_bottle("icon").manifest
     config = dataclasses.replace(bottles.patch_config(ZOOM, 12, size=128, width=128, position=20), label_dim=0)
     channels = icon.superres[0].superres.channels
-    with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in unet.build(config).state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in unet.build(config, empty=True).state_dict().items()}
     rng = np.random.default_rng(0)
     state = {}
     for name, shape in shapes.items():
@@ -147,7 +146,7 @@ def measured(what: str, folder: str) -> list[object]:
     import torch
 
     from xr_cbottle.draw import resolver
-    from xr_cbottle.draw.emulator import arithmetic
+    from xr_cbottle.draw.arithmetic import drawing
     from xr_cbottle.draw.models import choose_device
 
     bottle = open_bottle(folder)
@@ -158,20 +157,22 @@ def measured(what: str, folder: str) -> list[object]:
     if fine.spec.sampler is not None:  # of the full network's 18 steps two, which are three evaluations of 35
         two = dataclasses.replace(fine.spec.sampler, num_steps=2)
         fine = dataclasses.replace(fine, spec=dataclasses.replace(fine.spec, sampler=two))
-    resolver = resolver.get(bottle, fine, NATIVE, device=device, precision=precision)
+    resolver = resolver.get(
+        bottle, fine.part, fine.spec, NATIVE, tiling=fine.tiling, device=device, precision=precision
+    )
     loaded = clock.read()
     coarse = np.random.default_rng(1).standard_normal((12, healpix.n_cells(NATIVE)))
     coarse = (coarse * resolver.scales[:, None] + resolver.center[:, None]).astype(np.float32)
     clock, evaluated, taken = Clock(), 0, ("", "")
     if what.startswith("batch"):
         evaluated = 2 if what == "batch32" else resolver.batch_size
-        with torch.inference_mode(), arithmetic(precision):
+        with drawing(precision):
             size = resolver.tiling.grid.size
             x, condition = (
                 torch.zeros(evaluated, n, size, size, device=device).contiguous(memory_format=torch.channels_last)
                 for n in (12, 44)
             )
-            resolver.denoiser(x, torch.ones(evaluated, device=device), condition=condition)
+            resolver._network().denoiser(x, torch.ones(evaluated, device=device), condition=condition)
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
     elif what in ("tile", "full"):
@@ -197,7 +198,7 @@ def measured_box(name: str, path: str, most: int) -> list[object]:
 
     bottle = xr_cbottle.open_bottle(path)
     fine = fine_of(bottle.manifest, "distilled")
-    resolver = resolver.get(bottle, fine, NATIVE, device=None, precision="float32")
+    resolver = resolver.get(bottle, fine.part, fine.spec, NATIVE, tiling=fine.tiling)
     # Given data, as the coarse network is not what is measured.
     rng, time = np.random.default_rng(0), np.array(["1980-03-01T06"], "datetime64[ns]")
     given = {}

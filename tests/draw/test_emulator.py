@@ -114,7 +114,7 @@ def test_the_users_sst_is_used(path: Path, small: Emulator) -> None:
 
 
 def test_a_model_is_loaded_once_for_all_threads(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models._models.clear()
+    models.store(torch.device("cpu")).clear()
     emulator._emulators.clear()
     loads = []
     original = models._load_model
@@ -134,7 +134,7 @@ def test_a_model_is_loaded_once_for_all_threads(path: Path, monkeypatch: pytest.
 
 
 def test_a_failed_load_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models._models.clear()
+    models.store(torch.device("cpu")).clear()
     monkeypatch.setattr(models, "_load_model", lambda *a: (_ for _ in ()).throw(OSError("no disk")))
     with pytest.raises(OSError, match="no disk"):
         Emulator(path, device="cpu")
@@ -160,9 +160,22 @@ def test_wrong_settings(path: Path, keywords: dict, message: str) -> None:
         Emulator(path, **keywords)
 
 
+def test_a_long_draw_counts_all_and_shows_them_once(small: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tqdm.auto
+
+    shown: list[int] = []
+    monkeypatch.setattr(tqdm.auto.tqdm, "update", lambda self, n=1: shown.append(n))
+    before = small.drawn
+    small.draw(TIMES)
+    assert small.drawn - before == len(TIMES)
+    assert shown == [4, 1]
+
+
 def test_wrong_requests(small: Emulator) -> None:
     with pytest.raises(ValueError, match="has the labels a, b"):
         small.draw(TIMES[0], label="icon")
+    with pytest.raises(ValueError, match="label is 3: small has the labels a, b"):
+        small.draw(TIMES[0], label=3)
     with pytest.raises(ValueError, match="member is -1"):
         small.draw(TIMES[0], member=-1)
     with pytest.raises(ValueError, match="seed is"):

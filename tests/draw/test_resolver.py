@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from tests.bottles import patch_config, random_state
-from xr_cbottle.draw.resolver import Resolver, Tiling, block_noise, default_tiling
+from tests.bottles import batch_info, patch_config, random_state
+from xr_cbottle.draw.models import PatchModel
+from xr_cbottle.draw.resolver import Resolver, block_noise
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.patches import PatchGrid
+from xr_cbottle.grid.tiling import Tiling, default_tiling
 from xr_cbottle.network import edm, multidiffusion, unet
 
 GRID = PatchGrid(4, 16, 8)
@@ -31,8 +35,13 @@ def coarse() -> np.ndarray:
     return (normals * [[15.0], [1e-4]] + [[280.0], [2e-5]]).astype(np.float32)
 
 
-def resolver(denoiser: edm.Denoiser, sampler: multidiffusion.Sampler, halo: int = 8) -> Resolver:
-    return Resolver(denoiser, [15.0, 1e-4], [280.0, 2e-5], 2, Tiling(GRID, 1, halo), sampler, batch_size=4)
+def loaded(denoiser: edm.Denoiser) -> Callable[[], PatchModel]:
+    """What gives a resolver its network."""
+    return lambda: PatchModel(denoiser, batch_info(["tas", "pr"]))
+
+
+def resolver(denoiser: edm.Denoiser, sampler: multidiffusion.PatchSampler, halo: int = 8) -> Resolver:
+    return Resolver(loaded(denoiser), [15.0, 1e-4], [280.0, 2e-5], 2, Tiling(GRID, 1, halo), sampler, batch_size=4)
 
 
 def test_golden_noise() -> None:
@@ -69,7 +78,7 @@ def test_tiling() -> None:
 
 @pytest.mark.parametrize("sampler", [HEUN, FEW], ids=["Heun", "few steps"])
 def test_tiles_in_any_order_and_by_anyone(
-    denoiser: edm.Denoiser, coarse: np.ndarray, sampler: multidiffusion.Sampler
+    denoiser: edm.Denoiser, coarse: np.ndarray, sampler: multidiffusion.PatchSampler
 ) -> None:
     one, other = resolver(denoiser, sampler), resolver(denoiser, sampler)
     asked = np.array([5, 17, 18])
@@ -124,12 +133,14 @@ def test_wrong_things_are_refused(denoiser: edm.Denoiser, coarse: np.ndarray) ->
 
 @pytest.mark.parametrize("sampler", [HEUN, FEW], ids=["Heun", "few steps"])
 def test_coarse_cells_keep_their_means(
-    denoiser: edm.Denoiser, coarse: np.ndarray, sampler: multidiffusion.Sampler
+    denoiser: edm.Denoiser, coarse: np.ndarray, sampler: multidiffusion.PatchSampler
 ) -> None:
     """Of residual states too, whose tiles are those of the globe; and what cannot be negative is not."""
     shape = ([15.0, 1e-4], [280.0, 2e-5], 2, Tiling(GRID, 1, 8), sampler)
     plain, kept = (
-        Resolver(denoiser, *shape, batch_size=4, detail=(0.2, 0.4), conserve=conserve, nonnegative=(False, True))
+        Resolver(
+            loaded(denoiser), *shape, batch_size=4, detail=(0.2, 0.4), conserve=conserve, nonnegative=(False, True)
+        )
         for conserve in (False, True)
     )
     free, globe = plain.draw_globe(coarse, **WHEN), kept.draw_globe(coarse, **WHEN)
@@ -148,4 +159,4 @@ def test_coarse_cells_keep_their_means(
 
 def test_means_are_not_kept_by_tiles_that_cut_coarse_cells(denoiser: edm.Denoiser) -> None:
     with pytest.raises(ValueError, match="tiles of zoom 3 cut coarse cells of zoom 2"):
-        Resolver(denoiser, [1.0, 1.0], [0.0, 0.0], 2, Tiling(GRID, 3, 8), FEW, conserve=True)
+        Resolver(loaded(denoiser), [1.0, 1.0], [0.0, 0.0], 2, Tiling(GRID, 3, 8), FEW, conserve=True)

@@ -83,7 +83,7 @@ def test_without_patches_of_the_box_there_is_the_coarse_field(denoiser: edm.Deno
     ids=["few steps", "Heun in two legs"],
 )
 def test_the_cone_of_a_cell_gives_its_value_on_the_globe(
-    denoiser: edm.Denoiser, coarse: np.ndarray, sampler: multidiffusion.Sampler, cells: list[int]
+    denoiser: edm.Denoiser, coarse: np.ndarray, sampler: multidiffusion.PatchSampler, cells: list[int]
 ) -> None:
     everywhere = Region.of(GRID, np.arange(GRID.count))
     rounds = GRID.cone(cells, len(sampler.legs))

@@ -204,7 +204,7 @@ def sample_coarse(recipe: Recipe, dtype: torch.dtype = torch.float32) -> np.ndar
 
     era5_lacks = torch.tensor([name in ("rlut", "rsut", "rsds") for name in fixture["channels"].tolist()])
     masked = torch.stack([torch.zeros_like(era5_lacks), era5_lacks])[:, :, None, None]
-    sigmas = edm.heun_schedule(int(fixture["num_steps"]), float(fixture["sigma_min"]), float(fixture["sigma_max"]))
+    sigmas = edm.edm_schedule(int(fixture["num_steps"]), float(fixture["sigma_min"]), float(fixture["sigma_max"]))
     with torch.inference_mode():
         denoise = edm.lend_channels(under([0, 1]), under([0, 0]), masked)
         state = edm.heun(denoise, torch.from_numpy(latents).double() * sigmas[0], sigmas).numpy()
@@ -227,7 +227,7 @@ def test_coarse_sample(recipe: Recipe) -> None:
 SUPERRES = PatchGrid(8, 128, 32)
 
 
-def superres_sampler(fixture: Fixture, name: str) -> multidiffusion.Sampler:
+def superres_sampler(fixture: Fixture, name: str) -> multidiffusion.PatchSampler:
     """Of a fixture; EDM's own sigma_min."""
     top = float(fixture["sigma_max"])
     if "distilled" in name:
@@ -320,7 +320,7 @@ def test_translate(recipe: Recipe) -> None:
     images, first = (
         torch.from_numpy(recipe.normals(f"translate/{name}", shape)).double() for name in ("images", "noise0")
     )
-    sigmas = edm.heun_schedule(int(fixture["num_steps"]), float(sample["sigma_min"]), float(sample["sigma_max"]))
+    sigmas = edm.edm_schedule(int(fixture["num_steps"]), float(sample["sigma_min"]), float(sample["sigma_max"]))
     with torch.inference_mode():
         # The recorder's second draw went into a step without churn, and the missing channels began at its later 0.
         noise = (first, torch.zeros_like(first))

@@ -300,6 +300,22 @@ class Manifest(Record):
         """Every file the manifest names: the parts, then the SST and the climatology if there are."""
         return self.parts + tuple(spec for spec in (self.sst, self.climatology) if spec is not None)
 
+    def label(self, name: str | None) -> str | None:
+        """Choose a label that the bottle has: the default if None is given, None in a bottle without labels.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label; it lists those that there are.
+        """
+        if name is None:
+            return self.default_label
+        if not isinstance(name, str) or name not in self.labels:
+            names = ", ".join(self.labels)
+            there = f"the labels {names}" if names else "no labels, leave it out"
+            raise ValueError(f"label is {name!r}: {self.name} has {there}")
+        return name
+
     def to_json(self) -> str:
         """Text of ``bottle.json``, in the order of the schema, indented."""
         values: dict[str, Any] = {"format": FORMAT, "version": VERSION}

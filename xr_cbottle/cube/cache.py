@@ -8,7 +8,6 @@ meanwhile: many small reads then fill a batch as one large read does. All who wa
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
 import os
 import threading
@@ -16,6 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Group, Key
+from xr_cbottle.draw.forks import Lock
+from xr_cbottle.draw.memory import process_memory
 
 DEFAULT_LIMIT = 4 * 2**30
 Draw = Callable[[Sequence[Key]], Sequence[Field]]
@@ -274,7 +275,7 @@ def _of_limit(limit: int) -> InstantCache:
     return InstantCache(limit)
 
 
-_making = threading.Lock()
+_making = Lock()
 
 
 def shared(limit: int | None = None) -> InstantCache:
@@ -292,13 +293,4 @@ def shared(limit: int | None = None) -> InstantCache:
 @functools.cache
 def default_limit() -> int:
     """A quarter of the memory that this process may use, at most 4 GiB, in bytes."""
-    available = DEFAULT_LIMIT * 4
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # not on Windows
-        available = min(available, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path) as file:
-                available = min(available, int(file.read()))
-        except (OSError, ValueError):  # no such limit, or "max"
-            continue
-    return available // 4
+    return min(DEFAULT_LIMIT, process_memory() // 4)

@@ -22,10 +22,10 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_ty
 import numpy as np
 
 from xr_cbottle.bottle.sampler import SOLVERS
+from xr_cbottle.draw.defaults import PRECISIONS
 from xr_cbottle.grid.time_axis import METHODS
 from xr_cbottle.grid.wording import shortened, shown
 
-PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 SUPERRES_MODES = ("tiles", "global")
 """``tiles``: each tile by itself, at the price of the tiles that are read. ``global``: the globe at once."""
 

@@ -87,8 +87,11 @@ class Pieces:
         """The network that draws pieces, loaded once for this process; imports torch."""
         from xr_cbottle.draw import resolver
 
-        spec = self.spec
-        return resolver.get(self.bottle, self.fine, spec.native_zoom, device=spec.device, precision=spec.precision)
+        spec, fine = self.spec, self.fine
+        return resolver.get(
+            self.bottle, fine.part, fine.spec, spec.native_zoom,
+            tiling=fine.tiling, batch_size=fine.patches_at_once, device=spec.device, precision=spec.precision,
+        )  # fmt: skip
 
     def draw(self, keys: Sequence[Key]) -> list[Field]:
         """Pieces, drawn now, after the instants that they refine."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xr_cbottle.cube.keywords import is_integer
+from xr_cbottle.draw.defaults import default_batch_size
 from xr_cbottle.draw.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.time_axis import TimeAxis
@@ -129,7 +130,7 @@ def make_spec(
         axis=time_axis.make_axis(keywords["time"], keywords["time_method"], start=start, end=end, native=native),
         members=keywords["members"],
         seed=keywords["seed"],
-        label=_label(manifest, keywords["label"]),
+        label=manifest.label(keywords["label"]),
         sampler=_sampler(manifest.sampler, keywords),
         precision=keywords["precision"],
         batch_size=keywords["batch_size"] or default_batch_size(manifest.zoom),
@@ -149,15 +150,6 @@ def _zoom(manifest: Manifest, zoom: Any) -> int:
     return operator.index(zoom)
 
 
-def default_batch_size(zoom: int) -> int:
-    """Instants drawn at once when nobody says; a constant, because the last bits of values depend on it.
-
-    Few enough that a read of one instant, whose batch is padded, does not cost much more than it must; on a
-    CPU four are drawn as fast, each, as eight.
-    """
-    return 4 if zoom <= 6 else 1
-
-
 def _covered(sst: SeaSurfaceTemperature, start: int, native: int) -> tuple[int, int]:
     """First and last instant of the bottle's time grid that a user's SST covers."""
     first, last = (int(t.astype("datetime64[s]").astype(np.int64)) for t in sst.coverage)
@@ -168,18 +160,6 @@ def _covered(sst: SeaSurfaceTemperature, start: int, native: int) -> tuple[int, 
             "give more of it"
         )
     return begin, finish
-
-
-def _label(manifest: Manifest, label: str | None) -> str | None:
-    names = ", ".join(manifest.labels)
-    if label is None:
-        return manifest.default_label
-    if not isinstance(label, str) or label not in manifest.labels:
-        raise ValueError(
-            f"label is {label!r}: {manifest.name} has "
-            + (f"the labels {names}" if names else "no labels, leave it out")
-        )
-    return label
 
 
 def _sampler(default: SamplerDefaults, keywords: Mapping[str, Any]) -> tuple[int, float, float, float, str]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.draw.forks import Lock
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class _Months:
     """The last months that were brought to the cells, shared by threads."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.fields: dict[int, npt.NDArray[np.float32]] = {}
 
     def __reduce__(self) -> tuple[type, tuple]:
@@ -70,7 +70,7 @@ class SeaSurfaceTemperature:
 
     @classmethod
     def open(cls, source: Any, zoom: int, variable: str | None = None) -> SeaSurfaceTemperature:
-        """SST from a path or URL of anything xarray opens, or a data set, see `from_dataset`; or one as it is."""
+        """Open an SST: a path or URL of anything xarray opens, a data set (see `from_dataset`), or an SST as it is."""
         if isinstance(source, cls):
             if source.zoom != zoom:
                 raise ValueError(
@@ -87,7 +87,7 @@ class SeaSurfaceTemperature:
     def from_dataset(
         cls, ds: xr.Dataset | xr.DataArray, zoom: int, variable: str | None = None
     ) -> SeaSurfaceTemperature:
-        """SST from a data set.
+        """Make an SST of a data set.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class SeaSurfaceTemperature:
         return cls(array, times, zoom, offset)
 
     def at(self, times: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """SST at given times.
+        """Interpolate the SST to given times.
 
         Parameters
         ----------
@@ -155,18 +155,18 @@ class SeaSurfaceTemperature:
 
     @functools.cached_property
     def land(self) -> npt.NDArray[np.bool_]:
-        """(cell,) where the first month has no value."""
+        """Land, (cell,): where the first month has no value."""
         return np.isnan(self._fields([0])[0])
 
     @property
     def values(self) -> npt.NDArray[np.float32]:
-        """(month, cell) float32 K: all of it."""
+        """All months on the cells, (month, cell) float32 K."""
         fields = self._fields(range(len(self.times)))
         return np.stack([fields[i] for i in range(len(self.times))])
 
     @functools.cached_property
     def token(self) -> str:
-        """sha256 of times, coordinates and values, as hexadecimal digits; reads all of it."""
+        """Digest (sha256) of times, coordinates and values, as hexadecimal digits; reads all of it."""
         digest = hashlib.sha256(f"sst {self.source.dims} {self.zoom} {self.offset}".encode())
         digest.update(self.times.astype("<i8").tobytes())
         for name in self.source.dims[1:]:
@@ -217,7 +217,7 @@ class SeaSurfaceTemperature:
 
 
 def encode_sst(kelvin: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """SST as a network gets it: normalised, land filled with `LAND_KELVIN`; same shape, float32."""
+    """Encode an SST for a network: normalised, land filled with `LAND_KELVIN`; same shape, float32."""
     values = np.asarray(kelvin, np.float64)
     return ((np.where(np.isnan(values), LAND_KELVIN, values) - SST_MEAN) / SST_STD).astype(np.float32)
 
@@ -225,7 +225,7 @@ def encode_sst(kelvin: npt.ArrayLike) -> npt.NDArray[np.float32]:
 def encode(
     kelvin: npt.ArrayLike, times: npt.ArrayLike, climatology: Climatology | None = None
 ) -> npt.NDArray[np.float32]:
-    """All fields that a network gets beside the noisy state.
+    """Encode all fields that a network gets beside the noisy state.
 
     Parameters
     ----------
@@ -247,13 +247,13 @@ def encode(
 
 
 def second_of_day(times: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """(n, 1) seconds since 00 UTC of (n,) datetime64."""
+    """Seconds since 00 UTC, (n, 1) float32, of (n,) datetime64."""
     seconds = np.atleast_1d(np.asarray(times, "datetime64[s]")).astype(np.int64)
     return (seconds % 86400).astype(np.float32)[:, None]
 
 
 def day_of_year(times: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """(n, 1) days since 1 January 00 UTC, with the fraction of the day, of (n,) datetime64."""
+    """Days since 1 January 00 UTC with the fraction of the day, (n, 1) float32, of (n,) datetime64."""
     stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
     start = stamps.astype("datetime64[Y]").astype("datetime64[s]")
     return ((stamps - start).astype(np.int64) / 86400).astype(np.float32)[:, None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,19 +20,25 @@ import xarray as xr
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.manifest import LabelSpec
 from xr_cbottle.bottle.sampler import evaluations
-from xr_cbottle.cube.spec import default_batch_size
 from xr_cbottle.draw import conditions, noise
+from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.conditions import SeaSurfaceTemperature
-from xr_cbottle.draw.models import Once, choose_device, load_model
+from xr_cbottle.draw.defaults import default_batch_size
+from xr_cbottle.draw.forks import Lock
+from xr_cbottle.draw.models import Model, choose_device, load_model
+from xr_cbottle.draw.once import Once
+from xr_cbottle.draw.padded_batch import PaddedBatch
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import edm
 
 if TYPE_CHECKING:
     import os
 
+    from xr_cbottle.bottle.climatology import Climatology
+
 
 class Instant(NamedTuple):
-    """What is drawn together: all channels of the globe for one label, seed, member and time."""
+    """One draw: all channels of the globe for one label, seed, member and time."""
 
     label: str | None
     seed: int
@@ -52,12 +58,18 @@ class Sampler:
 
     @property
     def evaluations(self) -> int:
-        """Of the network, for one batch."""
+        """Evaluations of the network for one batch."""
         return evaluations(self.solver, self.num_steps)
+
+    def levels(self) -> torch.Tensor:
+        """Noise levels, float64: ``num_steps`` of them, descending, and 0."""
+        return edm.edm_schedule(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
 
 
 class Emulator:
-    """A bottle with its networks in memory.
+    """A bottle that draws instants with its networks.
+
+    The networks are shared with all emulators of the bottle, and are loaded again if others took their memory.
 
     Parameters
     ----------
@@ -99,18 +111,29 @@ class Emulator:
         self.batch_size = batch_size or default_batch_size(self.zoom)
         self.precision = precision
         self.sst = sst or _own_sst(self.bottle)
-        self.climatology = _climatologies.get(self.bottle.digest, self.bottle.climatology)
-        self.model = load_model(self.bottle, choose_device(device), precision)
+        self.device = choose_device(device)
         self.drawn = 0
+        self._lock = Lock()
+        load_model(self.bottle, self.device, precision)
 
     def __repr__(self) -> str:
         name = self.bottle.manifest.name
-        return f"<Emulator {name!r} on {self.model.device}: {len(self.channels)} channels, zoom {self.zoom}>"
+        return f"<Emulator {name!r} on {self.device}: {len(self.channels)} channels, zoom {self.zoom}>"
+
+    @property
+    def model(self) -> Model:
+        """The networks in memory, loaded again if others have taken their place."""
+        return load_model(self.bottle, self.device, self.precision)
+
+    @property
+    def climatology(self) -> Climatology | None:
+        """Mean and spread that the networks draw anomalies from; None if they draw the fields themselves."""
+        return self.model.climatology
 
     def draw(
         self, times: Any, member: int = 0, seed: int = 0, label: str | None = None, *, progress: bool = True
     ) -> xr.DataArray:
-        """All channels at given times.
+        """Draw all channels at given times.
 
         Parameters
         ----------
@@ -136,78 +159,79 @@ class Emulator:
         from tqdm.auto import tqdm
 
         stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
-        label = self.label_name(label)
-        values = np.empty((len(stamps), len(self.channels), healpix.n_cells(self.zoom)), np.float32)
+        instants = [Instant(label, seed, member, time) for time in stamps]
         bar = tqdm(total=len(stamps), unit="instant", disable=not progress or len(stamps) <= self.batch_size)
         with bar:
-            for start in range(0, len(stamps), self.batch_size):
-                part = stamps[start : start + self.batch_size]
-                values[start : start + len(part)] = self.draw_instants([Instant(label, seed, member, t) for t in part])
-                bar.update(len(part))
+            values = self._draw(instants, bar.update)
         coords = {"time": stamps.astype("datetime64[ns]"), "channel": list(self.channels)}
         return xr.DataArray(values, coords, ("time", "channel", "cell"))
 
     def draw_instants(self, instants: Sequence[Instant]) -> npt.NDArray[np.float32]:
-        """(instant, channel, cell NEST) in the channels' units, in batches of one shape."""
+        """Draw instants in batches of one shape: (instant, channel, cell NEST) in the channels' units."""
+        return self._draw(instants, lambda count: None)
+
+    def _draw(self, instants: Sequence[Instant], done: Callable[[int], object]) -> npt.NDArray[np.float32]:
         values = np.empty((len(instants), len(self.channels), healpix.n_cells(self.zoom)), np.float32)
         by_label: dict[str | None, list[int]] = {}
         for i, instant in enumerate(instants):
-            by_label.setdefault(self.label_name(instant.label), []).append(i)
+            by_label.setdefault(self.bottle.manifest.label(instant.label), []).append(i)
         for label, members in by_label.items():
             for start in range(0, len(members), self.batch_size):
                 batch = members[start : start + self.batch_size]
                 values[batch] = self._draw_batch(label, [instants[i] for i in batch])
+                done(len(batch))
         return values
 
     def _draw_batch(self, label: str | None, instants: list[Instant]) -> npt.NDArray[np.float32]:
-        model, count = self.model, len(instants)
-        padded = instants + instants[-1:] * (self.batch_size - count)
-        times = np.array([instant.time for instant in padded], "datetime64[s]")
         shape = (len(self.channels), healpix.n_cells(self.zoom))
-        latents = [
-            noise.normals(shape, seed=one.seed, stage="coarse", member=one.member, time=one.time) for one in instants
-        ]
-        latents += latents[-1:] * (self.batch_size - count)
-        order = healpix.nest_to_padxy(self.zoom)
-        condition = self.condition(times)
-        with model.lock, torch.inference_mode(), arithmetic(self.precision):
-            dtype = model.experts[0][1].network.model.map_layer0.weight.dtype
-
-            def put(values: npt.NDArray[Any]) -> torch.Tensor:
-                return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)
-
-            denoise = self.denoise(
-                label,
-                condition=put(condition).to(dtype),
-                second_of_day=put(conditions.second_of_day(times)),
-                day_of_year=put(conditions.day_of_year(times)),
-            )
-            sampler = self.sampler
-            sigmas = edm.heun_schedule(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
-            state = put(np.stack(latents)[:, :, None, order]).double() * sigmas[0]
-            drawn = edm.SOLVERS[sampler.solver](denoise, state, sigmas)[:count, :, 0].cpu().numpy()
-        values = self.physical(drawn[..., healpix.padxy_to_nest(self.zoom)], label, times[:count])
+        times = np.array([instant.time for instant in instants], "datetime64[s]")
+        with drawing(self.precision):
+            latents = [
+                noise.normals(shape, seed=one.seed, stage="coarse", member=one.member, time=one.time)
+                for one in instants
+            ]
+            with self.batch(times) as (batch, inputs):
+                sigmas = self.sampler.levels()
+                state = batch.put(np.stack(latents)).double() * sigmas[0]
+                drawn = batch.back(edm.SOLVERS[self.sampler.solver](self.denoise(label, **inputs), state, sigmas))
+            values = self.physical(drawn, label, times)
         if not np.isfinite(values).all():
             raise FloatingPointError(
-                f"{self.bottle.manifest.name} gave values that are not finite in precision {self.precision!r}; "
-                "use precision='float32'."
+                f"{self.bottle.manifest.name} gave values that are not finite in precision {self.precision!r}: "
+                "use precision='float32'"
             )
-        self.drawn += count
+        with self._lock:
+            self.drawn += len(instants)
         return values.astype(np.float32)
 
+    @contextlib.contextmanager
+    def batch(self, times: npt.NDArray[np.datetime64]) -> Iterator[tuple[PaddedBatch, dict[str, torch.Tensor]]]:
+        """Have the networks alone, for instants at (n,) times, n at most the batch size.
+
+        Yields
+        ------
+        The instants as the networks take them, and what `denoise` is told of them.
+        """
+        batch = PaddedBatch(self.model, self.zoom, times, self.batch_size)
+        condition = self.condition(batch.padded(times))
+        with batch.model.lock:
+            told = torch.from_numpy(condition).to(batch.model.device, batch.model.dtype)
+            yield batch, {"condition": told, **batch.calendar()}
+
     def condition(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
-        """(n, condition, 1, cell PAD_XY): what the network is told of the sea at (n,) times."""
+        """Make what the network is told of the sea at (n,) times: (n, condition, 1, cell PAD_XY)."""
         fields = conditions.encode(self.sst.at(times), times, self.climatology)
-        return fields[..., healpix.nest_to_padxy(self.zoom)][:, :, None]
+        return np.ascontiguousarray(fields[..., healpix.nest_to_padxy(self.zoom)][:, :, None])
 
     def physical(
         self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
-    ) -> npt.NDArray[np.float64]:
-        """(n, channel, cell NEST) as the network has it -> in the channels' units."""
-        if self.climatology is not None:
-            values = self.climatology.physical(x, label, times)
+    ) -> npt.NDArray[np.floating[Any]]:
+        """Values in the channels' units, (n, channel, cell NEST), of what the network draws, of the same shape."""
+        model = self.model
+        if model.climatology is not None:
+            values = model.climatology.physical(x, label, times)
         else:
-            values = x * self.model.scales[:, None] + self.model.center[:, None]
+            values = x * model.scales[:, None] + model.center[:, None]
         chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
         if chosen:
             values[:, chosen] = without_negatives(values[:, chosen])
@@ -215,18 +239,19 @@ class Emulator:
 
     def normalised(
         self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
-    ) -> npt.NDArray[np.float64]:
-        """The inverse of `physical`, but for what was below 0."""
-        if self.climatology is not None:
-            return self.climatology.standardised(values, label, times)
-        return (values - self.model.center[:, None]) / self.model.scales[:, None]
+    ) -> npt.NDArray[np.floating[Any]]:
+        """Undo `physical`, but for what was below 0."""
+        model = self.model
+        if model.climatology is not None:
+            return model.climatology.standardised(values, label, times)
+        return (values - model.center[:, None]) / model.scales[:, None]
 
     def denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
-        """The denoiser of a label, on the expert of each noise level."""
+        """Make the denoiser of a label, which takes the expert of each noise level."""
         model, labels = self.model, self.bottle.manifest.labels
 
         def under(spec: LabelSpec | None) -> edm.Denoise:
-            one_hot = torch.zeros(self.batch_size, model.label_dim, device=model.device)
+            one_hot = torch.zeros(self.batch_size, model.label_dim, dtype=torch.float32, device=model.device)
             if spec is not None:
                 one_hot[:, spec.index] = 1
 
@@ -243,22 +268,9 @@ class Emulator:
         assert spec.donor is not None  # the manifest demands one for masked channels
         return edm.lend_channels(under(spec), under(labels[spec.donor]), masked[:, None, None])
 
-    def label_name(self, label: str | None) -> str | None:
-        """A label that the bottle has, its default if None is given."""
-        manifest = self.bottle.manifest
-        if label is None:
-            return manifest.default_label
-        if label not in manifest.labels:
-            names = ", ".join(manifest.labels)
-            raise ValueError(
-                f"label is {label!r}: {manifest.name} has "
-                + (f"the labels {names}" if names else "no labels, leave it out")
-            )
-        return label
 
-
-def without_negatives(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Values below 0 set to 0, and those above scaled such that the mean over the cells stays what it was.
+def without_negatives(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """Set values below 0 to 0, and scale those above such that the mean over the cells stays what it was.
 
     Without the second the clipped noise of dry places would be rain: a tenth of all of it.
 
@@ -281,7 +293,7 @@ def get(
     batch_size: int | None = None,
     sst: SeaSurfaceTemperature | None = None,
 ) -> Emulator:
-    """The process's one emulator for these settings, made at the first call for all who wait for it."""
+    """Give the process's one emulator for these settings, made at the first call for all who wait for it."""
     key = (bottle.digest, str(choose_device(device)), precision, sampler, batch_size, sst and sst.token)
     return _emulators.get(
         key,
@@ -299,19 +311,5 @@ def _own_sst(bottle: Bottle) -> SeaSurfaceTemperature:
     return _ssts.get(bottle.digest, read)
 
 
-@contextlib.contextmanager
-def arithmetic(precision: str) -> Iterator[None]:
-    """What the GPU may do to float32: TF32 only where asked for, and no choice of algorithm by timing."""
-    tf32 = precision == "tf32"
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
-
-
 _emulators = Once(64)
 _ssts = Once(64)
-_climatologies = Once(4)

@@ -22,7 +22,7 @@ Time = np.datetime64 | datetime.datetime | str
 
 
 def seconds_since_1970(time: Time) -> int:
-    """Whole seconds from 1970-01-01T00:00:00 to ``time``, negative before it.
+    """Count whole seconds from 1970-01-01T00:00:00 to ``time``, negative before it.
 
     Raises
     ------
@@ -39,8 +39,8 @@ def seconds_since_1970(time: Time) -> int:
     return int(whole.astype(np.int64))
 
 
-def generator(*, seed: int, stage: str | int, member: int, time: Time, block: int | None = None) -> np.random.Generator:
-    """The generator of one stream; see `normals` for the arguments."""
+def generator(*, seed: int, stage: str, member: int, time: Time, block: int | None = None) -> np.random.Generator:
+    """Make the generator of one stream; see `normals` for the arguments."""
     number = _stage(stage)
     if (block is None) == (number == _BLOCK_STAGE):
         # A block is one more word of the key: with and without in one stage, two streams could coincide.
@@ -64,12 +64,12 @@ def normals(
     shape: tuple[int, ...],
     *,
     seed: int,
-    stage: str | int,
+    stage: str,
     member: int,
     time: Time,
     block: int | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Standard normal numbers of one stage of one instant, the same on every machine.
+    """Draw standard normal numbers of one stage of one instant, the same on every machine.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def normals(
     seed
         Seed of the whole data set, 0 <= seed < 2**63.
     stage
-        A name in `STAGES` or its number.
+        A name in `STAGES`.
     member
         Realisation, 0 <= member < 2**32.
     time
@@ -101,12 +101,10 @@ def normals(
     return stream.standard_normal(shape).astype(np.float32)
 
 
-def _stage(stage: str | int) -> int:
-    if isinstance(stage, str) and stage in STAGES:
-        return STAGES[stage]
-    if not isinstance(stage, (str, bool)) and stage in STAGES.values():
-        return int(stage)
-    raise ValueError(f"unknown stage {stage!r}: choose one of {', '.join(STAGES)}")
+def _stage(stage: str) -> int:
+    if stage not in STAGES:
+        raise ValueError(f"unknown stage {stage!r}: choose one of {', '.join(STAGES)}")
+    return STAGES[stage]
 
 
 def _integer(name: str, value: int, end: int) -> int:

@@ -11,30 +11,28 @@ as many rounds of neighbours, all of which are drawn: then there is no differenc
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from xr_cbottle.draw import noise
-from xr_cbottle.draw.emulator import arithmetic
-from xr_cbottle.draw.models import Once, choose_device, load_superres
+from xr_cbottle.draw.arithmetic import drawing
+from xr_cbottle.draw.forks import Lock
+from xr_cbottle.draw.models import PatchModel, choose_device, load_superres
 from xr_cbottle.draw.noise import Time
+from xr_cbottle.draw.once import Once
 from xr_cbottle.grid import conservation, healpix
 from xr_cbottle.grid.healpix import Indices
 from xr_cbottle.grid.patches import Region
-from xr_cbottle.grid.tiling import PATCHES_AT_ONCE, Tiling, default_tiling, is_exact
-from xr_cbottle.network import edm, multidiffusion
-from xr_cbottle.network.multidiffusion import Field, RegionModel, Sampler
+from xr_cbottle.grid.tiling import PATCHES_AT_ONCE, Tiling
+from xr_cbottle.network import multidiffusion
+from xr_cbottle.network.multidiffusion import Field, PatchSampler, RegionModel
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
-    from xr_cbottle.draw.fine import Fine
-
-__all__ = ["PATCHES_AT_ONCE", "Resolver", "Tiling", "block_noise", "default_tiling", "is_exact"]
+    from xr_cbottle.bottle.manifest import SuperresSpec
 
 #: Noise is drawn for blocks of 4**5 cells; a constant, because values are a function of it.
 BLOCK_STEPS = 5
@@ -43,7 +41,7 @@ BLOCK_STEPS = 5
 def block_noise(
     zoom: int, cells: Indices, channels: int, *, draws: int = 1, seed: int, member: int, time: Time
 ) -> npt.NDArray[np.float32]:
-    """Standard normal numbers of some cells of an instant, each by the block of cells it lies in.
+    """Draw standard normal numbers of some cells of an instant, each by the block of cells it lies in.
 
     Parameters
     ----------
@@ -76,8 +74,8 @@ class Resolver:
 
     Parameters
     ----------
-    denoiser
-        Of the patch network.
+    network
+        Gives the patch network; called for each draw, so that none is kept in memory here.
     scales, center
         (channel,) physical = normalised * scale + centre, of the coarse and the fine fields.
     coarse_zoom
@@ -87,7 +85,7 @@ class Resolver:
     batch_size
         Patches denoised at once; the last bits of values depend on it.
     precision
-        In which the network was loaded.
+        The precision in which the network was loaded.
     detail
         See `xr_cbottle.network.multidiffusion.RegionModel`.
     conserve
@@ -105,12 +103,12 @@ class Resolver:
 
     def __init__(
         self,
-        denoiser: edm.Denoiser,
+        network: Callable[[], PatchModel],
         scales: npt.ArrayLike,
         center: npt.ArrayLike,
         coarse_zoom: int,
         tiling: Tiling,
-        sampler: Sampler,
+        sampler: PatchSampler,
         *,
         batch_size: int = PATCHES_AT_ONCE,
         precision: str = "float32",
@@ -124,14 +122,14 @@ class Resolver:
                 f"use tiles of zoom {coarse_zoom} at most"
             )
         self.detail, self.conserve, self.nonnegative = tuple(detail), conserve, tuple(nonnegative)
-        self.denoiser, self.coarse_zoom, self.tiling = denoiser, coarse_zoom, tiling
+        self._network, self.coarse_zoom, self.tiling = network, coarse_zoom, tiling
         self.sampler, self.batch_size, self.precision = sampler, batch_size, precision
         self.scales, self.center = np.asarray(scales, np.float64), np.asarray(center, np.float64)
         self.evaluated = self.drawn = 0
-        self.lock = threading.Lock()
+        self._turn = Lock()
 
     def draw_tile(self, coarse: Field, tile: int, *, seed: int, member: int, time: Time) -> npt.NDArray[np.float32]:
-        """One tile of an instant.
+        """Draw one tile of an instant.
 
         Parameters
         ----------
@@ -148,21 +146,21 @@ class Resolver:
         """
         if not 0 <= tile < self.tiling.count:
             raise ValueError(f"tile is {tile}: it must be from 0 to {self.tiling.count - 1}")
-        rounds = self.tiling.rounds(tile, self.sampler)
-        drawn, cells = self._draw(coarse, rounds, seed, member, time)
-        self.drawn += 1
+        rounds = self.tiling.rounds(tile, len(self.sampler.legs), exact=self.sampler.exact)
         own = self.tiling.cells(tile)
-        return self._finished(drawn[:, np.searchsorted(cells, own)], coarse, own)
+        with drawing(self.precision):
+            drawn, cells = self._draw(coarse, rounds, seed, member, time, tiles=1)
+            return self._finished(drawn[:, np.searchsorted(cells, own)], coarse, own)
 
     def draw_globe(self, coarse: Field, *, seed: int, member: int, time: Time) -> npt.NDArray[np.float32]:
-        """All cells of an instant at once, (channel, cell NEST), with the noise that tiles have."""
-        everywhere = np.arange(self.tiling.grid.count)
-        drawn, cells = self._draw(coarse, [everywhere] * len(self.sampler.legs), seed, member, time)
-        self.drawn += self.tiling.count
-        return self._finished(drawn, coarse, cells)
+        """Draw all cells of an instant at once, (channel, cell NEST), with the noise that tiles have."""
+        rounds = [np.arange(self.tiling.grid.count)] * len(self.sampler.legs)
+        with drawing(self.precision):
+            drawn, cells = self._draw(coarse, rounds, seed, member, time, tiles=self.tiling.count)
+            return self._finished(drawn, coarse, cells)
 
     def _finished(self, drawn: npt.NDArray[np.float64], coarse: Field, cells: Indices) -> npt.NDArray[np.float32]:
-        """What is drawn as it is given, on NEST cells that are whole coarse ones."""
+        """Values as they are given, float32, of what is drawn on NEST cells that are whole coarse ones."""
         if self.conserve:
             size = 4 ** (self.tiling.grid.zoom - self.coarse_zoom)
             wanted = coarse[:, cells[::size] // size].astype(np.float64)
@@ -170,9 +168,9 @@ class Resolver:
         return drawn.astype(np.float32)
 
     def _draw(
-        self, coarse: Field, rounds: list[Indices], seed: int, member: int, time: Time
+        self, coarse: Field, rounds: list[Indices], seed: int, member: int, time: Time, *, tiles: int
     ) -> tuple[npt.NDArray[np.float64], Indices]:
-        """(channel, cell) of the cells that patches see, and these cells."""
+        """Draw the cells that patches see, (channel, cell), for some tiles; returns these cells too."""
         expected = (len(self.scales), healpix.n_cells(self.coarse_zoom))
         if coarse.shape != expected:
             raise ValueError(f"the coarse field has shape {coarse.shape}: it must be (channel, cell), {expected}")
@@ -184,57 +182,72 @@ class Resolver:
             region.grid.zoom, region.cells, len(self.scales), draws=self.sampler.draws,
             seed=seed, member=member, time=time,
         )  # fmt: skip
-        with self.lock, torch.inference_mode(), arithmetic(self.precision):
+        network = self._network()  # in memory as long as it is used here
+        with self._turn:
             model = RegionModel(
-                self.denoiser, region, normalised, self.coarse_zoom, batch_size=self.batch_size, detail=self.detail
+                network.denoiser, region, normalised, self.coarse_zoom, batch_size=self.batch_size, detail=self.detail
             )
             fresh = model.put(normals).double()
-            if is_exact(self.sampler):
+            if self.sampler.exact:
                 places = [np.searchsorted(region.patches, patches).tolist() for patches in rounds]
                 state = multidiffusion.draw_by_legs(model, fresh, self.sampler, places)
             else:
                 state = multidiffusion.draw_together(model, fresh, self.sampler, stand_in=False)
-            self.evaluated += model.evaluated
             state = model.field(state)
+            self.evaluated += model.evaluated
+            self.drawn += tiles
         values = state.cpu().numpy().T * self.scales[:, None] + self.center[:, None]
         if not np.isfinite(values).all():
-            raise FloatingPointError("super-resolution gave values that are not finite; use precision='float32'.")
+            raise FloatingPointError("super-resolution gave values that are not finite: use precision='float32'")
         return values, region.cells
 
 
-def get(bottle: Bottle, fine: Fine, coarse_zoom: int, *, device: str | None, precision: str) -> Resolver:
-    """The process's one resolver for these settings, made at the first call for all who wait for it.
+def get(
+    bottle: Bottle,
+    part: int,
+    spec: SuperresSpec,
+    coarse_zoom: int,
+    *,
+    tiling: Tiling,
+    batch_size: int = PATCHES_AT_ONCE,
+    device: str | None = None,
+    precision: str = "float32",
+) -> Resolver:
+    """Give the process's one resolver for these settings, made at the first call for all who wait for it.
 
     Parameters
     ----------
-    bottle
-        Whose part is the network.
-    fine
-        Which part, and how it is used.
+    bottle, part
+        A bottle, and which of its parts is the network.
+    spec
+        The network's channels and sampler.
     coarse_zoom
         HEALPix level of the coarse fields.
+    tiling, batch_size
+        See `Resolver`.
     device, precision
         As for `xr_cbottle.draw.emulator.Emulator`.
     """
     chosen = choose_device(device)
 
     def make() -> Resolver:
-        denoiser, info = load_superres(bottle, fine.part, chosen, precision)
-        spec = fine.spec
-        if spec.sampler is not None:
-            way = spec.sampler
-            sampler = multidiffusion.heun_sampler(
-                way.num_steps, way.sigma_min, way.sigma_max, way.rho, alpha=spec.window
-            )
-        else:
-            sampler = multidiffusion.few_step_sampler(spec.sigmas, spec.window)
+        info = load_superres(bottle, part, chosen, precision).info
         return Resolver(
-            denoiser, info.scales, info.center, coarse_zoom, fine.tiling, sampler,
-            batch_size=fine.patches_at_once, precision=precision, detail=spec.detail, conserve=spec.conserve,
+            lambda: load_superres(bottle, part, chosen, precision),
+            info.scales, info.center, coarse_zoom, tiling, _sampler(spec),
+            batch_size=batch_size, precision=precision, detail=spec.detail, conserve=spec.conserve,
             nonnegative=[name in bottle.manifest.nonnegative for name in spec.channels],
         )  # fmt: skip
 
-    return _resolvers.get((bottle.digest, fine, coarse_zoom, str(chosen), precision), make)
+    key = (bottle.digest, part, spec, coarse_zoom, tiling, batch_size, str(chosen), precision)
+    return _resolvers.get(key, make)
+
+
+def _sampler(spec: SuperresSpec) -> PatchSampler:
+    way = spec.sampler
+    if way is None:
+        return multidiffusion.few_step_sampler(spec.sigmas, spec.window)
+    return multidiffusion.heun_sampler(way.num_steps, way.sigma_min, way.sigma_max, way.rho, alpha=spec.window)
 
 
 _resolvers = Once(16)

@@ -6,12 +6,15 @@ with the noise it came from stays; what tells the labels apart changes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from xr_cbottle.draw import conditions, noise
-from xr_cbottle.draw.emulator import Emulator, arithmetic
+from xr_cbottle.draw import noise
+from xr_cbottle.draw.arithmetic import drawing
+from xr_cbottle.draw.emulator import Emulator
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import edm
 
@@ -26,7 +29,7 @@ def translate(
     seed: int = 0,
     member: int = 0,
 ) -> npt.NDArray[np.float32]:
-    """Fields of one label as fields of another.
+    """Translate fields of one label into fields of another.
 
     Parameters
     ----------
@@ -43,7 +46,7 @@ def translate(
 
     Returns
     -------
-    As ``fields``, float32 and without NaN.
+    (time, channel, cell NEST) float32 in the channels' units, without NaN.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def translate(
     shape = (len(emulator.channels), healpix.n_cells(emulator.zoom))
     if values.shape != (len(stamps), *shape):
         raise ValueError(f"the fields have shape {values.shape}: it must be {(len(stamps), *shape)}, all channels")
-    labels = emulator.label_name(source), emulator.label_name(target)
+    labels = emulator.bottle.manifest.label(source), emulator.bottle.manifest.label(target)
     out = np.empty(values.shape, np.float32)
     for start in range(0, len(stamps), emulator.batch_size):
         batch = slice(start, start + emulator.batch_size)
@@ -70,32 +73,18 @@ def _batch(
     labels: tuple[str | None, str | None],
     seed: int,
     member: int,
-) -> npt.NDArray[np.float64]:
-    model, count = emulator.model, len(times)
-    pad = [*range(count), *[count - 1] * (emulator.batch_size - count)]
-    order = healpix.nest_to_padxy(emulator.zoom)
-    normals = [
-        noise.normals((2, *values.shape[1:]), seed=seed, stage="translate", member=member, time=time) for time in times
-    ]
-    normalised = emulator.normalised(values, labels[0], times)
-    condition = emulator.condition(times[pad])
-    with model.lock, torch.inference_mode(), arithmetic(emulator.precision):
-        dtype = model.experts[0][1].network.model.map_layer0.weight.dtype
-
-        def put(array: npt.NDArray) -> torch.Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(model.device)
-
-        inputs = dict(
-            condition=put(condition).to(dtype),
-            second_of_day=put(conditions.second_of_day(times[pad])),
-            day_of_year=put(conditions.day_of_year(times[pad])),
-        )
-        encode, decode = (emulator.denoise(label, **inputs) for label in labels)
-        state = put(normalised[pad][..., order])[:, :, None]
-        fresh = put(np.stack(normals)[pad][..., order]).double()[:, :, :, None]
-        sampler = emulator.sampler
-        sigmas = edm.heun_schedule(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
-        noises = (fresh[:, 0], fresh[:, 1])
-        ended = edm.translate(encode, decode, state, ~torch.isnan(state), sigmas, noises)
-    drawn = ended[:count, :, 0].cpu().numpy()[..., healpix.padxy_to_nest(emulator.zoom)]
-    return emulator.physical(drawn, labels[1], times)
+) -> npt.NDArray[np.floating[Any]]:
+    with drawing(emulator.precision):
+        normals = [
+            noise.normals((2, *values.shape[1:]), seed=seed, stage="translate", member=member, time=time)
+            for time in times
+        ]
+        normalised = emulator.normalised(values, labels[0], times)
+        with emulator.batch(times) as (batch, inputs):
+            encode, decode = (emulator.denoise(label, **inputs) for label in labels)
+            state = batch.put(normalised)
+            fresh = batch.put(np.stack(normals)).double()
+            noises = (fresh[:, 0], fresh[:, 1])
+            ended = edm.translate(encode, decode, state, ~torch.isnan(state), emulator.sampler.levels(), noises)
+            drawn = batch.back(ended)
+        return emulator.physical(drawn, labels[1], times)

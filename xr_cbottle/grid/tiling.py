@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +10,6 @@ import numpy.typing as npt
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.healpix import Indices
 from xr_cbottle.grid.patches import PatchGrid
-
-if TYPE_CHECKING:
-    from xr_cbottle.network.multidiffusion import Sampler
-
 
 #: Patches denoised at once when nobody says; a constant, because the last bits of values depend on it.
 PATCHES_AT_ONCE = 8
@@ -64,20 +59,26 @@ class Tiling:
         """Tiles that hold some NEST cells, ascending."""
         return np.unique(np.asarray(cells, np.int64) // self.cells_per_tile)
 
-    def rounds(self, tile: int, sampler: Sampler) -> list[Indices]:
-        """Patches that are denoised for a tile in each leg of a sampler."""
-        if is_exact(sampler):
-            return self.grid.cone(self.cells(tile), len(sampler.legs))
-        return [self.grid.around(self.zoom, tile, self.halo)] * len(sampler.legs)
+    def rounds(self, tile: int, legs: int, *, exact: bool) -> list[Indices]:
+        """Patches that are denoised for a tile in each leg of a sampler.
 
-
-def is_exact(sampler: Sampler) -> bool:
-    """Whether all that a tile depends on is drawn: each leg is one evaluation."""
-    return all(count == 1 for count in sampler.evaluations)
+        Parameters
+        ----------
+        tile
+            Its number.
+        legs
+            How many legs the sampler has, see `xr_cbottle.network.multidiffusion.PatchSampler`.
+        exact
+            Whether all that the tile depends on is denoised, which takes legs of one evaluation; otherwise what
+            lies in its halo.
+        """
+        if exact:
+            return self.grid.cone(self.cells(tile), legs)
+        return [self.grid.around(self.zoom, tile, self.halo)] * legs
 
 
 def default_tiling(grid: PatchGrid, tile_zoom: int | None = None, halo: int | None = None) -> Tiling:
-    """Tiles of about two patches along an edge, with a halo of half a patch.
+    """Make tiles of about two patches along an edge, with a halo of half a patch.
 
     Smaller tiles cost a small box less and a large one more: their halos overlap.
     """

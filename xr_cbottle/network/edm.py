@@ -6,8 +6,7 @@ clean state given a noisy one, E[y | y + sigma n = x].
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -23,7 +22,7 @@ Expert = TypeVar("Expert")
 
 
 def preconditioning(sigma: Tensor, sigma_data: float = SIGMA_DATA) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(c_skip, c_out, c_in, c_noise) of EDM's table 1 for noise levels ``sigma``."""
+    """Factors (c_skip, c_out, c_in, c_noise) of EDM's table 1 for noise levels ``sigma``."""
     total = (sigma**2 + sigma_data**2).sqrt()
     return (sigma_data / total) ** 2, sigma * sigma_data / total, 1 / total, sigma.log() / 4
 
@@ -34,14 +33,19 @@ class Denoiser:
     Parameters
     ----------
     network
-        From `network.build`.
+        Made by `xr_cbottle.network.unet.build`.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the network's weights, in which it computes."""
+        return self.network.model.map_layer0.weight.dtype
+
     def __call__(self, x: Tensor, sigma: Tensor, **inputs: Tensor | None) -> Tensor:
-        """Denoised state, of the shape of ``x``; the arguments are those of `with_logits`."""
+        """Denoise a state; the arguments are those of `with_logits`, the result has the shape of ``x``."""
         return self.with_logits(x, sigma, **inputs)[0]
 
     def with_logits(
@@ -54,7 +58,7 @@ class Denoiser:
         second_of_day: Tensor | None = None,
         day_of_year: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Denoised state and the classifier's logits (batch, 1, time, cell of its level), if it has one.
+        """Denoise a state; gives the classifier's logits (batch, 1, time, cell of its level) too, if there is one.
 
         Parameters
         ----------
@@ -71,12 +75,11 @@ class Denoiser:
         second_of_day, day_of_year
             (batch, time), UTC; on the sphere only.
         """
-        weights = self.network.model.map_layer0.weight.dtype
         c_skip, c_out, c_in, c_noise = preconditioning(sigma)
         wide = (-1,) + (1,) * (x.ndim - 1)
-        inputs = (x * c_in.view(wide)).to(weights)
+        inputs = (x * c_in.view(wide)).to(self.dtype)
         if condition is not None:
-            inputs = torch.cat([inputs, torch.nan_to_num(condition).to(weights)], 1)
+            inputs = torch.cat([inputs, torch.nan_to_num(condition).to(self.dtype)], 1)
         calendar = () if second_of_day is None else (second_of_day, day_of_year)
         output = self.network(inputs, c_noise, labels, *calendar)
         y, logits = output if isinstance(output, tuple) else (output, None)
@@ -84,15 +87,15 @@ class Denoiser:
 
 
 def expert(experts: Sequence[tuple[float, Expert]], sigma: float) -> Expert:
-    """The one for a noise level: the first of (sigma_min, expert), descending, with sigma >= sigma_min."""
+    """Choose the expert for a noise level: the first of (sigma_min, expert), descending, with sigma >= sigma_min."""
     for sigma_min, chosen in experts:
         if sigma >= sigma_min:
             return chosen
-    raise ValueError(f"no expert for noise level {sigma}: the last one's sigma_min must be 0.")
+    raise ValueError(f"no expert for noise level {sigma}: the last one's sigma_min must be 0")
 
 
 def lend_channels(denoise: Denoise, donor: Denoise, masked: Tensor) -> Denoise:
-    """A denoiser whose masked channels come from another.
+    """Make a denoiser whose masked channels come from another.
 
     A data set may lack channels that others have (ERA5's radiation in published cBottle): its own
     denoiser then sees them as 0, and the donor, which sees the whole state, supplies them.
@@ -111,14 +114,14 @@ def lend_channels(denoise: Denoise, donor: Denoise, masked: Tensor) -> Denoise:
     return both
 
 
-def heun_schedule(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
+def edm_schedule(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
     """Noise levels of EDM's equation 5, float64, from sigma_max down to sigma_min and then 0."""
     ramp = torch.arange(num_steps, dtype=torch.float64) / max(num_steps - 1, 1)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
 
 
-def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, *, step: Callable[[], object] | None = None) -> Tensor:
+def heun(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
     """Solve dx/dsigma = (x - D(x; sigma)) / sigma by Heun's method (EDM's algorithm 1, no churn).
 
     Parameters
@@ -130,38 +133,34 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, *, step: Callable[[], obje
     sigmas
         Noise levels in either direction: towards 0 to sample, upwards to encode. A step to 0 is an
         Euler step.
-    step
-        Called after each step, for a progress bar.
     """
     x = x.to(torch.float64)
-    for here, there in itertools.pairwise(sigmas):
+    for here, there, ends in _steps(sigmas):
         slope = (x - denoise(x, here)) / here
         euler = x + (there - here) * slope
-        if there > 0:
+        if not ends:
             corrected = (euler - denoise(euler, there)) / there
             euler = x + (there - here) * (slope + corrected) / 2
         x = euler
-        if step is not None:
-            step()
     return x
 
 
-def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, *, step: Callable[[], object] | None = None) -> Tensor:
-    """Solve the same by DPM-Solver++(2M) (Lu et al. 2022, https://arxiv.org/abs/2211.01095, algorithm 2).
+def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
+    """Solve the ODE of `heun` by DPM-Solver++(2M) (Lu et al. 2022, https://arxiv.org/abs/2211.01095, algorithm 2).
 
     In lambda = -log(sigma) the state's own part is solved exactly, and the denoised state is extrapolated from this and
     the last level: second order like Heun's method, with one evaluation a step.
 
     Parameters
     ----------
-    denoise, x, sigmas, step
+    denoise, x, sigmas
         As for `heun`; the levels must descend.
     """
     x = x.to(torch.float64)
     before: tuple[Tensor, Tensor] | None = None  # what was denoised in the last step, and how far that went
-    for here, there in itertools.pairwise(sigmas):
+    for here, there, ends in _steps(sigmas):
         denoised = denoise(x, here).to(torch.float64)
-        if there > 0:
+        if not ends:
             far = (here / there).log()
             ahead = denoised
             if before is not None:
@@ -170,12 +169,16 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, *, step: Callable[[], 
             before = denoised, far
         else:
             x = denoised
-        if step is not None:
-            step()
     return x
 
 
-#: By the names of `xr_cbottle.bottle.sampler.SOLVERS`.
+def _steps(sigmas: Tensor) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    """Levels that a step goes from and to, and whether it ends at 0; asked once of a GPU, not at each step."""
+    ends = [level == 0 for level in sigmas.tolist()]
+    return zip(sigmas[:-1], sigmas[1:], ends[1:], strict=True)
+
+
+#: The solvers by the names of `xr_cbottle.bottle.sampler.SOLVERS`, which a test compares.
 SOLVERS = {"heun": heun, "dpmpp_2m": dpmpp_2m}
 
 
@@ -198,7 +201,7 @@ def translate(
     known
         Boolean, of the shape of ``x`` or one that broadcasts: where there is data. The rest starts as noise.
     sigmas
-        From `heun_schedule`.
+        From `edm_schedule`.
     noise
         Two standard normal fields: of the first step up, and of what is not known.
     """

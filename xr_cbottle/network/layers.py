@@ -19,6 +19,8 @@ from xr_cbottle.grid import healpix
 
 CHANNELS_PER_HEAD = 64
 SQRT_HALF = math.sqrt(0.5)
+#: Type of weights that are made, whatever torch's default is: a program may have set another one.
+DTYPE = torch.float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +43,11 @@ class Geometry:
 
     @property
     def on_sphere(self) -> bool:
+        """Whether the pixels are the twelve faces."""
         return self.faces == healpix.FACES
 
     def halved(self) -> Geometry:
+        """Geometry with half as many pixels along an edge."""
         return dataclasses.replace(self, size=self.size // 2)
 
     def __str__(self) -> str:
@@ -81,13 +85,13 @@ class Conv(nn.Module):
         self, inputs: int, outputs: int, geometry: Geometry, *, kernel: int = 3, resample: str | None = None
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel, dtype=DTYPE))
+        self.bias = nn.Parameter(torch.zeros(outputs, dtype=DTYPE))
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
         self.resample = resample
         self.plain = True  # the filter is the mean of four: true of every trained network
         if resample:
-            self.register_buffer("resample_filter", torch.full((1, 1, 2, 2), 0.25))
+            self.register_buffer("resample_filter", torch.full((1, 1, 2, 2), 0.25, dtype=DTYPE))
             self.register_load_state_dict_post_hook(_note_filter)
         self.pad = FacePad(geometry.size) if kernel == 3 and geometry.on_sphere else None
         self.zeros = 1 if kernel == 3 and not geometry.on_sphere else 0
@@ -120,8 +124,8 @@ class GroupNorm(nn.Module):
 
     def __init__(self, channels: int, geometry: Geometry, *, groups: int | None = None, eps: float = 1e-6) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.weight = nn.Parameter(torch.ones(channels, dtype=DTYPE))
+        self.bias = nn.Parameter(torch.zeros(channels, dtype=DTYPE))
         self.groups = groups or min(32, (channels + 3) // 4)
         self.time_length = geometry.time_length
         self.eps = eps
@@ -205,6 +209,7 @@ def _sum_rows(rows: Tensor) -> Tensor:
 
 
 def silu(x: Tensor) -> Tensor:
+    """Apply x * sigmoid(x), in place where no gradient needs ``x``."""
     return F.silu(x) if torch.is_grad_enabled() else F.silu(x, inplace=True)
 
 
@@ -260,7 +265,7 @@ class TemporalAttention(nn.Module):
         self.qkv = Conv(channels, 3 * channels, frame, kernel=1)
         self.proj = Conv(channels, channels, frame, kernel=1)
         nn.init.zeros_(self.proj.weight)
-        self.positional_embedding = nn.Parameter(torch.zeros(self.heads, 2 * self.time_length))
+        self.positional_embedding = nn.Parameter(torch.zeros(self.heads, 2 * self.time_length, dtype=DTYPE))
 
     def forward(self, x: Tensor) -> Tensor:
         frames, channels, height, width = x.shape
@@ -279,7 +284,7 @@ class TemporalAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """h = conv1 silu(GN(conv0 silu(GN x) + affine e)); (h + skip x) / sqrt(2); then attention."""
+    """Residual block: h = conv1 silu(GN(conv0 silu(GN x) + affine e)); (h + skip x) / sqrt(2); then attention."""
 
     def __init__(
         self,
@@ -299,7 +304,7 @@ class Block(nn.Module):
             before = dataclasses.replace(geometry, size=2 * geometry.size)
         self.norm0 = GroupNorm(inputs, before)
         self.conv0 = Conv(inputs, outputs, geometry, resample=resample)
-        self.affine = nn.Linear(embedding, outputs)
+        self.affine = nn.Linear(embedding, outputs, dtype=DTYPE)
         self.norm1 = GroupNorm(outputs, geometry)
         self.conv1 = Conv(outputs, outputs, geometry)
         nn.init.zeros_(self.conv1.weight)

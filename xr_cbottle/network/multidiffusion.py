@@ -2,7 +2,7 @@
 
 The state of a region is (cell, channel): a patch is then one gather of rows, and its channels lie together as the
 convolutions like them. Patches are denoised in batches of one shape, and a cell gets the weighted mean of what the
-patches that own it say. How often they say it is the sampler's: see `Sampler`.
+patches that own it say. How often they say it is the sampler's: see `PatchSampler`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Field = npt.NDArray[np.floating]
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler:
-    """How noise becomes a field.
+class PatchSampler:
+    """Way from noise to a field, in legs.
 
     Attributes
     ----------
@@ -46,13 +46,18 @@ class Sampler:
 
     @property
     def draws(self) -> int:
-        """How many fields of noise it takes."""
+        """Number of fields of noise that drawing takes."""
         return 1 + sum(leg[-1] == 0 for leg in self.legs[:-1])
 
     @property
     def evaluations(self) -> tuple[int, ...]:
         """Evaluations of the network in each leg: two a step, one if it is to 0."""
         return tuple(2 * (len(leg) - 1) - (leg[-1] == 0) for leg in self.legs)
+
+    @property
+    def exact(self) -> bool:
+        """Whether each leg is one evaluation: all that a tile depends on can then be drawn."""
+        return all(count == 1 for count in self.evaluations)
 
 
 def heun_sampler(
@@ -63,18 +68,18 @@ def heun_sampler(
     *,
     exchange: Sequence[float] = (),
     alpha: float | None = None,
-) -> Sampler:
-    """Heun's method in legs that end at the levels nearest (by ratio) to those of ``exchange``."""
-    levels = edm.heun_schedule(num_steps, sigma_min, sigma_max, rho).tolist()
+) -> PatchSampler:
+    """Sampler of Heun's method, in legs that end at the levels nearest (by ratio) to those of ``exchange``."""
+    levels = edm.edm_schedule(num_steps, sigma_min, sigma_max, rho).tolist()
     inner = np.log(levels[1:-1])
     cuts = sorted({1 + int(np.abs(inner - math.log(sigma)).argmin()) for sigma in exchange}) if len(inner) else []
     bounds = [0, *cuts, len(levels) - 1]
-    return Sampler(tuple(tuple(levels[a : b + 1]) for a, b in itertools.pairwise(bounds)), alpha)
+    return PatchSampler(tuple(tuple(levels[a : b + 1]) for a, b in itertools.pairwise(bounds)), alpha)
 
 
-def few_step_sampler(sigmas: Sequence[float], alpha: float | None = 1.0) -> Sampler:
-    """One evaluation for each level, with fresh noise between: for distilled networks."""
-    return Sampler(tuple((float(sigma), 0.0) for sigma in sigmas), alpha)
+def few_step_sampler(sigmas: Sequence[float], alpha: float | None = 1.0) -> PatchSampler:
+    """Sampler of distilled networks: one evaluation for each level, with fresh noise between."""
+    return PatchSampler(tuple((float(sigma), 0.0) for sigma in sigmas), alpha)
 
 
 def window(size: int, alpha: float | None) -> npt.NDArray[np.float64]:
@@ -87,7 +92,7 @@ def window(size: int, alpha: float | None) -> npt.NDArray[np.float64]:
 
 
 def overview(coarse: Field, zoom: int, size: int) -> npt.NDArray[np.float32]:
-    """The whole coarse globe as every patch is told it: (channel, size, size), from south to north, 0 to 360 east.
+    """Coarse globe as every patch is told it: (channel, size, size), from south to north, 0 to 360 east.
 
     Networks of cBottle were trained on an interpolation that, at exactly 360 degrees east, takes for the first cell
     of a ring that begins there the first cell of the next ring; so the last column is made like that here too.
@@ -104,7 +109,7 @@ def overview(coarse: Field, zoom: int, size: int) -> npt.NDArray[np.float32]:
 
 
 def local_view(coarse: Field, zoom: int, fine_zoom: int, cells: Indices) -> npt.NDArray[np.float32]:
-    """The coarse field at some cells of the fine level, bilinear: (channel, cell)."""
+    """Coarse field at some cells of the fine level, bilinear: (channel, cell)."""
     return healpix.interpolate(coarse, zoom, *healpix.lonlat(fine_zoom, cells), dtype=np.float32).astype(np.float32)
 
 
@@ -114,9 +119,9 @@ class RegionModel:
     Parameters
     ----------
     denoiser
-        Of a patch network.
+        A patch network as a denoiser.
     region
-        Its patches; ``region.cells`` are the rows of states.
+        The patches of the region; ``region.cells`` are the rows of states.
     coarse, coarse_zoom
         (channel, cell NEST) the coarse field, normalised.
     batch_size
@@ -154,28 +159,28 @@ class RegionModel:
 
     @property
     def background(self) -> Tensor:
-        """(cell, channel) the state that the interpolated coarse field is."""
+        """State that the interpolated coarse field is, (cell, channel)."""
         return self.local if self._detail is None else torch.zeros_like(self.local)
 
     def field(self, state: Tensor) -> Tensor:
-        """(cell, channel) the normalised field of a clean state."""
+        """Normalised field of a clean state, (cell, channel)."""
         return state if self._detail is None else self.local + self._detail * state
 
     def put(self, values: npt.NDArray) -> Tensor:
-        """An array on the network's device."""
+        """Bring an array to the network's device."""
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
     def batches(self, chosen: Sequence[int]) -> Iterator[list[int]]:
-        """Batches of some patches, by their positions in the region."""
+        """Cut some patches, given by their positions in the region, into batches."""
         for start in range(0, len(chosen), self.batch_size):
             yield list(chosen[start : start + self.batch_size])
 
     def padded(self, batch: list[int]) -> list[int]:
-        """A batch with its last patch repeated to the size that all batches have."""
+        """Repeat the last patch of a batch to the size that all batches have."""
         return batch + batch[-1:] * (self.batch_size - len(batch))
 
     def gather(self, rows: Tensor, patches: Sequence[int]) -> Tensor:
-        """(patch, column of rows, row, column) of (cell, column) values, in channels-last memory."""
+        """Values of patches, (patch, channel, row, column) in channels-last memory, from (cell, channel) rows."""
         size = self.region.grid.size
         pixels = rows[self._seen[list(patches)].long()]
         for place, i in enumerate(patches):
@@ -185,7 +190,7 @@ class RegionModel:
         return pixels.view(len(patches), size, size, -1).permute(0, 3, 1, 2)
 
     def denoise(self, patches: list[int]) -> edm.Denoise:
-        """The denoiser of a padded batch of patches: (patch, channel, row, column)."""
+        """Denoiser of a padded batch of patches, of states (patch, channel, row, column)."""
         local, position = self.gather(self.local, patches), self.gather(self._position, patches)
         condition = torch.cat(
             [local, self._overview.expand(len(patches), -1, -1, -1), position.to(local.dtype)], 1
@@ -204,7 +209,7 @@ class RegionModel:
         return self._seen[i].view(size, size)[owned].reshape(-1).long(), owned
 
     def full_weight(self, alpha: float | None) -> Tensor:
-        """(cell, 1) what the weights of all patches of the globe that own a cell add up to."""
+        """Sum of the weights of all patches of the globe that own a cell, (cell, 1)."""
         grid = self.region.grid
         n, along = healpix.nside(grid.zoom), window(grid.size, alpha)
         line = np.zeros(n + 2 * grid.overlap)
@@ -216,7 +221,7 @@ class RegionModel:
 
     @functools.cached_property
     def _pairs(self) -> dict[int, tuple[Tensor, Tensor]]:
-        """{patch: its averaged pixels, the second cells of these}; few patches have any."""
+        """Averaged pixels of a patch and the second cells of these, by patch; few patches have any."""
         region = self.region
         patch, pixel = np.divmod(region.averaged, region.seen.shape[1])
         return {int(i): (self.put(pixel[patch == i]), self.put(region.partner[patch == i])) for i in np.unique(patch)}
@@ -240,14 +245,14 @@ class Mean:
 
 
 def together(model: RegionModel, alpha: float | None = None, *, stand_in: bool = True) -> edm.Denoise:
-    """The denoiser of a region whose patches become one at every evaluation: (cell, channel) -> the same.
+    """Make the denoiser of a region whose patches become one at every evaluation, of states (cell, channel).
 
     Parameters
     ----------
     model
-        Of the region.
+        The network, told of the region.
     alpha
-        Of the window.
+        Shape of the window, see `PatchSampler`.
     stand_in
         Whether the interpolated coarse field stands in for those of a cell's patches that are not in the region, as
         in NVlabs/cBottle's regional super-resolution; otherwise those that are share the cell. Cells that no patch
@@ -270,13 +275,13 @@ def together(model: RegionModel, alpha: float | None = None, *, stand_in: bool =
     return denoise
 
 
-def draw_together(model: RegionModel, noise: Tensor, sampler: Sampler, *, stand_in: bool = True) -> Tensor:
+def draw_together(model: RegionModel, noise: Tensor, sampler: PatchSampler, *, stand_in: bool = True) -> Tensor:
     """Draw a region with its patches made one at every evaluation.
 
     Parameters
     ----------
     model
-        Of the region.
+        The network, told of the region.
     noise
         (draw, cell, channel) standard normal numbers, float64.
     sampler
@@ -288,7 +293,7 @@ def draw_together(model: RegionModel, noise: Tensor, sampler: Sampler, *, stand_
     return _walk(sampler, noise, lambda x, levels, _: edm.heun(denoise, x, levels))
 
 
-def draw_by_legs(model: RegionModel, noise: Tensor, sampler: Sampler, rounds: Sequence[Sequence[int]]) -> Tensor:
+def draw_by_legs(model: RegionModel, noise: Tensor, sampler: PatchSampler, rounds: Sequence[Sequence[int]]) -> Tensor:
     """Draw a region leg by leg: its patches become one only between legs.
 
     A cell then depends on as many rounds of neighbours as there are legs, and on nothing else: with the patches of
@@ -315,7 +320,7 @@ def draw_by_legs(model: RegionModel, noise: Tensor, sampler: Sampler, rounds: Se
     return _walk(sampler, noise, leg)
 
 
-def _walk(sampler: Sampler, noise: Tensor, leg: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
+def _walk(sampler: PatchSampler, noise: Tensor, leg: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
     fresh = iter(noise)
     x = torch.zeros_like(noise[0])
     clean = True

@@ -6,6 +6,7 @@ It loads the state dicts of NVlabs/cBottle (v1) strictly and computes what they 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from xr_cbottle.bottle.architecture import PATCH_ARCHITECTURES, SHAPED, ModelConfig
 from xr_cbottle.grid import healpix
-from xr_cbottle.network.layers import Block, Conv, Geometry, GroupNorm, silu
+from xr_cbottle.network.layers import DTYPE, Block, Conv, Geometry, GroupNorm, silu
 
 CALENDAR_HARMONICS = 8
 CALENDAR_CHANNELS = 4 * CALENDAR_HARMONICS
@@ -45,11 +46,11 @@ class UNet(nn.Module):
         temporal = config.time_length > 1
 
         if config.label_dim:
-            self.map_label = nn.Linear(config.label_dim, width)
+            self.map_label = nn.Linear(config.label_dim, width, dtype=DTYPE)
         self.label_dim = config.label_dim
         self.width = width
-        self.map_layer0 = nn.Linear(width, embedding)
-        self.map_layer1 = nn.Linear(embedding, embedding)
+        self.map_layer0 = nn.Linear(width, embedding, dtype=DTYPE)
+        self.map_layer1 = nn.Linear(embedding, embedding, dtype=DTYPE)
 
         self.enc = nn.ModuleDict()
         skips, channels = [], inputs
@@ -103,7 +104,7 @@ class UNet(nn.Module):
         self.dec[f"{self.aux_name}_conv"] = last_conv
 
     def embed(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
-        """(batch,) noise levels and (batch, label_dim) labels -> (batch, 4 * model_channels)."""
+        """Embed (batch,) noise levels and (batch, label_dim) labels: (batch, 4 * model_channels)."""
         half = self.width // 2
         k = torch.arange(half, device=c_noise.device, dtype=torch.float32)
         angle = c_noise.to(torch.float32)[:, None] * 10000 ** (-k / (half - 1))
@@ -113,16 +114,18 @@ class UNet(nn.Module):
         return F.silu(self.map_layer1(F.silu(self.map_layer0(e))))
 
     def blocks(self, part: nn.ModuleDict) -> Iterator[Block]:
+        """Blocks of the encoder or the decoder, in their order."""
         return (module for module in part.values() if isinstance(module, Block))
 
     def encode(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
-        """Outputs of the encoder's blocks, the deepest last; ``x`` is the embedded input."""
+        """Outputs of the encoder's blocks, the deepest last, for the embedded input ``x``."""
         outputs = [x]
         for block in self.blocks(self.enc):
             outputs.append(block(outputs[-1], embedding))
         return outputs
 
     def decode(self, skips: list[Tensor], embedding: Tensor) -> Tensor:
+        """Output of the network from those of the encoder's blocks: (batch * time, out_channels, row, column)."""
         skips = list(skips)
         x = skips[-1]
         for block in self.blocks(self.dec):
@@ -151,7 +154,8 @@ class SphereUNet(UNet):
         geometry = Geometry(healpix.nside(config.zoom), healpix.FACES, config.time_length)
         super().__init__(config, geometry, config.out_channels + config.condition_channels + CALENDAR_CHANNELS)
         self.geometry = geometry
-        self.pos_embed = nn.Parameter(0.1 * torch.randn(config.model_channels, 1, healpix.n_cells(config.zoom)))
+        position = torch.randn(config.model_channels, 1, healpix.n_cells(config.zoom), dtype=DTYPE)
+        self.pos_embed = nn.Parameter(0.1 * position)
         lon = healpix.lonlat(config.zoom)[0][healpix.nest_to_padxy(config.zoom)]
         # float32, as the reference: the floor of a float64 product differs by a second where it is a whole number
         offset = (torch.from_numpy(lon).float() * 86400 / 360).floor()
@@ -170,17 +174,17 @@ class SphereUNet(UNet):
             )
 
     def calendar(self, second_of_day: Tensor, day_of_year: Tensor) -> Tensor:
-        """(batch, time) seconds and days -> (batch, time, cell, 32) harmonics of local time and season."""
+        """Harmonics of local time and season, (batch, time, cell, 32), for (batch, time) seconds and days."""
         second = (second_of_day[..., None] + self.solar_offset) % 86400 / 86400
         day = (day_of_year[..., None] / 365.25 % 1).expand_as(second)
-        k = 2 * math.pi * torch.arange(1, CALENDAR_HARMONICS + 1, device=second.device)
+        k = 2 * math.pi * torch.arange(1, CALENDAR_HARMONICS + 1, device=second.device, dtype=second.dtype)
         s, d = second[..., None] * k, day[..., None] * k
         return torch.cat([s.cos(), s.sin(), d.cos(), d.sin()], -1)
 
     def forward(
         self, x: Tensor, c_noise: Tensor, labels: Tensor | None, second_of_day: Tensor, day_of_year: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """(batch, channel, time, cell PAD_XY) -> the same with ``out_channels``, and logits if there is a head."""
+        """Output of the shape of ``x``, (batch, channel, time, cell PAD_XY), and logits if there is a head."""
         batch, _, time, _ = x.shape
         n = self.geometry.size
         calendar = self.calendar(second_of_day, day_of_year).to(x.dtype)
@@ -200,25 +204,25 @@ class SphereUNet(UNet):
 class PatchUNet(UNet):
     """The U-Net on patches of a fine HEALPix level; carries the position embedding of the whole level."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, empty: bool) -> None:
         geometry = Geometry(config.img_resolution, 1, config.time_length)
         inputs = config.out_channels + config.condition_channels + config.position_embed_channels
         super().__init__(config, geometry, inputs)
-        if torch.get_default_device().type == "meta":  # a checkpoint's is coming: to make this one takes gigabytes
-            initial = torch.empty(config.position_embed_channels, healpix.n_cells(config.level))
+        if empty:  # to make this one takes gigabytes
+            initial = torch.empty(config.position_embed_channels, healpix.n_cells(config.level), dtype=DTYPE)
         else:
             initial = position_embedding(config.level, config.position_embed_channels)
         self.pos_embed = nn.Parameter(initial)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(batch, channel, row, column) -> (batch, out_channels, row, column)."""
+        """Output (batch, out_channels, row, column) for an input (batch, channel, row, column)."""
         embedding = self.embed(c_noise, labels)
         h = self.enc[self.embed_name](x.contiguous(memory_format=torch.channels_last))
         return self.decode(self.encode(h, embedding), embedding)
 
 
 def position_embedding(zoom: int, channels: int = 20) -> Tensor:
-    """Initial (channel, cell NEST) embedding of super-resolution: harmonics of colatitude and longitude.
+    """Initial embedding of super-resolution, (channel, cell NEST): harmonics of colatitude and longitude.
 
     For f in 2**linspace(0, 5, channels / 4): sin(f colat), sin(f lon), cos(f colat), cos(f lon).
     """
@@ -232,17 +236,26 @@ def position_embedding(zoom: int, channels: int = 20) -> Tensor:
 class Network(nn.Module):
     """A network with the state dict of a v1 checkpoint (``device_buffer`` and ``model.*``)."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, empty: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("device_buffer", torch.empty(0))
-        self.model = PatchUNet(config) if config.architecture in PATCH_ARCHITECTURES else SphereUNet(config)
+        self.register_buffer("device_buffer", torch.empty(0, dtype=DTYPE))
+        self.model = PatchUNet(config, empty) if config.architecture in PATCH_ARCHITECTURES else SphereUNet(config)
 
     def forward(self, *args: Tensor | None) -> Tensor | tuple[Tensor, Tensor | None]:
         return self.model(*args)
 
 
-def build(config: ModelConfig) -> Network:
-    """The network of a configuration, with initial weights; load others with ``load_state_dict``."""
-    net: Network = Network(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def build(config: ModelConfig, *, empty: bool = False) -> Network:
+    """Make the network of a configuration, with initial weights in float32; load others with ``load_state_dict``.
+
+    Parameters
+    ----------
+    config
+        Widths and depths.
+    empty
+        Make a patch network without memory for its weights; ``load_state_dict`` then needs ``assign=True``.
+    """
+    with torch.device("meta") if empty else contextlib.nullcontext():
+        net: Network = Network(config, empty).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net

@@ -36,7 +36,7 @@ PROBABILITIES = np.concatenate(
 _DATA_INSTANTS = 600
 """Of the data, whose figures cost little."""
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 
 def calibrated(

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from xr_cbottle.bottle.manifest import DISTILLED, SuperresSpec
 from xr_cbottle.network import unet
-from xr_cbottle.network.edm import Denoiser, heun, heun_schedule
+from xr_cbottle.network.edm import Denoiser, edm_schedule, heun
 from xr_cbottle.training.case import Losses
 from xr_cbottle.training.config import OptimConfig
 from xr_cbottle.training.patchwise.denoising import conditioned, patch_facts, specification, weighted_error
@@ -103,8 +103,8 @@ def levels(sigmas: tuple[float, ...], steps: int) -> list[Tensor]:
 
     Between levels they are spaced as EDM's; to 0 from a tenth of the last level.
     """
-    legs = [heun_schedule(steps + 1, low, high)[:-1] for high, low in itertools.pairwise(sigmas)]
-    last = heun_schedule(steps, sigmas[-1] / 10, sigmas[-1]) if steps > 1 else torch.tensor([sigmas[-1], 0.0]).double()
+    legs = [edm_schedule(steps + 1, low, high)[:-1] for high, low in itertools.pairwise(sigmas)]
+    last = edm_schedule(steps, sigmas[-1] / 10, sigmas[-1]) if steps > 1 else torch.tensor([sigmas[-1], 0.0]).double()
     return [*legs, last]
 
 

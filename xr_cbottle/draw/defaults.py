@@ -1,0 +1,15 @@
+"""Settings of drawing that need no torch: the precisions there are, and how many instants make a batch."""
+
+from __future__ import annotations
+
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+"""Precisions in which a network may run; the state of the ODE is float64 in any case."""
+
+
+def default_batch_size(zoom: int) -> int:
+    """Number of instants drawn at once when nobody says: a constant, because the last bits of values depend on it.
+
+    Few enough that a read of one instant, whose batch is padded, does not cost much more than it must; on a
+    CPU four are drawn as fast, each, as eight.
+    """
+    return 4 if zoom <= 6 else 1

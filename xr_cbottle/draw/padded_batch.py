@@ -1,0 +1,60 @@
+"""Fields of a few instants as a network takes them: padded to one number, in its order of cells, on its device."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from xr_cbottle.draw import conditions
+from xr_cbottle.draw.models import Model
+from xr_cbottle.grid import healpix
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PaddedBatch:
+    """Instants on their way through a network, the last one repeated to a fixed number.
+
+    Attributes
+    ----------
+    model
+        The networks, kept in memory as long as the batch is.
+    zoom
+        HEALPix level of the fields.
+    times
+        (instant,) datetime64[s].
+    size
+        How many instants the network gets.
+    """
+
+    model: Model
+    zoom: int
+    times: npt.NDArray[np.datetime64]
+    size: int
+
+    def padded(self, values: npt.NDArray) -> npt.NDArray:
+        """Values of the instants with those of the last one repeated: (instant, ...) -> (size, ...)."""
+        count = len(self.times)
+        return values[[*range(count), *[count - 1] * (self.size - count)]]
+
+    def put(self, fields: npt.NDArray) -> torch.Tensor:
+        """Fields for the network: (instant, ..., cell NEST) -> (size, ..., 1, cell PAD_XY), on its device."""
+        return self._send(self.padded(fields)[..., None, healpix.nest_to_padxy(self.zoom)])
+
+    def calendar(self) -> dict[str, torch.Tensor]:
+        """Second of the day and day of the year, each (size, 1), by the denoiser's names of them."""
+        times = self.padded(self.times)
+        return {
+            "second_of_day": self._send(conditions.second_of_day(times)),
+            "day_of_year": self._send(conditions.day_of_year(times)),
+        }
+
+    def back(self, state: torch.Tensor) -> npt.NDArray:
+        """Fields from the network: (size, ..., 1, cell PAD_XY) -> (instant, ..., cell NEST), without the padding."""
+        drawn = state[: len(self.times), ..., 0, :].cpu().numpy()
+        return drawn[..., healpix.padxy_to_nest(self.zoom)]
+
+    def _send(self, values: npt.NDArray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.model.device)
