@@ -14,7 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=str(Path(__file__).parent / "reference"),
         help="folder of fixtures recorded from NVlabs/cBottle",
     )
-    parser.addoption("--reads", type=int, default=150, help="random reads that test_random_reads makes")
+    parser.addoption("--reads", type=int, default=80, help="random reads that test_random_reads makes")
 
 
 # These machines are shared: how long an example takes says nothing about the code.
