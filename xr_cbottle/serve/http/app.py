@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import ipaddress
 import json
 import os
 import re
@@ -38,6 +39,7 @@ from xr_cbottle.serve.http.shelf import Shelf
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
+    from xr_cbottle.cube.cube import Cube
     from xr_cbottle.draw.emulator import Emulator
     from xr_cbottle.serve.hierarchy import Chunk, Hierarchy
 
@@ -58,14 +60,14 @@ class Server:
 
     def __init__(self, bottles: Sequence[str | Bottle], settings: Settings) -> None:
         self.settings, self.shelf, self.began = settings, Shelf(bottles, settings), time.monotonic()
-        self.lanes = {
-            name: Lane(name, functools.partial(self._load, name), cube.spec.batch_size, settings.max_waiting)
-            for name, cube in self.shelf.cubes.items()
-        }
+        self.lanes = {name: self._lane(name, cube, settings.max_waiting) for name, cube in self.shelf.cubes.items()}
         self.emulators: dict[str, Emulator] = {}
-        cache = next(iter(self.shelf.cubes.values())).instant_cache
-        self.admission = Admission(cache, settings.max_requests, settings.loading_wait)
+        self.cache = next(iter(self.shelf.cubes.values())).instant_cache
+        self.admission = Admission(settings.max_requests, settings.loading_wait)
         self.readers: anyio.CapacityLimiter | None = None
+
+    def _lane(self, name: str, cube: Cube, most: int) -> Lane:
+        return Lane(name, functools.partial(self._load, name), cube.instant_cache, cube.spec.batch_size, most)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -120,7 +122,8 @@ class Server:
         cube = hierarchy.cube
         keys, spec = chunk.keys, cube.spec
         with _departure(request) as gone:
-            async with self.admission.frame(self.lanes[name], keys, cube.gather, gone) as how:
+            client = client_of(request.client.host if request.client else "")
+            async with self.admission.fields(self.lanes[name], keys, cube.gather, client, gone) as how:
                 request.scope["xr_cbottle"] = how
                 # Its instants are in memory: of a few cells it is made sooner than a thread gets to it.
                 cells = healpix.n_cells(spec.native_zoom) if spec.fine is None else spec.fine.cells(spec.fine.zoom)
@@ -149,7 +152,7 @@ class Server:
         """How it goes; 503 as long as nothing can be drawn."""
         statuses = {lane.status for lane in self.lanes.values()}
         status = "loading" if "loading" in statuses else "ok" if "ok" in statuses else "failed"
-        cache = self.admission.cache
+        cache = self.cache
         counts = self.admission.counts
         found = {
             "status": status,
@@ -163,7 +166,7 @@ class Server:
                 "waiting": self.admission.requests,
                 **{how: counts[how] for how in ("drawn", "joined", "cached", "refused")},
             },
-            "cache": {"bytes": cache.nbytes, "limit": cache.limit, "instants": len(cache)},
+            "cache": {"bytes": cache.nbytes, "limit": cache.limit, "fields": len(cache)},
         }
         return JSONResponse(found, 200 if status == "ok" else 503, {"Cache-Control": "no-store"})
 
@@ -196,6 +199,17 @@ def _departure(request: Request) -> Iterator[Gone]:
     finally:
         for task in watching:
             task.cancel()
+
+
+def client_of(address: str) -> str:
+    """Whom an address stands for when clients take turns: of IPv6 the network, in which anybody has many addresses."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
 
 
 def base_url(request: Request) -> str:
