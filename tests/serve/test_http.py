@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 import yaml
+from starlette.requests import Request
 
 from tests import environments, serving
 from tests.bottles import synthetic_bottle
@@ -22,7 +23,7 @@ from tests.serving import Client, Process
 from xr_cbottle import cli
 from xr_cbottle.bottle.manifest import SamplerDefaults
 from xr_cbottle.serve.http import answer, app, host
-from xr_cbottle.serve.http.settings import Settings
+from xr_cbottle.serve.http.settings import Settings, is_local
 
 # Processes, sockets and signals on a machine that does other work too: what fails thrice is wrong.
 pytestmark = pytest.mark.flaky(reruns=2)
@@ -233,16 +234,22 @@ def test_the_catalog_says_what_is_served(client, bottle):
         assert client.ask(path).status == 200
 
 
-def test_absolute_urls_are_of_the_host_that_was_asked(client):
-    def url(**headers):
-        catalog = yaml.safe_load(client.ask("/catalog.yaml", **headers).text)
-        return catalog["sources"]["quick"]["args"]["urlpath"].partition("/quick")[0]
+def test_absolute_urls_are_of_the_host_that_was_asked(bottle):
+    with serving.running([bottle], allow_host=["bottles.example.org"], wait=False) as client:
 
-    assert url() == client.url
-    assert url(Host="bottles.example.org") == "http://bottles.example.org"
-    assert url(Host="[::1]:80") == "http://[::1]:80"
-    for evil in ('x"\\n', "a/b", "a b", "{{ env }}", "a@b", "", "x" * 300, "a:b:c", "<script>"):
-        assert url(Host=evil) == client.url
+        def url(**headers):
+            catalog = yaml.safe_load(client.ask("/catalog.yaml", **headers).text)
+            return catalog["sources"]["quick"]["args"]["urlpath"].partition("/quick")[0]
+
+        assert url() == url(Host="") == client.url
+        assert url(Host="bottles.example.org") == "http://bottles.example.org"
+        assert url(Host="[::1]:80") == "http://[::1]:80"
+
+
+@pytest.mark.parametrize("evil", ['x"\\n', "a/b", "a b", "{{ env }}", "a@b", "", "x" * 300, "a:b:c", "<script>"])
+def test_what_is_no_host_is_not_repeated(evil):
+    scope = {"type": "http", "scheme": "http", "server": ("127.0.0.1", 80), "headers": [(b"host", evil.encode())]}
+    assert app.base_url(Request(scope)) == "http://127.0.0.1:80"
 
 
 def test_a_catalog_of_one_data_set(client):
@@ -653,7 +660,7 @@ def test_a_port_in_use_is_one_sentence(run, client, bottle):
      ("127.example.org", False), ("192.168.0.7", False), ("", False)],
 )  # fmt: skip
 def test_which_hosts_are_local(name, local):
-    assert host.is_local(name) is local
+    assert is_local(name) is local
 
 
 def test_wrong_arguments_are_one_sentence(run, bottle, folder):

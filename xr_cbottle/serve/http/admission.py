@@ -17,7 +17,7 @@ class Admission:
     Parameters
     ----------
     most_requests
-        That may be under way at a time.
+        That may be under way at a time, half of them of one client.
     loading_wait
         Seconds for which a request waits for networks that are being loaded.
     """
@@ -25,6 +25,7 @@ class Admission:
     def __init__(self, most_requests: int, loading_wait: float) -> None:
         self.most_requests, self.loading_wait = most_requests, loading_wait
         self.requests = 0
+        self._of_clients: Counter[Hashable] = Counter()
         self.counts: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
@@ -58,7 +59,15 @@ class Admission:
         if self.requests >= self.most_requests:
             self.counts["refused"] += 1
             raise Unavailable(f"{self.requests} requests are waiting: try again later", lane.seconds_left, busy=True)
+        if self._of_clients[client] >= (self.most_requests + 1) // 2:
+            self.counts["refused"] += 1
+            raise Unavailable(
+                f"{self._of_clients[client]} requests of yours are waiting: try again later",
+                lane.seconds_left,
+                busy=True,
+            )
         self.requests += 1
+        self._of_clients[client] += 1
         try:
             if lane.status != "ok":
                 await lane.loaded(self.loading_wait, gone)
@@ -70,3 +79,4 @@ class Admission:
             raise
         finally:
             self.requests -= 1
+            self._of_clients -= Counter([client])  # which also forgets who has none left

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import ipaddress
 import json
 import os
 import re
@@ -28,14 +27,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from xr_cbottle import __version__
+from xr_cbottle.bottle.errors import BottleError, BottleNotFound
 from xr_cbottle.grid import healpix
 from xr_cbottle.serve.http import answer, page
 from xr_cbottle.serve.http.admission import Admission
 from xr_cbottle.serve.http.answer import Content, Refused
+from xr_cbottle.serve.http.connections import client_of
 from xr_cbottle.serve.http.envelope import Envelope
 from xr_cbottle.serve.http.lane import ClientGone, Gone, Lane, Unavailable
 from xr_cbottle.serve.http.settings import Settings
 from xr_cbottle.serve.http.shelf import Shelf
+from xr_cbottle.serve.http.text import printable_in
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
@@ -138,7 +140,7 @@ class Server:
         bottles = await self._read(self.shelf.catalog)
         for entry in bottles:
             entry["loaded"] = self.lanes[entry["name"]].status == "ok"
-        body = json.dumps({"version": __version__, "bottles": bottles}, ensure_ascii=False).encode()
+        body = json.dumps(printable_in({"version": __version__, "bottles": bottles}), ensure_ascii=False).encode()
         return await Content.of(body, "application/json", answer.FRESH).answer(request)
 
     async def catalog_yaml(self, request: Request) -> Response:
@@ -168,7 +170,7 @@ class Server:
             },
             "cache": {"bytes": cache.nbytes, "limit": cache.limit, "fields": len(cache)},
         }
-        return JSONResponse(found, 200 if status == "ok" else 503, {"Cache-Control": "no-store"})
+        return JSONResponse(printable_in(found), 200 if status == "ok" else 503, {"Cache-Control": "no-store"})
 
     async def page(self, request: Request) -> Response:
         """The page, or one of its files."""
@@ -201,17 +203,6 @@ def _departure(request: Request) -> Iterator[Gone]:
             task.cancel()
 
 
-def client_of(address: str) -> str:
-    """Whom an address stands for when clients take turns: of IPv6 the network, in which anybody has many addresses."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if found.version == 4:
-        return str(found)
-    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
-
-
 def base_url(request: Request) -> str:
     """Where the server is, as the client says it; what is no host and port is not repeated."""
     host = request.headers.get("Host", "")
@@ -242,7 +233,8 @@ def make_app(bottles: Sequence[str | Bottle], settings: Settings | None = None) 
     BottleNotFound, BottleError
         If one is not there, or not what it should be.
     """
-    server = Server(bottles, settings or Settings())
+    told = settings or Settings()
+    server = Server(bottles, told)
     routes = [
         Route("/", server.page),
         Route("/static/{file}", server.page),
@@ -254,8 +246,14 @@ def make_app(bottles: Sequence[str | Bottle], settings: Settings | None = None) 
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Envelope, quiet=server.settings.quiet)],
-        exception_handlers={Refused: _refused, Unavailable: _unavailable, ClientGone: _gone},
+        middleware=[Middleware(Envelope, quiet=told.quiet, hosts=told.hosts, origin=told.cors)],
+        exception_handlers={
+            Refused: _refused,
+            Unavailable: _unavailable,
+            ClientGone: _gone,
+            BottleError: _spoiled,
+            BottleNotFound: _spoiled,
+        },
         lifespan=server.lifespan,
     )
     app.state.server = server
@@ -270,6 +268,14 @@ def _refused(request: Request, error: Exception) -> Response:
 def _unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, Unavailable)
     return Refused(429 if error.busy else 503, str(error), error.retry_after).response()
+
+
+def _spoiled(request: Request, error: Exception) -> Response:
+    """A bottle was replaced, spoiled or taken away after it was opened."""
+    sentence = str(error).rstrip(".")
+    for name, bottle in request.app.state.server.shelf.bottles.items():
+        sentence = sentence.replace(bottle.path, name)  # where it lies is nobody's business
+    return Refused(503, f"this cannot be had until the server is started again: {sentence}", 300).response()
 
 
 def _gone(request: Request, error: Exception) -> Response:

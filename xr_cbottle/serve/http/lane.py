@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from xr_cbottle.cube.cache import FieldCache, Full, Gather, Queue, Ticket
 from xr_cbottle.cube.keys import Key
+from xr_cbottle.serve.http.text import printable
 
 Status = Literal["loading", "ok", "failed"]
 Gone = Callable[[], asyncio.Future[None]]
@@ -248,7 +249,7 @@ def _stopping() -> Unavailable:
 
 
 def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def _finish(future: asyncio.Future[None], error: Exception | None) -> None:
