@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import json
@@ -42,8 +43,8 @@ def bottle(folder):
 
 @pytest.fixture(scope="module")
 def slow(folder):
-    """A bottle of which a batch takes a second or so."""
-    return bottles.synthetic_bottle(folder / "slow.cbottle", sampler=SamplerDefaults(num_steps=60, sigma_max=80.0))
+    """A bottle of which a batch takes some tenths of a second, on a busy machine more."""
+    return bottles.synthetic_bottle(folder / "slow.cbottle", sampler=SamplerDefaults(num_steps=15, sigma_max=80.0))
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,8 @@ def test_silent_connections_are_ended_and_those_that_wait_for_a_draw_are_not(slo
         half.sendall(b"GET / HTTP/1.1\r\nHost: loc")
         endless.sendall(b"GET /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
         answered.sendall(b"GET /nope HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        waits = client.send("/slow/PT6H_inst_s5_m0_z2.zarr/tas/0.0")
+        # One after the other: this takes longer than the server waits for silent clients.
+        waits = client.send("/slow/P12D_mean_s5_m0_z2.zarr/tas/0.0")
 
         def trickle():
             with contextlib.suppress(OSError):
@@ -168,10 +170,12 @@ def test_silent_connections_are_ended_and_those_that_wait_for_a_draw_are_not(slo
                     time.sleep(0.1)
 
         threading.Thread(target=trickle, daemon=True).start()
+        assert not ended(waits, 2.5)
         began = time.monotonic()
         for one in (nothing, half, trickling, endless, answered):
             assert ended(one, 8)
         assert time.monotonic() - began < 8
+        waits.settimeout(60)
         assert waits.recv(2**16).startswith(b"HTTP/1.1 200")
         waits.close()
 
@@ -209,14 +213,13 @@ def test_when_files_run_out_there_is_a_line_and_no_flood(bottle):
         with connections(process.client, 600):
             for _ in range(3):
                 assert polite.ask(f"/quick/{INST}.zarr/tas/0.0", timeout=20).status == 200
-        lines = [line for line in process.log().splitlines() if " GET " not in line]
-        assert [line.partition(" ")[2] for line in lines] == [
-            "there are 64 connections, and no more may be: idle ones make room"
-        ]
+        lines = [line.partition(" ")[2] for line in process.log().splitlines() if " GET " not in line]
+        assert lines[0] == "there are 64 connections, and no more may be: idle ones make room"
+        assert lines[1:] in ([], ["no connection can be accepted now: Too many open files"])
 
 
 def test_an_event_loop_that_cannot_accept_complains_once(caplog):
-    gate, loop = Gate(10, 1), host.asyncio.new_event_loop()
+    gate, loop = Gate(10, 1), asyncio.new_event_loop()
     with caplog.at_level(logging.WARNING):
         for _ in range(2048):
             gate.complaint(loop, {"message": "x", "exception": OSError(errno.EMFILE, "Too many open files")})
@@ -271,10 +274,10 @@ def greed(client, name, threads):
     for one in asking:
         one.start()
     client.until(lambda health: health["bottles"][name]["queue"]["waiting"] >= min(threads, 16) - 8)
-    yield
-    stop.set()
-    for one in asking:
-        one.join(60)
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 @pytest.fixture

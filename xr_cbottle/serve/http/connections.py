@@ -14,8 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from xr_cbottle.serve.http.envelope import LOGGER
 
-AT_ONCE = 64
-"""Connections that are accepted in one step of the event loop, before any of them is counted."""
+AT_ONCE = 16
+"""Connections that are accepted in one step of the event loop; it takes four steps until others are closed for them."""
 
 _LEAST_SENT = 10_000  # bytes that a client takes in while it is waited for once
 _SELDOM = 60.0  # seconds between two complaints of one kind
@@ -42,7 +42,7 @@ def affordable(most: int) -> int:
 
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files != resource.RLIM_INFINITY:
-            return max(_FEWEST, min(most, files - _FOR_FILES - AT_ONCE))
+            return max(_FEWEST, min(most, files - _FOR_FILES - 4 * AT_ONCE))
     return most
 
 

@@ -90,9 +90,10 @@ class Envelope:
         """The application, or what is said instead of it."""
         host = Headers(scope=scope).get("Host", "")
         if self.hosts is not None and not is_known(host, self.hosts):
-            name = ascii(_name(host))[1:-1][:80]
             return Refused(
-                403, f"this server does not answer as {name!r}: if it is called that, start it with --allow-host {name}"
+                403,
+                f"this server does not answer as {ascii(_name(host)[:80])}: if that is its name, start it with "
+                "--allow-host NAME",
             ).response()
         if scope["method"] == "OPTIONS":
             return Response(None, 204, {"Allow": METHODS, **(_PREFLIGHT if self.origin else {})})
