@@ -78,6 +78,10 @@ def ended(one, seconds):
     return True
 
 
+def told(**settings):
+    return Settings(port=0, quiet=True, data={"device": "cpu"}, **settings)
+
+
 # --- who may ask
 
 
@@ -181,7 +185,7 @@ def test_silent_connections_are_ended_and_those_that_wait_for_a_draw_are_not(slo
 
 
 def test_who_takes_in_nothing_is_ended(bottle):
-    with host.serving([str(bottle)], Settings(port=0, quiet=True, device="cpu", client_wait=1)) as running:
+    with host.serving([str(bottle)], told(client_wait=1)) as running:
         client = Client(running.url)
         asking = socket.socket()
         asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -197,7 +201,7 @@ def test_who_takes_in_nothing_is_ended(bottle):
 
 
 def test_as_many_connections_as_may_be_and_others_get_in(bottle):
-    with host.serving([str(bottle)], Settings(port=0, quiet=True, device="cpu", max_connections=20)) as running:
+    with host.serving([str(bottle)], told(max_connections=20)) as running:
         client, polite = Client(running.url), Client(running.url, POLITE)
         with connections(client, 60) as silent:
             assert polite.ask("/catalog.json", timeout=10).status == 200

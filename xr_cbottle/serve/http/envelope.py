@@ -92,7 +92,7 @@ class Envelope:
         if self.hosts is not None and not is_known(host, self.hosts):
             return Refused(
                 403,
-                f"this server does not answer as {ascii(_name(host)[:80])}: if that is its name, start it with "
+                f"this server does not answer as {_name(host)[:80]!a}: if that is its name, start it with "
                 "--allow-host NAME",
             ).response()
         if scope["method"] == "OPTIONS":
