@@ -240,12 +240,17 @@ def test_an_exit_in_a_thread_is_not_one_of_the_server():
 def test_so_many_requests_may_wait(gate):
     async def scenario():
         desk = Desk(gate=gate, most_requests=3)
-        waiting = [desk.start(0) for _ in range(3)]
+        waiting = [desk.start(0), desk.start(0)]
         await until(desk.draw.started.is_set)
-        with pytest.raises(Unavailable, match="3 requests are waiting"):
+        with pytest.raises(Unavailable, match="2 requests of yours are waiting"):
             await desk.ask(0)
+        waiting.append(desk.start(0, client="another"))
+        await until(lambda: desk.admission.requests == 3)
+        with pytest.raises(Unavailable, match="3 requests are waiting"):
+            await desk.ask(0, client="a third")
         gate.set()
         await asyncio.gather(*waiting)
+        assert await desk.ask(0) == "cached"
 
     run(scenario())
 

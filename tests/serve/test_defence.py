@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import logging
 import resource
 import shutil
@@ -311,7 +310,7 @@ def test_a_polite_client_gets_its_instant_within_three_times_its_time_alone(slow
 
 def test_a_bottle_that_was_replaced_is_503_with_the_reason(folder):
     path = folder / "below" / "fine.cbottle"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     specs = bottles.fine_specs(6, ("tas", "pr", "sst"), overlap=0)
     bottles.synthetic_bottle(path, 3, ("T850", "tas", "pr", "sst"), superres=specs)
     with serving.running([path]) as client:
@@ -327,6 +326,7 @@ def test_a_bottle_that_was_replaced_is_503_with_the_reason(folder):
         path.unlink()
         gone = client.ask("/fine/PT6H_inst_s0_m0_z6.zarr/tas/0.0")
         assert gone.status == 503
+        assert "fine is gone" in gone.text
         assert str(folder) not in gone.text
 
 
@@ -363,4 +363,3 @@ def test_documents_and_logs_hold_what_can_be_printed(capsys):
     first, *others = capsys.readouterr().err.splitlines()
     assert first.endswith("one\\n2026-01-01 127.0.0.1 GET / 200\\x1b[2J failed\\nforged")
     assert all(line.startswith("  | ") and line.isprintable() for line in others)
-    assert json.dumps(others).count("127.0.0.1") == 1

@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from xr_cbottle import __version__
-from xr_cbottle.bottle.errors import BottleError, BottleNotFound
+from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.grid import healpix
 from xr_cbottle.serve.http import answer, page
 from xr_cbottle.serve.http.admission import Admission
@@ -252,7 +252,7 @@ def make_app(bottles: Sequence[str | Bottle], settings: Settings | None = None) 
             Unavailable: _unavailable,
             ClientGone: _gone,
             BottleError: _spoiled,
-            BottleNotFound: _spoiled,
+            FileNotFoundError: _spoiled,
         },
         lifespan=server.lifespan,
     )
@@ -273,6 +273,8 @@ def _unavailable(request: Request, error: Exception) -> Response:
 def _spoiled(request: Request, error: Exception) -> Response:
     """A bottle was replaced, spoiled or taken away after it was opened."""
     sentence = str(error).rstrip(".")
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        sentence = f"{error.filename} is gone"
     for name, bottle in request.app.state.server.shelf.bottles.items():
         sentence = sentence.replace(bottle.path, name)  # where it lies is nobody's business
     return Refused(503, f"this cannot be had until the server is started again: {sentence}", 300).response()
