@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Hashable, Sequence
 
 from xr_cbottle.cube.cache import Gather
 from xr_cbottle.cube.keys import Key
-from xr_cbottle.serve.http.lane import Gone, Lane, Unavailable
+from xr_cbottle.serve.http.lane import Gone, How, Lane, Unavailable
 
 
 class Admission:
@@ -31,7 +31,7 @@ class Admission:
     @contextlib.asynccontextmanager
     async def fields(
         self, lane: Lane, keys: Sequence[Key], gather: Gather, client: Hashable, gone: Gone
-    ) -> AsyncIterator[str]:
+    ) -> AsyncIterator[How]:
         """Wait for what a chunk is made of; it stays in memory within the block.
 
         Parameters

@@ -19,6 +19,9 @@ from xr_cbottle.cube.keys import Key
 from xr_cbottle.serve.http.text import printable
 
 Status = Literal["loading", "ok", "failed"]
+How = Literal["drawn", "joined", "cached"]
+"""What it took to have some fields: drawing, waiting for those on their way, or nothing."""
+
 Gone = Callable[[], asyncio.Future[None]]
 """Gives what is done when the client has gone away; asked for only by those who wait."""
 
@@ -148,7 +151,7 @@ class Lane:
             raise Unavailable(f"{self.name} cannot be drawn from: {self.failure}", again)
 
     @contextlib.asynccontextmanager
-    async def drawn(self, keys: Sequence[Key], gather: Gather, client: Hashable, gone: Gone) -> AsyncIterator[str]:
+    async def drawn(self, keys: Sequence[Key], gather: Gather, client: Hashable, gone: Gone) -> AsyncIterator[How]:
         """Wait until fields are drawn, and keep them in memory within the block.
 
         Yields
