@@ -221,14 +221,29 @@ def test_a_reader_who_is_interrupted_leaves_tickets_in_their_place():
     assert desk.cache.idle()
 
 
+def test_what_an_interrupted_reader_drew_for_nobody_is_not_drawn_again():
+    gate = threading.Event()
+    desk, interrupted = Desk(), Drawer(error=KeyboardInterrupt(), gate=gate)
+    ticket = desk.ask(1)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(gather, desk.cache, [0], interrupted, BATCH)
+        assert interrupted.started.wait(10)
+        assert interrupted.batches == [[1, 0]]
+        ticket.close()
+        gate.set()
+        assert isinstance(reader.exception(10), KeyboardInterrupt)
+    assert desk.cache.idle()
+    assert desk.cache.waiting == 0
+
+
 def test_tickets_are_found_on_disk(tmp_path):
     disk = DiskTier(str(tmp_path), SHAPE)
-    gather(FieldCache(0), [1, 5], Drawer(), disk=disk)
+    gather(FieldCache(0), [1, 4], Drawer(), disk=disk)
     desk = Desk(disk=disk)
     tickets = [desk.ask(i) for i in range(6)]
     desk.draw_all()
     assert all(ticket.done and ticket.error is None for ticket in tickets)
-    assert desk.draw_fields.drawn == [0, 2, 3, 4]
+    assert desk.draw_fields.drawn == [0, 2, 3, 5]  # 4 is no part of the first batch, though there is a place
     assert desk.queue.counts == {"drawn": 6}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 
 import pytest
 
@@ -307,6 +308,26 @@ def test_stopping_finishes_what_has_begun_and_nothing_more(gate):
             with pytest.raises(Unavailable, match="the server is being stopped"):
                 await asked
         gate.set()
+        assert await asyncio.gather(*begun) == ["drawn"] * 4
+        await until(lambda: not desk.lane.busy)
+        assert desk.draw.drawn == [0, 1, 2, 3]
+
+    run(scenario())
+
+
+def test_stopping_begins_nothing_when_a_batch_has_just_ended(gate):
+    async def scenario():
+        desk = Desk(gate=gate)
+        begun = [desk.start(i) for i in range(4)]
+        await until(desk.draw.started.is_set)
+        waiting = [desk.start(5), desk.start(6)]
+        await until(lambda: desk.lane.queue.waiting == 2)
+        gate.set()
+        time.sleep(0.3)  # the batch ends, and the event loop has yet to hear of it
+        desk.lane.stop(20)
+        for asked in waiting:
+            with pytest.raises(Unavailable, match="the server is being stopped"):
+                await asked
         assert await asyncio.gather(*begun) == ["drawn"] * 4
         await until(lambda: not desk.lane.busy)
         assert desk.draw.drawn == [0, 1, 2, 3]
