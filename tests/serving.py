@@ -44,15 +44,18 @@ class Client:
     ----------
     url
         Where it is.
+    address
+        Of this machine, such as ``127.0.0.2``, from which it asks; None for any.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, address: str | None = None) -> None:
+        self.url, self.address = url, address
         self.host, self.port = urlsplit(url).hostname, urlsplit(url).port
 
     def ask(self, path: str, method: str = "GET", timeout: float = 300, **headers: str) -> Answer:
         """One request on a connection of its own; the path goes out as it is."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        source = (self.address, 0) if self.address else None
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout, source_address=source)
         # Paths that are none are what is tested.
         connection._validate_path = lambda _: None
         connection._encode_request = lambda request: request.encode("latin-1")
@@ -118,10 +121,15 @@ class Process:
     ----------
     *arguments
         Of the command.
+    wait
+        Until it has loaded what it can.
+    files
+        How many it may have open; None for as many as this process.
     """
 
-    def __init__(self, *arguments: object, wait: bool = True) -> None:
-        command = [sys.executable, "-m", "xr_cbottle.cli", "serve", *map(str, arguments), "--port", "0"]
+    def __init__(self, *arguments: object, wait: bool = True, files: int | None = None) -> None:
+        limit = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"] if files else []
+        command = [*limit, sys.executable, "-m", "xr_cbottle.cli", "serve", *map(str, arguments), "--port", "0"]
         self._wait = wait
         # To a file: a pipe that nobody reads would stop the server one day.
         self._log = tempfile.NamedTemporaryFile("a+")  # noqa: SIM115

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import threading
 import time
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from xr_cbottle.cube import cache
-from xr_cbottle.cube.cache import InstantCache
+from xr_cbottle.cube.cache import FieldCache
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Key
 
@@ -77,7 +78,7 @@ def wait_until(condition):
 
 
 def test_full_batches_and_then_none():
-    c, draw = InstantCache(10**6), Drawer()
+    c, draw = FieldCache(10**6), Drawer()
     gather(c, range(20), draw)
     assert [len(b) for b in draw.batches] == [8, 8, 4]
     gather(c, reversed(range(20)), draw)
@@ -87,21 +88,21 @@ def test_full_batches_and_then_none():
 
 
 def test_cached_ones_leave_room_in_a_batch():
-    c, draw = InstantCache(10**6), Drawer()
+    c, draw = FieldCache(10**6), Drawer()
     gather(c, range(0, 16, 2), draw)
     gather(c, range(16), draw)
     assert [len(b) for b in draw.batches] == [8, 8]
 
 
 def test_fields_are_shared_and_read_only():
-    c, draw = InstantCache(10**6), Drawer()
+    c, draw = FieldCache(10**6), Drawer()
     a, b = gather(c, [1], draw)[key(1)], gather(c, [1], draw)[key(1)]
     assert a is b
     assert not a.flags.writeable
 
 
 def test_bounded_by_bytes_oldest_out():
-    c, draw = InstantCache(4 * NBYTES), Drawer()
+    c, draw = FieldCache(4 * NBYTES), Drawer()
     gather(c, range(4), draw)
     gather(c, [0], draw)
     gather(c, [9], draw)
@@ -113,7 +114,7 @@ def test_bounded_by_bytes_oldest_out():
 
 
 def test_a_limit_of_nothing_keeps_nothing():
-    c, draw = InstantCache(0), Drawer()
+    c, draw = FieldCache(0), Drawer()
     gather(c, range(3), draw)
     gather(c, range(3), draw)
     assert draw.drawn == [0, 0, 1, 1, 2, 2]
@@ -122,7 +123,7 @@ def test_a_limit_of_nothing_keeps_nothing():
 
 @pytest.mark.parametrize("limit", [10**6, 0])
 def test_overlapping_requests_draw_only_what_is_missing(limit):
-    c, gate = InstantCache(limit), threading.Event()
+    c, gate = FieldCache(limit), threading.Event()
     first, second = Drawer(gate=gate), Drawer()
 
     def other():
@@ -138,7 +139,7 @@ def test_overlapping_requests_draw_only_what_is_missing(limit):
 
 
 def test_many_threads_draw_each_instant_once():
-    c, draw = InstantCache(10**6), Drawer()
+    c, draw = FieldCache(10**6), Drawer()
     rng = np.random.default_rng(0)
     requests = [rng.permutation(40)[:25] for _ in range(16)]
     results = run(*(lambda r=r: gather(c, r.tolist(), draw) for r in requests))
@@ -147,7 +148,7 @@ def test_many_threads_draw_each_instant_once():
 
 
 def test_small_requests_meanwhile_fill_one_batch():
-    c, gate = InstantCache(10**6), threading.Event()
+    c, gate = FieldCache(10**6), threading.Event()
     draw = Drawer(gate=gate)
 
     def later(i):
@@ -155,7 +156,7 @@ def test_small_requests_meanwhile_fill_one_batch():
         return gather(c, [i], draw)
 
     def release():
-        wait_until(lambda: sum(map(len, c._queues.values())) == 6)
+        wait_until(lambda: c.waiting == 6)
         gate.set()
         return {}
 
@@ -165,14 +166,14 @@ def test_small_requests_meanwhile_fill_one_batch():
 
 
 def test_namespaces_are_apart():
-    c, draw = InstantCache(10**6), Drawer()
+    c, draw = FieldCache(10**6), Drawer()
     gather(c, range(3), draw, namespace="a")
     gather(c, range(3), draw, namespace="b")
     assert draw.drawn == [0, 0, 1, 1, 2, 2]
 
 
 def test_an_error_reaches_all_who_wait_and_leaves_nothing_stuck():
-    c, gate = InstantCache(10**6), threading.Event()
+    c, gate = FieldCache(10**6), threading.Event()
     broken = Drawer(error=RuntimeError("out of memory"), gate=gate)
     others = [Drawer() for _ in range(3)]
 
@@ -187,16 +188,14 @@ def test_an_error_reaches_all_who_wait_and_leaves_nothing_stuck():
 
     results = run(lambda: gather(c, range(8), broken), release, *(lambda d=d: wait_for_it(d) for d in others))
     assert [str(r) for r in results[:1] + results[2:]] == ["out of memory"] * 4
-    assert not c._flights
-    assert not c._drawing
-    assert not any(c._queues.values())
+    assert c.idle()
     draw = Drawer()
     gather(c, range(8), draw)
     assert draw.drawn == list(range(8))
 
 
 def test_an_interrupt_is_for_one_thread_only():
-    c, gate = InstantCache(10**6), threading.Event()
+    c, gate = FieldCache(10**6), threading.Event()
     interrupted, draw = Drawer(error=KeyboardInterrupt(), gate=gate), Drawer()
 
     def wait_for_it():
@@ -208,12 +207,11 @@ def test_an_interrupt_is_for_one_thread_only():
     assert isinstance(results[0], KeyboardInterrupt)
     assert isinstance(results[1], dict)
     assert draw.drawn == [0, 1, 2, 3]
-    assert not c._flights
-    assert not c._drawing
+    assert c.idle()
 
 
 def test_a_consumer_that_fails_takes_its_requests_back():
-    c, draw = InstantCache(10**6), Drawer()
+    c, draw = FieldCache(10**6), Drawer()
 
     def deliver(k, field):
         raise ZeroDivisionError
@@ -221,14 +219,13 @@ def test_a_consumer_that_fails_takes_its_requests_back():
     gather(c, [0], draw)
     with pytest.raises(ZeroDivisionError):
         c.gather([key(1), key(2), key(0), key(3)], draw, deliver, batch=8)
-    assert not c._flights
-    assert not any(c._queues.values())
+    assert c.idle()
     gather(c, range(4), draw)
 
 
 def test_wrong_number_of_fields_is_an_error():
-    with pytest.raises(RuntimeError, match="3 instants were to be drawn and 1 came"):
-        gather(InstantCache(10**6), range(3), lambda keys: [value(keys[0])])
+    with pytest.raises(RuntimeError, match="3 fields were to be drawn and 1 came"):
+        gather(FieldCache(10**6), range(3), lambda keys: [value(keys[0])])
 
 
 def test_shared_caches():
@@ -237,15 +234,33 @@ def test_shared_caches():
     assert 0 < cache.default_limit() <= 4 * 2**30
 
 
+@contextlib.contextmanager
+def locked(c):
+    """Another thread stands still within the cache's lock: it counts keys that never come."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def keys():
+        inside.set()
+        assert go_on.wait(30)
+        yield key(0)
+
+    thread = threading.Thread(target=c.missing, args=(keys(),))
+    thread.start()
+    assert inside.wait(10)
+    yield
+    go_on.set()
+    thread.join(10)
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 def test_a_child_does_not_inherit_a_held_lock():
-    c, gate = InstantCache(10**6), threading.Event()
+    c, gate = FieldCache(10**6), threading.Event()
     held = Drawer(gate=gate)
     thread = threading.Thread(target=lambda: gather(c, range(4), held))
     thread.start()
     assert held.started.wait(10)
-    with c._changed:
+    with locked(c):
         child = multiprocessing.get_context("fork").Process(target=lambda: gather(c, range(4), Drawer()))
         child.start()
     child.join(20)
@@ -257,9 +272,9 @@ def test_a_child_does_not_inherit_a_held_lock():
 def test_disk_keeps_instants(tmp_path):
     disk = DiskTier(str(tmp_path / "new"), SHAPE)
     draw = Drawer()
-    gather(InstantCache(10**6), range(5), draw, disk=disk)
+    gather(FieldCache(10**6), range(5), draw, disk=disk)
     again = Drawer()
-    gather(InstantCache(10**6), range(7), again, disk=disk)
+    gather(FieldCache(10**6), range(7), again, disk=disk)
     assert again.drawn == [5, 6]
     names = [p.name for p in tmp_path.rglob("*") if p.is_file()]
     assert sorted(names)[0] == "19700101T000000.npy"
@@ -279,19 +294,19 @@ def test_disk_keeps_instants(tmp_path):
 )
 def test_spoiled_files_are_drawn_again(tmp_path, spoil):
     disk, draw = DiskTier(str(tmp_path), SHAPE), Drawer()
-    gather(InstantCache(0), range(3), draw, disk=disk)
+    gather(FieldCache(0), range(3), draw, disk=disk)
     path = disk.path(key(1))
     path.write_bytes(spoil(path.read_bytes()))
     again = Drawer()
-    gather(InstantCache(0), range(3), again, disk=disk)
+    gather(FieldCache(0), range(3), again, disk=disk)
     assert again.drawn == [1]
-    gather(InstantCache(0), range(3), again, disk=disk)
+    gather(FieldCache(0), range(3), again, disk=disk)
     assert again.drawn == [1]
 
 
 def test_other_shapes_and_namespaces_are_not_taken_from_disk(tmp_path):
     draw = Drawer()
-    gather(InstantCache(0), [0], draw, disk=DiskTier(str(tmp_path), SHAPE))
+    gather(FieldCache(0), [0], draw, disk=DiskTier(str(tmp_path), SHAPE))
     assert DiskTier(str(tmp_path), (3, 12)).load(key(0)) is None
     assert DiskTier(str(tmp_path), SHAPE).load(key(0, "m" * 64)) is None
     strange = key(0)._replace(label="../../etc")
@@ -301,13 +316,13 @@ def test_other_shapes_and_namespaces_are_not_taken_from_disk(tmp_path):
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.warns(UserWarning, match="cannot keep finished instants"):
-        gather(InstantCache(0), [0], Drawer(), disk=DiskTier(str(tmp_path / "file" / "x"), SHAPE))
+        gather(FieldCache(0), [0], Drawer(), disk=DiskTier(str(tmp_path / "file" / "x"), SHAPE))
 
 
 def test_disk_is_read_in_several_threads_once(tmp_path):
     disk = DiskTier(str(tmp_path), SHAPE)
-    gather(InstantCache(0), range(0, 20, 2), Drawer(), disk=disk)
-    c, draw = InstantCache(10**6), Drawer()
+    gather(FieldCache(0), range(0, 20, 2), Drawer(), disk=disk)
+    c, draw = FieldCache(10**6), Drawer()
     results = run(*(lambda: gather(c, range(20), draw, disk=disk) for _ in range(8)))
     assert all(isinstance(r, dict) for r in results), results
     assert draw.drawn == list(range(1, 20, 2))

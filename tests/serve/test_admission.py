@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 
 import pytest
 
 from tests.cube.test_cache import NBYTES, Drawer, key
-from xr_cbottle.cube.cache import InstantCache
+from xr_cbottle.cube.cache import FieldCache
 from xr_cbottle.serve.http.admission import Admission
 from xr_cbottle.serve.http.lane import ClientGone, Lane, Unavailable
 
@@ -21,20 +22,20 @@ class Desk:
 
     def __init__(self, limit=10**6, gate=None, error=None, most_instants=8, most_requests=100, load=None, wait=5.0):
         self.draw = Drawer(error, gate)
-        self.cache = InstantCache(limit)
-        self.admission = Admission(self.cache, most_requests, wait)
-        self.lane = Lane("a bottle", load or (lambda: None), BATCH, most_instants)
+        self.cache = FieldCache(limit)
+        self.admission = Admission(most_requests, wait)
+        self.lane = Lane("a bottle", load or (lambda: None), self.cache, BATCH, most_instants)
         self.lane.open()
 
     def gather(self, keys, deliver):
         self.cache.gather(keys, self.draw, deliver, batch=BATCH)
 
-    async def ask(self, *numbers, gone=None, inside=None):
-        """What it took to get a frame."""
+    async def ask(self, *numbers, gone=None, inside=None, client="somebody"):
+        """What it took to get some fields."""
         gone = gone or asyncio.get_running_loop().create_future()
-        async with self.admission.frame(self.lane, [key(i) for i in numbers], self.gather, lambda: gone) as how:
-            assert self.cache.hold([]) == 0
-            assert all(key(i) in self.cache._fields for i in numbers)
+        keys = [key(i) for i in numbers]
+        async with self.admission.fields(self.lane, keys, self.gather, client, lambda: gone) as how:
+            assert self.cache.missing(keys) == 0
             if inside is not None:
                 await inside()
             return how
@@ -74,9 +75,10 @@ def test_a_frame_is_drawn_once_and_then_cached():
         assert await desk.ask(3) == "cached"
         assert desk.draw.drawn == [3]
         assert desk.admission.counts == {"drawn": 1, "joined": 19, "cached": 1}
-        assert desk.lane.counts["drawn"] == 1
+        assert desk.lane.queue.counts["drawn"] == 1
         assert desk.admission.requests == 0
-        assert not desk.cache._held
+        assert desk.cache.held == 0
+        assert desk.cache.idle()
 
     run(scenario())
 
@@ -103,7 +105,7 @@ def test_labels_are_not_mixed_in_a_batch(gate):
         gone = asyncio.get_running_loop().create_future()
 
         async def ask(one):
-            async with desk.admission.frame(desk.lane, [one], desk.gather, lambda: gone) as how:
+            async with desk.admission.fields(desk.lane, [one], desk.gather, one, lambda: gone) as how:
                 return how
 
         await asyncio.gather(*map(ask, keys))
@@ -119,7 +121,7 @@ def test_those_who_come_when_too_many_wait_are_told_when_to_come_again(gate):
         await until(lambda: desk.lane.status == "ok")
         waiting = [desk.start(i) for i in range(5)]
         await until(desk.draw.started.is_set)
-        with pytest.raises(Unavailable, match="5 instants of a bottle are waiting to be drawn, and 5 may") as refused:
+        with pytest.raises(Unavailable, match="5 fields of a bottle are waiting to be drawn, and 5 may") as refused:
             await desk.ask(5)
         assert refused.value.busy
         assert refused.value.retry_after == 10  # two batches, of which none was measured
@@ -163,14 +165,14 @@ def test_a_frame_that_nobody_waits_for_is_dropped_if_it_has_not_begun(gate):
         await until(desk.draw.started.is_set)
         alone = desk.start(5, gone=left_by)
         shared = [desk.start(6, gone=left_by), desk.start(6, gone=stays)]
-        await until(lambda: len(desk.lane.waiting) == 2)
+        await until(lambda: desk.lane.queue.waiting == 2)
         left_by.set_result(None)
         begun_by.set_result(None)
         for task in (*begun, alone, shared[0]):
             with pytest.raises(ClientGone):
                 await task
-        assert [[k.seconds // 3600 for k in keys] for keys in desk.lane.waiting] == [[6]]
-        assert desk.lane.counts["dropped"] == 1
+        assert desk.lane.queue.waiting == 1
+        assert desk.lane.queue.counts["dropped"] == 1
         gate.set()
         assert await shared[1] == "joined"
         assert desk.draw.drawn == [0, 1, 2, 3, 6]
@@ -185,14 +187,14 @@ def test_a_cancelled_request_leaves_nothing(gate):
         first = desk.start(0)
         await until(desk.draw.started.is_set)
         task = desk.start(1)
-        await until(lambda: desk.lane.waiting)
+        await until(lambda: desk.lane.queue.waiting)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        assert not desk.lane.waiting
+        assert desk.lane.queue.waiting == 0
         gate.set()
         await first
-        assert not desk.cache._held
+        assert desk.cache.held == 0
         assert desk.admission.requests == 0
 
     run(scenario())
@@ -220,7 +222,7 @@ def test_an_error_reaches_all_who_wait_and_the_next_one_is_drawn():
         desk = Desk(error=RuntimeError("out of memory"))
         results = await asyncio.gather(*(desk.ask(i % 2) for i in range(6)), return_exceptions=True)
         assert [str(r) for r in results] == ["out of memory"] * 6
-        assert desk.lane.counts["failed"] == 2
+        assert desk.lane.queue.counts["failed"] == 2
         desk.draw.error = None
         assert await desk.ask(0) == "drawn"
 
@@ -239,12 +241,17 @@ def test_an_exit_in_a_thread_is_not_one_of_the_server():
 def test_so_many_requests_may_wait(gate):
     async def scenario():
         desk = Desk(gate=gate, most_requests=3)
-        waiting = [desk.start(0) for _ in range(3)]
+        waiting = [desk.start(0), desk.start(0)]
         await until(desk.draw.started.is_set)
-        with pytest.raises(Unavailable, match="3 requests are waiting"):
+        with pytest.raises(Unavailable, match="2 requests of yours are waiting"):
             await desk.ask(0)
+        waiting.append(desk.start(0, client="another"))
+        await until(lambda: desk.admission.requests == 3)
+        with pytest.raises(Unavailable, match="3 requests are waiting"):
+            await desk.ask(0, client="a third")
         gate.set()
         await asyncio.gather(*waiting)
+        assert await desk.ask(0) == "cached"
 
     run(scenario())
 
@@ -294,13 +301,33 @@ def test_stopping_finishes_what_has_begun_and_nothing_more(gate):
         begun = [desk.start(i) for i in range(4)]
         await until(desk.draw.started.is_set)
         waiting = [desk.start(5), desk.start(6)]
-        await until(lambda: len(desk.lane.waiting) == 2)
+        await until(lambda: desk.lane.queue.waiting == 2)
         desk.lane.stop(20)
         assert desk.lane.busy
         for asked in (*waiting, desk.start(7)):
             with pytest.raises(Unavailable, match="the server is being stopped"):
                 await asked
         gate.set()
+        assert await asyncio.gather(*begun) == ["drawn"] * 4
+        await until(lambda: not desk.lane.busy)
+        assert desk.draw.drawn == [0, 1, 2, 3]
+
+    run(scenario())
+
+
+def test_stopping_begins_nothing_when_a_batch_has_just_ended(gate):
+    async def scenario():
+        desk = Desk(gate=gate)
+        begun = [desk.start(i) for i in range(4)]
+        await until(desk.draw.started.is_set)
+        waiting = [desk.start(5), desk.start(6)]
+        await until(lambda: desk.lane.queue.waiting == 2)
+        gate.set()
+        time.sleep(0.3)  # the batch ends, and the event loop has yet to hear of it
+        desk.lane.stop(20)
+        for asked in waiting:
+            with pytest.raises(Unavailable, match="the server is being stopped"):
+                await asked
         assert await asyncio.gather(*begun) == ["drawn"] * 4
         await until(lambda: not desk.lane.busy)
         assert desk.draw.drawn == [0, 1, 2, 3]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 import yaml
+from starlette.requests import Request
 
 from tests import environments, serving
 from tests.bottles import synthetic_bottle
@@ -22,7 +23,7 @@ from tests.serving import Client, Process
 from xr_cbottle import cli
 from xr_cbottle.bottle.manifest import SamplerDefaults
 from xr_cbottle.serve.http import answer, app, host
-from xr_cbottle.serve.http.settings import Settings
+from xr_cbottle.serve.http.settings import Settings, is_local
 
 # Processes, sockets and signals on a machine that does other work too: what fails thrice is wrong.
 pytestmark = pytest.mark.flaky(reruns=2)
@@ -201,6 +202,10 @@ def drawn(health, name="quick"):
     return health["bottles"][name]["instants_drawn"]
 
 
+def pending(health, name="slow"):
+    return health["bottles"][name]["queue"]["waiting"] + health["bottles"][name]["queue"]["drawing"]
+
+
 # --- what there is
 
 
@@ -229,16 +234,22 @@ def test_the_catalog_says_what_is_served(client, bottle):
         assert client.ask(path).status == 200
 
 
-def test_absolute_urls_are_of_the_host_that_was_asked(client):
-    def url(**headers):
-        catalog = yaml.safe_load(client.ask("/catalog.yaml", **headers).text)
-        return catalog["sources"]["quick"]["args"]["urlpath"].partition("/quick")[0]
+def test_absolute_urls_are_of_the_host_that_was_asked(bottle):
+    with serving.running([bottle], allow_host=["bottles.example.org"], wait=False) as client:
 
-    assert url() == client.url
-    assert url(Host="bottles.example.org") == "http://bottles.example.org"
-    assert url(Host="[::1]:80") == "http://[::1]:80"
-    for evil in ('x"\\n', "a/b", "a b", "{{ env }}", "a@b", "", "x" * 300, "a:b:c", "<script>"):
-        assert url(Host=evil) == client.url
+        def url(**headers):
+            catalog = yaml.safe_load(client.ask("/catalog.yaml", **headers).text)
+            return catalog["sources"]["quick"]["args"]["urlpath"].partition("/quick")[0]
+
+        assert url() == url(Host="") == client.url
+        assert url(Host="bottles.example.org") == "http://bottles.example.org"
+        assert url(Host="[::1]:80") == "http://[::1]:80"
+
+
+@pytest.mark.parametrize("evil", ['x"\\n', "a/b", "a b", "{{ env }}", "a@b", "", "x" * 300, "a:b:c", "<script>"])
+def test_what_is_no_host_is_not_repeated(evil):
+    scope = {"type": "http", "scheme": "http", "server": ("127.0.0.1", 80), "headers": [(b"host", evil.encode())]}
+    assert app.base_url(Request(scope)) == "http://127.0.0.1:80"
 
 
 def test_a_catalog_of_one_data_set(client):
@@ -463,7 +474,7 @@ def test_32_clients_on_one_frame_draw_it_once(client, bottle):
         assert (got.status, got.body) == (200, chunks[path].values.astype("<f4").tobytes()), path
     after = client.health()
     assert drawn(after) - drawn(before) == 1
-    assert after["bottles"]["quick"]["frames"]["drawn"] - before["bottles"]["quick"]["frames"]["drawn"] == 1
+    assert after["bottles"]["quick"]["queue"]["drawn"] - before["bottles"]["quick"]["queue"]["drawn"] == 1
     how = {name: after["requests"][name] - before["requests"][name] for name in ("drawn", "joined", "cached")}
     assert how["drawn"] == 1
     assert sum(how.values()) == 32
@@ -496,11 +507,11 @@ def test_when_too_many_wait_the_rest_is_served(slow_client, slow):
     first = [f"/slow/PT6H_inst_s1_m0_z2.zarr/tas/{time}.0" for time in range(4)]
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(slow_client.ask, path) for path in first]
-        slow_client.until(lambda h: h["bottles"]["slow"]["instants_waiting"] == 4)
+        slow_client.until(lambda h: pending(h) == 4)
         refused = slow_client.ask("/slow/PT6H_inst_s1_m0_z2.zarr/tas/9.0")
         assert refused.status == 429
         assert 1 <= int(refused.headers["retry-after"]) <= 60
-        assert "4 instants of slow are waiting to be drawn, and 4 may: try again later" in refused.text
+        assert "4 fields of slow are waiting to be drawn, and 4 may: try again later" in refused.text
         # What needs no place is had meanwhile: metadata, coordinates, frames on their way, the other bottle.
         assert slow_client.ask("/slow/PT6H_inst_s1_m0_z2.zarr/.zmetadata").status == 200
         assert slow_client.ask("/slow/PT6H_inst_s1_m0_z2.zarr/time/0").status == 200
@@ -515,14 +526,14 @@ def test_a_frame_whose_clients_were_killed_is_not_drawn(slow_client):
     before = slow_client.health()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(slow_client.ask, "/slow/PT6H_inst_s2_m0_z2.zarr/tas/0.0")
-        slow_client.until(lambda h: h["bottles"]["slow"]["frames"]["drawing"] == 1)
+        slow_client.until(lambda h: h["bottles"]["slow"]["queue"]["drawing"] == 1)
         killed = [slow_client.send(f"/slow/PT6H_inst_s2_m0_z2.zarr/{name}/1.0") for name in ("tas", "pr")]
         slow_client.until(lambda h: h["requests"]["waiting"] == 3)
         for one in killed:
             one.close()
         after = slow_client.until(lambda h: h["requests"]["waiting"] == 1)
-        assert after["bottles"]["slow"]["frames"]["waiting"] == 0
-        dropped = [h["bottles"]["slow"]["frames"]["dropped"] for h in (before, after)]
+        assert after["bottles"]["slow"]["queue"]["waiting"] == 0
+        dropped = [h["bottles"]["slow"]["queue"]["dropped"] for h in (before, after)]
         assert dropped[1] - dropped[0] == 1
         assert first.result().status == 200
     assert drawn(slow_client.health(), "slow") - drawn(before, "slow") == 1
@@ -557,9 +568,9 @@ def test_while_networks_load_there_is_metadata_and_then_the_end_is_graceful(slow
         client.loaded()
         with ThreadPoolExecutor(8) as pool:
             begun = pool.submit(client.ask, "/slow/PT6H_inst_s0_m0_z2.zarr/tas/0.0")
-            client.until(lambda h: h["bottles"]["slow"]["frames"]["drawing"] == 1)
+            client.until(lambda h: h["bottles"]["slow"]["queue"]["drawing"] == 1)
             waiting = [pool.submit(client.ask, f"/slow/PT6H_inst_s0_m0_z2.zarr/tas/{time}.0") for time in range(1, 5)]
-            client.until(lambda h: h["bottles"]["slow"]["frames"]["waiting"] == 4)
+            client.until(lambda h: h["bottles"]["slow"]["queue"]["waiting"] == 4)
             code, out, err = process.stop(signal.SIGTERM)
             assert code == 0, err
             assert begun.result().status == 200
@@ -577,7 +588,7 @@ def test_what_takes_too_long_is_given_up_in_the_end(folder):
     with Process(endless, "--device", "cpu", "--stop-wait", 0.2, "--quiet") as process:
         with ThreadPoolExecutor(1) as pool:
             begun = pool.submit(process.client.ask, "/endless/PT6H_inst_s0_m0_z2.zarr/tas/0.0")
-            process.client.until(lambda h: h["bottles"]["endless"]["frames"]["drawing"] == 1)
+            process.client.until(lambda h: h["bottles"]["endless"]["queue"]["drawing"] == 1)
             code, _, err = process.stop(signal.SIGINT)
             assert begun.result().status == 503
         assert (code, err) == (0, "")
@@ -649,7 +660,7 @@ def test_a_port_in_use_is_one_sentence(run, client, bottle):
      ("127.example.org", False), ("192.168.0.7", False), ("", False)],
 )  # fmt: skip
 def test_which_hosts_are_local(name, local):
-    assert host.is_local(name) is local
+    assert is_local(name) is local
 
 
 def test_wrong_arguments_are_one_sentence(run, bottle, folder):

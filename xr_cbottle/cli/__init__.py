@@ -108,12 +108,13 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     from xr_cbottle.serve.http import host
-    from xr_cbottle.serve.http.settings import OF_DATA, Settings
+    from xr_cbottle.serve.http.settings import OF_DATA, Settings, is_local
 
     given = {name: value for name, value in vars(options).items() if value is not None}
     own = {name: given[name] for name in Settings.__dataclass_fields__ if name in given}
+    own |= {"cors": None} if options.no_cors else {}
     settings = Settings(**own, data={name: given[name] for name in OF_DATA if name in given})
-    if not host.is_local(settings.host):
+    if not is_local(settings.host):
         print(f"warning: everybody who reaches {settings.host} can make this machine draw", file=sys.stderr)
 
     def ready(server: host.Host) -> None:
@@ -238,11 +239,18 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("bottles", metavar="BOTTLE", nargs="+", help="path, URL or name, such as gcm or icon")
     serve.add_argument("--host", metavar="HOST", help="[127.0.0.1: for this machine only]")
     serve.add_argument("--port", type=int, metavar="N", help="0: any that is free [8000]")
+    serve.add_argument("--allow-host", action="append", metavar="NAME",
+                       help="by which it may be called, beside localhost and addresses; may be repeated")  # fmt: skip
+    pages = serve.add_mutually_exclusive_group()
+    pages.add_argument("--cors", metavar="ORIGIN", help="of pages that may read it [*: any page]")
+    pages.add_argument("--no-cors", action="store_true", help="only its own page may read it")
     serve.add_argument("--max-waiting", type=int, metavar="N", help="instants of a bottle that may wait [64]")
     serve.add_argument("--max-cost", type=int, metavar="N", help="instants in the mean of one chunk [48]")
     serve.add_argument("--max-requests", type=int, metavar="N", help="requests that may wait [1000]")
+    serve.add_argument("--max-connections", type=int, metavar="N", help="that may be open [1000]")
     serve.add_argument("--max-data-sets", type=int, metavar="N", help="data sets kept open [64]")
     serve.add_argument("--loading-wait", type=float, metavar="S", help="for networks that are being loaded [30]")
+    serve.add_argument("--client-wait", type=float, metavar="S", help="for a client to send or to take in [10]")
     serve.add_argument("--stop-wait", type=float, metavar="S", help="for a draw under way when it is stopped [10]")
     serve.add_argument("--quiet", action="store_true", help="no line for each request")
     keywords(serve.add_argument_group("the data sets"), (name for name, keyword in KEYWORDS.items() if keyword.serve))

@@ -1,46 +1,64 @@
-"""Finished instants, kept: one shared cache in memory in which an instant is drawn once, and one on disk.
+"""Finished fields, instants or tiles: one shared cache in memory in which each is drawn once, and one on disk.
 
-Whoever reads the data set, in whichever thread and order, asks here for instants. Those that nobody has
-are queued, and one thread at a time draws a batch of them, including those that other threads have queued
-meanwhile: many small reads then fill a batch as one large read does. All who want an instant get that one.
+Whoever reads a data set, in whichever thread and order, asks here. What nobody has is queued, and one thread at
+a time draws a batch of it, including what others have queued meanwhile: many small reads then fill a batch as one
+large read does. All who want a field get that one. Who cannot wait in a thread takes a ticket of a bounded `Queue`.
 """
 
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from types import TracebackType
 
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Group, Key
+from xr_cbottle.cube.recent import RecentFields
+from xr_cbottle.cube.turns import Turns
 from xr_cbottle.draw.forks import Lock
 from xr_cbottle.draw.memory import process_memory
 
 DEFAULT_LIMIT = 4 * 2**30
+Deliver = Callable[[Key, Field], None]
 Draw = Callable[[Sequence[Key]], Sequence[Field]]
+Gather = Callable[[Sequence[Key], Deliver], None]
+
+
+class State(enum.Enum):
+    """What is happening to a field that somebody has asked for."""
+
+    QUEUED = "it waits to be drawn"
+    READING = "a thread looks for it on disk"
+    DRAWING = "a thread draws it"
+    DONE = "it is there"
+    FAILED = "it could not be drawn"
 
 
 class _Flight:
-    """An instant that somebody has asked for and nobody has yet."""
+    """A field that somebody has asked for and nobody has yet."""
 
-    __slots__ = ("error", "field", "state")
+    __slots__ = ("client", "error", "field", "queue", "state", "tickets", "unread", "wanted")
 
-    def __init__(self) -> None:
-        # reading (from disk) or queued by who asked first, drawing; then done, failed or, by an interrupt, abandoned
-        self.state = "queued"
+    def __init__(self, client: Hashable, queue: Queue | None) -> None:
+        self.client, self.queue, self.state = client, queue, State.QUEUED
+        self.unread = queue is not None  # who takes a ticket does not look for it on disk; who gathers does at once
+        self.wanted = 0  # by how many threads, workers and tickets
+        self.tickets: list[Ticket] = []
         self.field: Field | None = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
 
-class InstantCache:
-    """Single-flight cache of instants, least recently used out first; thread-safe.
+class FieldCache:
+    """Single-flight cache of fields, least recently used out first; thread-safe.
 
     Parameters
     ----------
     limit
-        Bytes of finished instants to keep; 0 keeps none, but those who want one at the same time
+        Bytes of finished fields to keep; 0 keeps none, but those who want one at the same time
         still share it.
     """
 
@@ -53,135 +71,148 @@ class InstantCache:
 
     def _reset(self) -> None:
         self._changed = threading.Condition()
-        self._fields: collections.OrderedDict[Key, Field] = collections.OrderedDict()
-        self._bytes = 0
+        self._recent = RecentFields(self.limit)
         self._flights: dict[Key, _Flight] = {}
-        self._queues: dict[Group, collections.deque[Key]] = {}
+        self._turns: Turns[Key] = Turns()
         self._drawing: set[Group] = set()
-        self._held: collections.Counter[Key] = collections.Counter()
 
     @property
     def nbytes(self) -> int:
         """Bytes kept now."""
-        return self._bytes
+        return self._recent.nbytes
+
+    @property
+    def waiting(self) -> int:
+        """How many fields wait to be drawn."""
+        with self._changed:
+            return len(self._turns)
+
+    @property
+    def held(self) -> int:
+        """How many keys are held, see `hold`."""
+        return self._recent.held
 
     def __len__(self) -> int:
-        return len(self._fields)
+        return len(self._recent)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._recent
+
+    def idle(self) -> bool:
+        """Whether no field is on its way: none waits, is read from disk or is drawn."""
+        with self._changed:
+            return not (self._flights or self._drawing or len(self._turns))
 
     def clear(self) -> None:
-        """Forget all finished instants."""
+        """Forget all finished fields."""
         with self._changed:
-            self._fields.clear()
-            self._bytes = 0
+            self._recent.clear()
 
-    def hold(self, keys: Iterable[Key]) -> int:
-        """Keep instants until `release`, beyond the limit if need be, also those that are yet to be drawn.
-
-        Returns
-        -------
-        How many of them are not here now.
-        """
+    def missing(self, keys: Iterable[Key]) -> int:
+        """How many fields are not in memory now."""
         with self._changed:
-            keys = list(keys)
-            self._held.update(keys)
-            return sum(key not in self._fields for key in keys)
+            return sum(key not in self._recent for key in keys)
+
+    def hold(self, keys: Iterable[Key]) -> None:
+        """Keep fields until `release`, beyond the limit if need be, also those that are yet to be drawn."""
+        with self._changed:
+            self._recent.hold(keys)
 
     def release(self, keys: Iterable[Key]) -> None:
         """Let go of what was held; as often as it was held."""
         with self._changed:
-            for key in keys:
-                self._held[key] -= 1
-                if self._held[key] <= 0:
-                    del self._held[key]
-            self._shrink()
+            self._recent.release(keys)
 
     def gather(
         self,
         keys: Sequence[Key],
         draw: Draw,
-        deliver: Callable[[Key, Field], None],
+        deliver: Deliver,
         *,
         batch: int,
         disk: DiskTier | None = None,
     ) -> None:
-        """Get instants, drawing those that are nowhere yet.
+        """Get fields, drawing those that are nowhere yet.
 
         Parameters
         ----------
         keys
-            The instants, each once, all of one namespace and label.
+            Of the fields, each once, all of one group.
         draw
-            Draws up to ``batch`` instants of these, also some that were asked for elsewhere.
+            Draws up to ``batch`` fields of these, also some that were asked for elsewhere.
         deliver
-            Called in this thread with each instant once, in any order; the field is shared and read-only.
+            Called in this thread with each field once, in any order; the field is shared and read-only.
         batch
-            Instants to draw at once.
+            Fields to draw at once.
         disk
             Folder to look into before drawing, and to keep what was drawn.
 
         Raises
         ------
         Exception
-            What ``draw`` raised, here or in the thread that was drawing one of these. The instants are
+            What ``draw`` raised, here or in the thread that was drawing one of these. The fields are
             then free to be asked for again.
         """
         pending = collections.deque(keys)
         mine: dict[Key, _Flight] = {}  # all I wait for, in the order of asking
-        claimed: dict[Key, _Flight] = {}  # those of them that I brought into the queue
+        brought: set[Key] = set()  # those of them that nobody else had asked for
         try:
             while pending or mine:
-                while pending and len(claimed) < batch and len(mine) < 4 * batch:
+                while pending and len(brought) < batch and len(mine) < 4 * batch:
                     key = pending.popleft()
-                    field = self._ask(key, mine, claimed, disk)
+                    field = self._ask(key, mine, brought, disk)
                     if field is not None:
                         deliver(key, field)
                 for key in self._advance(mine, draw, batch, disk) if mine else ():
                     flight = mine.pop(key)
-                    claimed.pop(key, None)
-                    if flight.state == "abandoned":
-                        pending.appendleft(key)
-                    elif flight.error is not None:
+                    brought.discard(key)
+                    if flight.error is not None:
                         raise flight.error
-                    else:
-                        assert flight.field is not None
-                        deliver(key, flight.field)
+                    assert flight.field is not None
+                    deliver(key, flight.field)
         finally:
-            self._abandon(claimed)
+            self._let_go(mine)
 
-    def _ask(
-        self, key: Key, mine: dict[Key, _Flight], claimed: dict[Key, _Flight], disk: DiskTier | None
-    ) -> Field | None:
+    def _ask(self, key: Key, mine: dict[Key, _Flight], brought: set[Key], disk: DiskTier | None) -> Field | None:
         """The field if it is there; otherwise it is now in the queue or already on its way."""
         with self._changed:
-            field = self._fields.get(key)
+            field = self._recent.get(key)
             if field is not None:
-                self._fields.move_to_end(key)
                 return field
             flight = self._flights.get(key)
-            if flight is not None:
-                mine[key] = flight
+            new = flight is None
+            if flight is None:
+                flight = self._begin(key, None, None)
+                brought.add(key)
+            flight.wanted += 1
+            mine[key] = flight
+            if disk is None or not (new or flight.unread) or flight.state is not State.QUEUED:
                 return None
-            flight = self._flights[key] = mine[key] = claimed[key] = _Flight()
-            if disk is None:
-                self._enqueue(key)
-                return None
-            flight.state = "reading"
-        field = disk.load(key)
-        with self._changed:
-            if field is None:
-                flight.state = "queued"
-                self._enqueue(key)
-            else:
-                self._finish(key, field)
-                del mine[key], claimed[key]
-            self._changed.notify_all()
+            flight.state, flight.unread = State.READING, False
+        try:
+            field = disk.load(key)
+        finally:
+            self._looked(key, flight, field)
+        if field is not None:
+            del mine[key]
+            brought.discard(key)
         return field
 
-    def _enqueue(self, key: Key) -> None:
-        self._queues.setdefault(key.group, collections.deque()).append(key)
+    def _begin(self, key: Key, client: Hashable, queue: Queue | None) -> _Flight:
+        flight = self._flights[key] = _Flight(client, queue)
+        self._turns.add(client, key)
+        return flight
+
+    def _looked(self, key: Key, flight: _Flight, field: Field | None) -> None:
+        """Say what was on disk."""
+        with self._changed:
+            flight.state = State.QUEUED
+            ended = [] if field is None else self._decide(key, field, None)
+            self._changed.notify_all()
+        _tell(ended)
 
     def _advance(self, mine: dict[Key, _Flight], draw: Draw, batch: int, disk: DiskTier | None) -> list[Key]:
-        """Wait until some of my instants are decided, drawing a batch if nobody else is; returns those."""
+        """Wait until some of my fields are decided, drawing a batch if nobody else is; returns those."""
         group = next(iter(mine)).group
         keys: list[Key] = []
         fields: Sequence[Field] = ()
@@ -192,11 +223,9 @@ class InstantCache:
                     decided = _decided(mine)
                     if decided:
                         return decided
-                    queue = self._queues.get(group)
-                    if queue and group not in self._drawing:
-                        while queue and len(keys) < batch:
-                            keys.append(queue[0])
-                            self._flights[queue.popleft()].state = "drawing"
+                    if group not in self._drawing:
+                        keys += self._next(group, batch, skip_unread=disk is not None)
+                    if keys:
                         self._drawing.add(group)
                     else:
                         self._changed.wait()
@@ -211,74 +240,326 @@ class InstantCache:
                 disk.save(key, field)
         return _decided(mine)
 
+    def _next(self, group: Group, batch: int, skip_unread: bool) -> list[Key]:
+        """Take those whose turn it is; those that may be on disk are for who asks for them."""
+
+        def ready(key: Key) -> bool:
+            flight = self._flights[key]
+            return key.group == group and flight.state is State.QUEUED and not (flight.unread and skip_unread)
+
+        keys = self._turns.take(batch, ready)
+        for key in keys:
+            self._flights[key].state = State.DRAWING
+        return keys
+
     def _settle(self, group: Group, keys: list[Key], fields: Sequence[Field], error: Exception | None) -> None:
-        """Tell everybody what became of a batch."""
+        """Tell everybody what became of a batch; without fields and error, it is to be drawn by somebody else."""
+        ended: list[Ticket] = []
         with self._changed:
             self._drawing.discard(group)
-            for i, key in enumerate(keys):
-                if fields:
-                    self._finish(key, fields[i])
-                else:
-                    self._fail(key, error)
+            for i, key in enumerate(keys if fields or error is not None else ()):
+                ended += self._decide(key, fields[i] if fields else None, error)
+            for key in reversed(keys if not fields and error is None else ()):
+                self._put_back(key)
             self._changed.notify_all()
+        _tell(ended)
 
-    def _finish(self, key: Key, field: Field) -> None:
+    def _put_back(self, key: Key) -> None:
+        flight = self._flights[key]
+        flight.state = State.QUEUED
+        if flight.wanted:
+            self._turns.add(flight.client, key, first=True)
+        else:
+            del self._flights[key]
+
+    def _decide(self, key: Key, field: Field | None, error: Exception | None) -> list[Ticket]:
+        """Write down what became of a field; returns the tickets that end with it."""
         flight = self._flights.pop(key)
-        flight.field, flight.state = field, "done"
-        if field.nbytes > self.limit and key not in self._held:
-            return
-        self._fields[key] = field
-        self._bytes += field.nbytes
-        self._shrink()
+        self._turns.discard(flight.client, key)
+        flight.field, flight.error = field, error
+        flight.state = State.FAILED if field is None else State.DONE
+        if field is not None:
+            self._recent.put(key, field)
+        if flight.queue is not None:
+            flight.queue.counts["failed" if field is None else "drawn"] += 1
+        return [ticket for ticket in flight.tickets if ticket._decide(key, error)]
 
-    def _shrink(self) -> None:
-        """Forget the oldest that nobody holds until the rest is within the limit."""
-        while self._bytes > self.limit:
-            key = next((key for key in self._fields if key not in self._held), None)
-            if key is None:
-                return
-            self._bytes -= self._fields.pop(key).nbytes
-
-    def _fail(self, key: Key, error: Exception | None) -> None:
-        flight = self._flights.pop(key)
-        flight.error, flight.state = error, "abandoned" if error is None else "failed"
-
-    def _abandon(self, claimed: dict[Key, _Flight]) -> None:
-        """Take back what I brought and will not draw; those who wait for it bring it again."""
-        if not claimed:
-            return
+    def _let_go(self, flights: Mapping[Key, _Flight]) -> None:
+        """Want fields no more; those that nobody wants are taken out of the queue, if they still are in it."""
         with self._changed:
-            for key, flight in claimed.items():
-                if self._flights.get(key) is not flight or flight.state == "drawing":
-                    continue  # decided already, or another thread is drawing it and will say
-                if flight.state == "queued" and key in self._queues[key.group]:
-                    self._queues[key.group].remove(key)
-                self._fail(key, None)
-            self._changed.notify_all()
+            for key, flight in flights.items():
+                flight.wanted -= 1
+                if flight.wanted or flight.state is not State.QUEUED:
+                    continue
+                del self._flights[key]
+                self._turns.discard(flight.client, key)
+                if flight.queue is not None:
+                    flight.queue.counts["dropped"] += 1
 
 
-def _decided(flights: dict[Key, _Flight]) -> list[Key]:
-    return [key for key, flight in flights.items() if flight.state in ("done", "failed", "abandoned")]
+class Full(Exception):
+    """The queue has no place."""
+
+
+class Ticket:
+    """A place in a `Queue` for fields that are wanted together; use it in a `with` block.
+
+    Within the block the fields stay in memory. At its end those that nobody else wants, and that have not begun, are
+    taken out of the queue.
+
+    Attributes
+    ----------
+    client
+        Who asked.
+    cost
+        How many of the fields were not in memory.
+    joined
+        Whether all of those were on their way already.
+    error
+        Why they cannot be had, once that is known.
+    """
+
+    def __init__(
+        self, queue: Queue, keys: Sequence[Key], client: Hashable, ended: Callable[[Ticket], None] | None
+    ) -> None:
+        self.client, self.cost, self.joined = client, 0, False
+        self.error: Exception | None = None
+        self._queue, self._keys, self._ended = queue, tuple(keys), ended
+        self._flights: dict[Key, _Flight] = {}  # undecided
+
+    def __enter__(self) -> Ticket:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def done(self) -> bool:
+        """Whether all fields are in memory or there is an error."""
+        return self.error is not None or not self._flights
+
+    @property
+    def begun(self) -> bool:
+        """Whether no field still waits for its turn."""
+        return not any(flight.state is State.QUEUED for flight in self._flights.values())
+
+    def close(self) -> None:
+        """Want the fields no more; may be called twice."""
+        self._queue._leave(self)
+
+    def _decide(self, key: Key, error: Exception | None) -> bool:
+        """Write down what became of one field; returns whether the ticket ends with that."""
+        was_done = self.done
+        self._flights.pop(key, None)
+        self.error = self.error or error
+        return self.done and not was_done
+
+
+class Queue:
+    """A bounded queue for the fields of one network, into a cache; clients take turns. Thread-safe.
+
+    Parameters
+    ----------
+    cache
+        Where the fields will be.
+    limit
+        Fields that may wait or be drawn at a time. A ticket that alone has more is let in if nothing else waits. Where
+        the queue is full and one client has much more in it than another who comes, the newest tickets of that one
+        make room: they end with the error `Full`.
+
+    Attributes
+    ----------
+    counts
+        Fields ``drawn`` (or found on disk), ``failed`` and ``dropped``, because nobody wanted them any more.
+    """
+
+    def __init__(self, cache: FieldCache, limit: int) -> None:
+        self.cache, self.limit = cache, limit
+        self.counts: collections.Counter[str] = collections.Counter()
+        self._tickets: dict[Ticket, None] = {}  # in the order of coming
+        self._gathers: dict[Group, Gather] = {}
+
+    def _on_their_way(self) -> list[_Flight]:
+        return [flight for flight in self.cache._flights.values() if flight.queue is self]
+
+    @property
+    def pending(self) -> int:
+        """How many fields wait or are being drawn."""
+        with self.cache._changed:
+            return len(self._on_their_way())
+
+    @property
+    def waiting(self) -> int:
+        """How many fields wait to be drawn."""
+        with self.cache._changed:
+            return sum(flight.state is State.QUEUED for flight in self._on_their_way())
+
+    def ticket(
+        self,
+        keys: Sequence[Key],
+        gather: Gather,
+        *,
+        client: Hashable = None,
+        ended: Callable[[Ticket], None] | None = None,
+    ) -> Ticket:
+        """Ask for fields without waiting for them.
+
+        Parameters
+        ----------
+        keys
+            Of the fields, all of one group.
+        gather
+            Gets fields of that group from the cache, see `FieldCache.gather`; also those of other tickets.
+        client
+            Who asks, for turns.
+        ended
+            Called once, in the thread that finishes the last field or fails; not if all is there already.
+
+        Raises
+        ------
+        Full
+            If too much waits already.
+        """
+        cache, ticket = self.cache, Ticket(self, keys, client, ended)
+        with cache._changed:
+            missing = [key for key in dict.fromkeys(keys) if key not in cache._recent]
+            new = [key for key in missing if key not in cache._flights]
+            evicted = self._make_room(len(new), client)
+            ticket.cost, ticket.joined = len(missing), not new
+            cache._recent.hold(ticket._keys)
+            for key in missing:
+                flight = cache._flights.get(key) or cache._begin(key, client, self)
+                flight.queue = self if flight.queue is None else flight.queue
+                flight.wanted += 1
+                flight.tickets.append(ticket)
+                ticket._flights[key] = flight
+            self._tickets[ticket] = None
+            if missing:
+                self._gathers[missing[0].group] = gather
+            cache._changed.notify_all()
+        _tell(evicted)
+        return ticket
+
+    def _make_room(self, new: int, client: Hashable) -> list[Ticket]:
+        """Tickets that ended so that others fit in."""
+        flights = self._on_their_way()
+        excess = len(flights) + new - self.limit
+        if not flights or not new or excess <= 0:
+            return []
+        counts = collections.Counter(flight.client for flight in flights)
+        greedy = max(counts, key=counts.__getitem__)
+        leaving: list[Ticket] = []
+        for ticket in reversed(self._tickets):
+            alone = [f for f in ticket._flights.values() if f.wanted == 1 and f.queue is self]
+            waits = alone and all(flight.state is State.QUEUED for flight in alone)
+            left = counts[greedy] - len(alone)
+            if excess > 0 and waits and ticket.client == greedy != client and left >= counts[client] + new:
+                leaving.append(ticket)
+                excess -= len(alone)
+                counts[greedy] = left
+        if excess > 0:
+            raise Full(f"{len(flights)} fields are waiting to be drawn, and {self.limit} may")
+        for ticket in leaving:
+            ticket.error = Full(f"{self.limit} fields are waiting to be drawn, and others had fewer of them")
+            self._drop(ticket)
+        return leaving
+
+    def _leave(self, ticket: Ticket) -> None:
+        with self.cache._changed:
+            if ticket in self._tickets:
+                self._drop(ticket)
+
+    def _drop(self, ticket: Ticket) -> None:
+        del self._tickets[ticket]
+        for flight in ticket._flights.values():
+            flight.tickets.remove(ticket)
+        self.cache._let_go(ticket._flights)
+        self.cache._recent.release(ticket._keys)
+
+    def draw(self, batch: int) -> int:
+        """Draw a batch of fields, those whose turn it is, in this thread.
+
+        When it returns, at least one of them is decided: drawn, failed or, by an interrupt, failed too.
+
+        Returns
+        -------
+        How many fields were asked for; 0 if none waits.
+        """
+        keys, gather, flights = self._chosen(batch)
+        if gather is None:
+            return 0
+        error: Exception = RuntimeError(f"{len(keys)} fields were to be drawn and none came")
+        try:
+            gather(keys, _ignore)
+        except Exception as raised:  # told to all who have a ticket
+            error = raised
+        except BaseException as raised:
+            error = RuntimeError(f"the thread was ended by {raised!r}")
+            raise
+        finally:
+            self._finish(flights, error)
+        return len(keys)
+
+    def _chosen(self, batch: int) -> tuple[list[Key], Gather | None, dict[Key, _Flight]]:
+        """Those next in turn, of one group; from now on they are wanted here too."""
+        cache = self.cache
+        with cache._changed:
+            ours = [
+                key
+                for key in cache._turns
+                if cache._flights[key].queue is self and cache._flights[key].state is State.QUEUED
+            ]
+            keys = [key for key in ours if key.group == ours[0].group][:batch]
+            flights = {key: cache._flights[key] for key in keys}
+            for flight in flights.values():
+                flight.wanted += 1
+            return keys, self._gathers[keys[0].group] if keys else None, flights
+
+    def _finish(self, flights: dict[Key, _Flight], error: Exception) -> None:
+        """Let go of a batch; one of which nothing was decided would be tried for ever, so it fails."""
+        ended: list[Ticket] = []
+        with self.cache._changed:
+            if all(flight.state is State.QUEUED for flight in flights.values()):
+                ended = [ticket for key in flights for ticket in self.cache._decide(key, None, error)]
+            self.cache._let_go(flights)
+            self.cache._changed.notify_all()
+        _tell(ended)
+
+
+def _ignore(key: Key, field: Field) -> None:
+    """What was drawn for tickets is in memory, and they hold it."""
+
+
+def _tell(tickets: Collection[Ticket]) -> None:
+    for ticket in tickets:
+        if ticket._ended is not None:
+            ticket._ended(ticket)
+
+
+def _decided(flights: Mapping[Key, _Flight]) -> list[Key]:
+    return [key for key, flight in flights.items() if flight.state in (State.DONE, State.FAILED)]
 
 
 def _checked(fields: Sequence[Field], n: int) -> list[Field]:
     """The fields, read-only, as they are shared from now on."""
     if len(fields) != n:
-        raise RuntimeError(f"{n} instants were to be drawn and {len(fields)} came")
+        raise RuntimeError(f"{n} fields were to be drawn and {len(fields)} came")
     for field in fields:
         field.flags.writeable = False
     return list(fields)
 
 
 @functools.cache
-def _of_limit(limit: int) -> InstantCache:
-    return InstantCache(limit)
+def _of_limit(limit: int) -> FieldCache:
+    return FieldCache(limit)
 
 
 _making = Lock()
 
 
-def shared(limit: int | None = None) -> InstantCache:
+def shared(limit: int | None = None) -> FieldCache:
     """The cache of this process: one for all who leave its size open, and one for each size asked for.
 
     Parameters

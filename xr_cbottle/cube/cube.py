@@ -159,7 +159,7 @@ class Cube:
         self.reader.gather(keys, deliver)
 
     @property
-    def instant_cache(self) -> cache.InstantCache:
+    def instant_cache(self) -> cache.FieldCache:
         """Where its finished instants are kept."""
         return cache.shared(self.reading.cache_size)
 

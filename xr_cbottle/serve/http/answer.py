@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from xr_cbottle.serve.http.text import printable
+
 IMMUTABLE = "public, max-age=31536000, immutable"
 CHANGING = "public, max-age=300"
 FRESH = "no-cache"
@@ -28,13 +30,13 @@ class Refused(Exception):
 
     def response(self) -> Response:
         """The answer, as plain text; what it quotes cannot be more than text."""
-        printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in self.sentence)
-        if len(printable) > _LONGEST_SENTENCE:
-            printable = printable[: _LONGEST_SENTENCE - 3] + "..."
+        sentence = printable(self.sentence)
+        if len(sentence) > _LONGEST_SENTENCE:
+            sentence = sentence[: _LONGEST_SENTENCE - 3] + "..."
         headers = {"Cache-Control": "no-store"}
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
-        return Response(printable + "\n", self.status, headers, media_type="text/plain")
+        return Response(sentence + "\n", self.status, headers, media_type="text/plain")
 
 
 @dataclass(frozen=True)

@@ -27,17 +27,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from xr_cbottle import __version__
+from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.grid import healpix
 from xr_cbottle.serve.http import answer, page
 from xr_cbottle.serve.http.admission import Admission
 from xr_cbottle.serve.http.answer import Content, Refused
+from xr_cbottle.serve.http.connections import client_of
 from xr_cbottle.serve.http.envelope import Envelope
 from xr_cbottle.serve.http.lane import ClientGone, Gone, Lane, Unavailable
 from xr_cbottle.serve.http.settings import Settings
 from xr_cbottle.serve.http.shelf import Shelf
+from xr_cbottle.serve.http.text import printable_in
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
+    from xr_cbottle.cube.cube import Cube
     from xr_cbottle.draw.emulator import Emulator
     from xr_cbottle.serve.hierarchy import Chunk, Hierarchy
 
@@ -58,14 +62,14 @@ class Server:
 
     def __init__(self, bottles: Sequence[str | Bottle], settings: Settings) -> None:
         self.settings, self.shelf, self.began = settings, Shelf(bottles, settings), time.monotonic()
-        self.lanes = {
-            name: Lane(name, functools.partial(self._load, name), cube.spec.batch_size, settings.max_waiting)
-            for name, cube in self.shelf.cubes.items()
-        }
+        self.lanes = {name: self._lane(name, cube, settings.max_waiting) for name, cube in self.shelf.cubes.items()}
         self.emulators: dict[str, Emulator] = {}
-        cache = next(iter(self.shelf.cubes.values())).instant_cache
-        self.admission = Admission(cache, settings.max_requests, settings.loading_wait)
+        self.cache = next(iter(self.shelf.cubes.values())).instant_cache
+        self.admission = Admission(settings.max_requests, settings.loading_wait)
         self.readers: anyio.CapacityLimiter | None = None
+
+    def _lane(self, name: str, cube: Cube, most: int) -> Lane:
+        return Lane(name, functools.partial(self._load, name), cube.instant_cache, cube.spec.batch_size, most)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -120,7 +124,8 @@ class Server:
         cube = hierarchy.cube
         keys, spec = chunk.keys, cube.spec
         with _departure(request) as gone:
-            async with self.admission.frame(self.lanes[name], keys, cube.gather, gone) as how:
+            client = client_of(request.client.host if request.client else "")
+            async with self.admission.fields(self.lanes[name], keys, cube.gather, client, gone) as how:
                 request.scope["xr_cbottle"] = how
                 # Its instants are in memory: of a few cells it is made sooner than a thread gets to it.
                 cells = healpix.n_cells(spec.native_zoom) if spec.fine is None else spec.fine.cells(spec.fine.zoom)
@@ -135,7 +140,7 @@ class Server:
         bottles = await self._read(self.shelf.catalog)
         for entry in bottles:
             entry["loaded"] = self.lanes[entry["name"]].status == "ok"
-        body = json.dumps({"version": __version__, "bottles": bottles}, ensure_ascii=False).encode()
+        body = json.dumps(printable_in({"version": __version__, "bottles": bottles}), ensure_ascii=False).encode()
         return await Content.of(body, "application/json", answer.FRESH).answer(request)
 
     async def catalog_yaml(self, request: Request) -> Response:
@@ -149,7 +154,7 @@ class Server:
         """How it goes; 503 as long as nothing can be drawn."""
         statuses = {lane.status for lane in self.lanes.values()}
         status = "loading" if "loading" in statuses else "ok" if "ok" in statuses else "failed"
-        cache = self.admission.cache
+        cache = self.cache
         counts = self.admission.counts
         found = {
             "status": status,
@@ -163,9 +168,9 @@ class Server:
                 "waiting": self.admission.requests,
                 **{how: counts[how] for how in ("drawn", "joined", "cached", "refused")},
             },
-            "cache": {"bytes": cache.nbytes, "limit": cache.limit, "instants": len(cache)},
+            "cache": {"bytes": cache.nbytes, "limit": cache.limit, "fields": len(cache)},
         }
-        return JSONResponse(found, 200 if status == "ok" else 503, {"Cache-Control": "no-store"})
+        return JSONResponse(printable_in(found), 200 if status == "ok" else 503, {"Cache-Control": "no-store"})
 
     async def page(self, request: Request) -> Response:
         """The page, or one of its files."""
@@ -228,7 +233,8 @@ def make_app(bottles: Sequence[str | Bottle], settings: Settings | None = None) 
     BottleNotFound, BottleError
         If one is not there, or not what it should be.
     """
-    server = Server(bottles, settings or Settings())
+    told = settings or Settings()
+    server = Server(bottles, told)
     routes = [
         Route("/", server.page),
         Route("/static/{file}", server.page),
@@ -240,8 +246,14 @@ def make_app(bottles: Sequence[str | Bottle], settings: Settings | None = None) 
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Envelope, quiet=server.settings.quiet)],
-        exception_handlers={Refused: _refused, Unavailable: _unavailable, ClientGone: _gone},
+        middleware=[Middleware(Envelope, quiet=told.quiet, hosts=told.hosts, origin=told.cors)],
+        exception_handlers={
+            Refused: _refused,
+            Unavailable: _unavailable,
+            ClientGone: _gone,
+            BottleError: _spoiled,
+            FileNotFoundError: _spoiled,
+        },
         lifespan=server.lifespan,
     )
     app.state.server = server
@@ -256,6 +268,16 @@ def _refused(request: Request, error: Exception) -> Response:
 def _unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, Unavailable)
     return Refused(429 if error.busy else 503, str(error), error.retry_after).response()
+
+
+def _spoiled(request: Request, error: Exception) -> Response:
+    """A bottle was replaced, spoiled or taken away after it was opened."""
+    sentence = str(error).rstrip(".")
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        sentence = f"{error.filename} is gone"
+    for name, bottle in request.app.state.server.shelf.bottles.items():
+        sentence = sentence.replace(bottle.path, name)  # where it lies is nobody's business
+    return Refused(503, f"this cannot be had until the server is started again: {sentence}", 300).response()
 
 
 def _gone(request: Request, error: Exception) -> Response:

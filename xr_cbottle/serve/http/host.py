@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
-import ipaddress
+import functools
 import logging
 import signal
 import socket
@@ -16,13 +17,16 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from xr_cbottle.serve.http.app import Server, make_app
+from xr_cbottle.serve.http.connections import AT_ONCE, Connection, Gate, affordable
 from xr_cbottle.serve.http.envelope import LOGGER
 from xr_cbottle.serve.http.settings import Settings
+from xr_cbottle.serve.http.text import Formatter
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
 
 _EVERYWHERE = ("0.0.0.0", "::", "")
+_WAIT_TO_BE_ACCEPTED = 2048
 _AFTER_GIVING_UP = 2  # seconds for the answers that say so to go out
 
 
@@ -69,6 +73,7 @@ class Host(uvicorn.Server):
         self.server: Server = app.state.server
         self.url = _url(settings.host, self._listening.getsockname()[1])
         self._ready = ready
+        self.gate = Gate(affordable(settings.max_connections), settings.client_wait)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -76,15 +81,26 @@ class Host(uvicorn.Server):
             server_header=False,
             lifespan="on",
             ws="none",
+            http=functools.partial(Connection, gate=self.gate),  # type: ignore[arg-type]
+            backlog=AT_ONCE,
             timeout_graceful_shutdown=int(settings.stop_wait) + _AFTER_GIVING_UP,
         )
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
+        asyncio.get_running_loop().set_exception_handler(self.gate.complaint)
         await super().startup(sockets)
+        # More may wait to be accepted than are accepted at once.
+        self._listening.listen(_WAIT_TO_BE_ACCEPTED)
         if self._ready is not None:
             self._ready(self)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; every second connections are looked through."""
+        if counter % 10 == 0:
+            self.gate.sweep()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let what is being drawn come to an end."""
@@ -133,19 +149,11 @@ def serving(bottles: Sequence[str | Bottle], settings: Settings | None = None) -
         thread.join()
 
 
-def is_local(host: str) -> bool:
-    """Whether only this machine reaches a host."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _listen(host: str, port: int) -> socket.socket:
     where = f"port {port} of {host}"
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.create_server(address, family=family, backlog=2048)
+        listening = socket.create_server(address, family=family, backlog=_WAIT_TO_BE_ACCEPTED)
         # Connections inherit it. Without it a small answer, which is sent in two pieces, takes 40 ms.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
@@ -172,7 +180,7 @@ def _log(quiet: bool) -> Iterator[None]:
         yield
         return
     handler, level = logging.StreamHandler(sys.stderr), LOGGER.level
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    handler.setFormatter(Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
     loggers = (LOGGER, logging.getLogger("uvicorn.error"))
     for logger in loggers:
         logger.addHandler(handler)

@@ -1,10 +1,7 @@
-"""The lane of a bottle: frames that wait to be drawn, one batch after another.
+"""The lane of a bottle: its networks, loaded once, and the queue of what they draw, one batch after another.
 
-A *frame* is the instants that one chunk is made of: one for an instant, all of the step for a mean. Whoever
-asks for a frame that is on its way waits for that one; a frame for which nobody waits any more is dropped, as
-long as it has not begun. Only so many instants may wait: those who come then are told when to come again.
-
-All of it runs in one event loop, but for the network, which loads and draws in a thread.
+The queue is the cache's own: fields that a server and a reader in the same process want are drawn once and fill the
+same batches. All here runs in one event loop, but for the networks, which load and draw in a thread.
 """
 
 from __future__ import annotations
@@ -14,13 +11,17 @@ import contextlib
 import math
 import threading
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from typing import Any, Literal
 
-from xr_cbottle.cube.keys import Field, Key
+from xr_cbottle.cube.cache import FieldCache, Full, Gather, Queue, Ticket
+from xr_cbottle.cube.keys import Key
+from xr_cbottle.serve.http.text import printable
 
-Gather = Callable[[Sequence[Key], Callable[[Key, Field], None]], None]
+Status = Literal["loading", "ok", "failed"]
+How = Literal["drawn", "joined", "cached"]
+"""What it took to have some fields: drawing, waiting for those on their way, or nothing."""
+
 Gone = Callable[[], asyncio.Future[None]]
 """Gives what is done when the client has gone away; asked for only by those who wait."""
 
@@ -51,28 +52,8 @@ class ClientGone(Exception):
     """Who asked does not wait any more."""
 
 
-class Frame:
-    """Some instants that are wanted together, and how many wait for them."""
-
-    def __init__(self, keys: Sequence[Key], gather: Gather, cost: int) -> None:
-        self.keys, self.gather, self.cost = tuple(keys), gather, cost
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiters = 0
-        self.missing = set(keys)
-
-    def finish(self, error: Exception | None = None) -> None:
-        """Tell all who wait."""
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-            self.done.exception()  # perhaps nobody waits, which is no reason to complain
-
-
 class Lane:
-    """What one bottle draws: the frames that wait, and those of the batch that is being drawn.
+    """Draws what a queue holds for one bottle, and says how long that will take.
 
     Parameters
     ----------
@@ -80,23 +61,24 @@ class Lane:
         Of the bottle.
     load
         Loads its networks; called in a thread.
+    cache
+        Where the fields will be.
     batch
-        Instants drawn at once.
-    most_instants
-        That may wait or be drawn at a time. A frame that alone has more is let in if nothing else waits.
+        Fields drawn at once.
+    most_waiting
+        Fields that may wait or be drawn at a time, see `xr_cbottle.cube.cache.Queue`.
     """
 
-    def __init__(self, name: str, load: Callable[[], object], batch: int, most_instants: int) -> None:
-        self.name, self.batch, self.most_instants = name, batch, most_instants
-        self.status, self.failure = "loading", ""
-        self.waiting: OrderedDict[tuple[Key, ...], Frame] = OrderedDict()
-        self.drawing: dict[tuple[Key, ...], Frame] = {}
-        self.counts: Counter[str] = Counter()
+    def __init__(self, name: str, load: Callable[[], object], cache: FieldCache, batch: int, most_waiting: int) -> None:
+        self.name, self.batch, self.queue = name, batch, Queue(cache, most_waiting)
+        self.status: Status = "loading"
+        self.failure = ""
         self.seconds_per_batch: float | None = None
         self._load = load
         self._loaded: asyncio.Event | None = None
         self._load_again = math.inf
-        self._batch_under_way = False
+        self._asking: dict[Ticket, asyncio.Future[None]] = {}
+        self._drawing = False
         self._stopping = False
         self._threads = 0
 
@@ -107,24 +89,19 @@ class Lane:
 
     def facts(self) -> dict[str, Any]:
         """How it goes, as JSON has it."""
-        counts = {name: self.counts[name] for name in ("drawn", "dropped", "failed")}
+        waiting, pending = self.queue.waiting, self.queue.pending
+        counts = {name: self.queue.counts[name] for name in ("drawn", "dropped", "failed")}
         found = {
             "status": self.status,
-            "frames": {"waiting": len(self.waiting), "drawing": len(self.drawing), **counts},
-            "instants_waiting": self.instants,
+            "queue": {"waiting": waiting, "drawing": pending - waiting, **counts},
             "seconds_per_batch": self.seconds_per_batch and round(self.seconds_per_batch, 3),
         }
         return found | ({"failure": self.failure} if self.failure else {})
 
     @property
-    def instants(self) -> int:
-        """How many wait or are being drawn."""
-        return sum(frame.cost for frames in (self.waiting, self.drawing) for frame in frames.values())
-
-    @property
     def seconds_left(self) -> float:
-        """Estimate of the time until all of them are drawn."""
-        return math.ceil(self.instants / self.batch) * (self.seconds_per_batch or _UNMEASURED)
+        """Estimate of the time until all that waits is drawn."""
+        return math.ceil(self.queue.pending / self.batch) * (self.seconds_per_batch or _UNMEASURED)
 
     def open(self) -> None:
         """Begin to load the networks."""
@@ -142,15 +119,15 @@ class Lane:
     def stop(self, patience: float) -> None:
         """Draw no more than what has begun, and give that up too after some seconds."""
         self._stopping = True
-        for frame in self.waiting.values():
-            frame.finish(_stopping())
-        self.waiting.clear()
+        for ticket, future in self._asking.items():
+            if not ticket.begun:
+                _finish(future, _stopping())
         if self._loaded is not None:
             self._loaded.set()
 
         def give_up() -> None:
-            for frame in self.drawing.values():
-                frame.finish(_stopping())
+            for future in self._asking.values():
+                _finish(future, _stopping())
 
         asyncio.get_running_loop().call_later(patience, give_up)
 
@@ -173,12 +150,13 @@ class Lane:
             again = self._load_again - time.monotonic()
             raise Unavailable(f"{self.name} cannot be drawn from: {self.failure}", again)
 
-    async def drawn(self, keys: Sequence[Key], gather: Gather, cost: int, gone: Gone) -> str:
-        """Wait until a frame is drawn.
+    @contextlib.asynccontextmanager
+    async def drawn(self, keys: Sequence[Key], gather: Gather, client: Hashable, gone: Gone) -> AsyncIterator[How]:
+        """Wait until fields are drawn, and keep them in memory within the block.
 
-        Returns
-        -------
-        ``drawn``, or ``joined`` if it was on its way already.
+        Yields
+        ------
+        ``drawn``; ``joined`` if all were on their way already; ``cached`` if all were there.
 
         Raises
         ------
@@ -187,76 +165,61 @@ class Lane:
         ClientGone
             If the client goes away before.
         """
-        frame = self.waiting.get(tuple(keys)) or self.drawing.get(tuple(keys))
-        how = "joined" if frame else "drawn"
-        if frame is None:
-            frame = self._enter(Frame(keys, gather, cost))
-        frame.waiters += 1
-        try:
-            await _first(frame.done, gone)
-        finally:
-            frame.waiters -= 1
-            if not frame.waiters and self.waiting.get(frame.keys) is frame:
-                del self.waiting[frame.keys]
-                self.counts["dropped"] += 1
-        return how
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
 
-    def _enter(self, frame: Frame) -> Frame:
-        if self._stopping:
+        def ended(ticket: Ticket) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+                loop.call_soon_threadsafe(_finish, future, ticket.error)
+
+        with self._ticket(keys, gather, client, ended) as ticket:
+            if not ticket.done:
+                self._asking[ticket] = future
+                # Not at once: requests that came together then go into one batch.
+                loop.call_soon(self._advance)
+                try:
+                    await _first(future, gone)
+                except Full:
+                    raise self._full() from None
+                finally:
+                    del self._asking[ticket]
+            yield "cached" if not ticket.cost else "joined" if ticket.joined else "drawn"
+
+    def _ticket(self, keys: Sequence[Key], gather: Gather, client: Hashable, ended: Callable[[Ticket], None]) -> Ticket:
+        if self._stopping and self.queue.cache.missing(keys):
             raise _stopping()
-        waiting = self.instants
-        if waiting and waiting + frame.cost > self.most_instants:
-            raise Unavailable(
-                f"{waiting} instants of {self.name} are waiting to be drawn, and {self.most_instants} may: "
-                "try again later",
-                self.seconds_left,
-                busy=True,
-            )
-        self.waiting[frame.keys] = frame
-        # Not at once: requests that came together then go into one batch.
-        asyncio.get_running_loop().call_soon(self._advance)
-        return frame
+        try:
+            return self.queue.ticket(keys, gather, client=client, ended=ended)
+        except Full:
+            raise self._full() from None
+
+    def _full(self) -> Unavailable:
+        return Unavailable(
+            f"{self.queue.pending} fields of {self.name} are waiting to be drawn, and {self.queue.limit} may: "
+            "try again later",
+            self.seconds_left,
+            busy=True,
+        )
 
     def _advance(self) -> None:
-        """Begin the next batch, if none is being drawn: the oldest frame, and others that fit in."""
-        if self._batch_under_way or not self.waiting:
+        """Begin the next batch, if none is being drawn."""
+        if self._drawing or self._stopping or not self.queue.waiting:
             return
-        group = next(iter(self.waiting))[0].group
-        wanted: dict[Key, None] = {}
-        for frame in list(self.waiting.values()):
-            if len(wanted) >= self.batch:
-                break
-            if frame.keys[0].group == group:
-                wanted |= dict.fromkeys(frame.keys)
-                self.drawing[frame.keys] = self.waiting.pop(frame.keys)
-        self._batch_under_way = True
-        gather = next(iter(self.drawing.values())).gather
-        loop, began = asyncio.get_running_loop(), time.monotonic()
+        self._drawing, began, drawn = True, time.monotonic(), 0
 
-        def deliver(key: Key, field: Field) -> None:
-            loop.call_soon_threadsafe(self._arrived, key)
+        def work() -> None:
+            nonlocal drawn
+            drawn = self.queue.draw(self.batch)
 
         def finished(error: Exception | None) -> None:
-            if error is None:
-                seconds = (time.monotonic() - began) / math.ceil(len(wanted) / self.batch)
+            self._drawing = False
+            if drawn and error is None:
+                seconds = time.monotonic() - began
                 before = self.seconds_per_batch or seconds
                 self.seconds_per_batch = 0.7 * before + 0.3 * seconds
-            for frame in self.drawing.values():
-                frame.finish(error)
-                self.counts["failed"] += 1
-            self.drawing.clear()
-            self._batch_under_way = False
             self._advance()
 
-        self._in_thread(lambda: gather(list(wanted), deliver), finished)
-
-    def _arrived(self, key: Key) -> None:
-        for frame in list(self.drawing.values()):
-            frame.missing.discard(key)
-            if not frame.missing:
-                del self.drawing[frame.keys]
-                self.counts["drawn"] += 1
-                frame.finish()
+        self._in_thread(work, finished)
 
     def _in_thread(self, work: Callable[[], object], finished: Callable[[Exception | None], None]) -> None:
         """Do some work in a thread of its own, and then tell the event loop.
@@ -289,7 +252,17 @@ def _stopping() -> Unavailable:
 
 
 def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def _finish(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+        return
+    future.set_exception(error)
+    future.exception()  # perhaps nobody waits, which is no reason to complain
 
 
 async def _first(awaited: Any, gone: Gone, patience: float | None = None) -> None:

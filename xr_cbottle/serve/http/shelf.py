@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xr_cbottle import __version__
 from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
+from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.draw.fine import finest_zoom
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
@@ -118,6 +119,8 @@ class Shelf:
         try:
             asked = address.parse(text)
             cube = Cube(self.bottles[name], **asked.keywords(), **self.settings.keywords)
+        except BottleError:  # it is the bottle that is wrong, not what was asked for
+            raise
         except ValueError as error:
             raise Refused(404, str(error)) from None
         cost, most = cube.spec.axis.instants_per_value, self.settings.max_cost
