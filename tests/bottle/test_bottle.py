@@ -349,7 +349,7 @@ def test_a_member_needs_a_digest(zipped):
 
 def test_wrong_manifests_are_named(zipped):
     with_manifest(zipped, lambda values: values["labels"]["a"].update(index="x"))
-    refused(zipped, f"{zipped}: bottle.json: labels.a.index must be an int >= 0, got 'x'.")
+    refused(zipped, f"{zipped}: bottle.json: labels.a.index must be an int from 0 to 65535, got 'x'")
     with_manifest(zipped, lambda values: values.update(version=9))
     refused(zipped, "newer than this xr_cbottle")
 

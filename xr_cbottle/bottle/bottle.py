@@ -25,6 +25,7 @@ from xr_cbottle.bottle.manifest import (
     PartSpec,
 )
 from xr_cbottle.bottle.packing import check_part
+from xr_cbottle.bottle.plain_text import one_line
 from xr_cbottle.bottle.source import read_source
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Bottle:
     def __repr__(self) -> str:
         manifest = self.manifest
         what = f"{manifest.name!r}: zoom {manifest.zoom}, {len(manifest.channels)} channels"
-        return f"<Bottle {what}, {self.path}>"
+        return f"<Bottle {what}, {one_line(self.path)}>"
 
     @functools.cached_property
     def _files(self) -> Files:

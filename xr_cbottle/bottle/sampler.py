@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from xr_cbottle.bottle import schema
+from xr_cbottle.bottle import limits, schema
 from xr_cbottle.bottle.errors import SchemaError
 from xr_cbottle.bottle.schema import Record, field
 
@@ -17,7 +17,7 @@ SOLVERS = {"heun": "Heun", "dpmpp_2m": "DPM-Solver++(2M)"}
 class SamplerDefaults(Record):
     """A solver's way from ``sigma_max`` to ``sigma_min`` in ``num_steps`` levels spaced by ``rho``."""
 
-    num_steps: int = field(schema.integer(2), 18)
+    num_steps: int = field(schema.integer(2, limits.NUM_STEPS), 18)
     sigma_min: float = field(schema.number(0, open_end=True), 0.02)
     sigma_max: float = field(schema.number(0, open_end=True), 200.0)
     rho: float = field(schema.number(0, open_end=True), 7.0)
@@ -30,7 +30,7 @@ class SamplerDefaults(Record):
 
     @property
     def evaluations(self) -> int:
-        """Of the network, for one batch."""
+        """Evaluations of the network for one batch."""
         return evaluations(self.solver, self.num_steps)
 
     def plain(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from xr_cbottle.bottle import archive, checkpoint, download_cache
 from xr_cbottle.bottle.errors import BottleError, BottleNotFound
 from xr_cbottle.bottle.location import MANIFEST, is_remote
-from xr_cbottle.bottle.manifest import MAX_BYTES, Manifest
+from xr_cbottle.bottle.limits import JSON_BYTES
+from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import inferred
 from xr_cbottle.bottle.schema import is_url
 
@@ -34,14 +35,14 @@ def read_source(path: str) -> Source:
         with open(local, "rb") as file:
             start = file.read(4)
             if start[:2] != b"PK":
-                return _complete("manifest", local, _manifest(start + file.read(MAX_BYTES), str(local)))
+                return _complete("manifest", local, _manifest(start + file.read(JSON_BYTES), str(local)))
             members = archive.read_directory(file, str(local))
             if MANIFEST not in members:
                 manifest = inferred(local, *checkpoint.read_part_specs(local))
                 return Source("part", local, manifest)
-            if members[MANIFEST].file_size > MAX_BYTES:
+            if members[MANIFEST].file_size > JSON_BYTES:
                 raise BottleError(
-                    f"{local}: {MANIFEST} is too long for a manifest; at most {MAX_BYTES} bytes are read."
+                    f"{local}: {MANIFEST} is too long for a manifest; at most {JSON_BYTES} bytes are read."
                 )
             text = archive.member_window(file, members[MANIFEST], str(local)).read()
     except FileNotFoundError:
@@ -51,7 +52,7 @@ def read_source(path: str) -> Source:
 
 def _read_text(path: Path) -> bytes:
     with open(path, "rb") as file:
-        return file.read(MAX_BYTES + 1)
+        return file.read(JSON_BYTES + 1)
 
 
 def _manifest(text: bytes, what: str) -> Manifest:
