@@ -9,8 +9,8 @@ from pathlib import Path
 
 from xr_cbottle.bottle import archive, checkpoint, download_cache
 from xr_cbottle.bottle.errors import BottleError, BottleNotFound
-from xr_cbottle.bottle.location import MANIFEST, is_remote
 from xr_cbottle.bottle.limits import JSON_BYTES
+from xr_cbottle.bottle.location import MANIFEST, is_remote
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import inferred
 from xr_cbottle.bottle.schema import is_url
