@@ -9,12 +9,11 @@ weights, and imports no torch.
 from __future__ import annotations
 
 import functools
-import io
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from xr_cbottle.bottle import archive, checkpoint
+from xr_cbottle.bottle import archive, checkpoint, limits
 from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.files import Files, Weights
@@ -27,6 +26,7 @@ from xr_cbottle.bottle.manifest import (
 from xr_cbottle.bottle.packing import check_part
 from xr_cbottle.bottle.plain_text import one_line
 from xr_cbottle.bottle.source import read_source
+from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -176,42 +176,42 @@ class Bottle:
         FetchError
             It is not here and cannot be fetched.
         """
+        from xr_cbottle.bottle import netcdf
         from xr_cbottle.bottle.climatology import Climatology
-        from xr_cbottle.grid import healpix
 
         spec, manifest = self.manifest.climatology, self.manifest
         if spec is None:
             return None
         what = f"{self.path}: {base_name(spec.location)}"
-        with self._dataset(spec, progress) as dataset:
+        with self._dataset(spec, progress, lazy=True) as dataset, netcdf.readable(what):
+            _check_form(manifest, dataset.sizes, what)  # before its values are read
             found = Climatology.from_dataset(dataset, what)
-        missing = set(manifest.labels) - set(found.labels)
-        if missing or found.channels != manifest.channels:
-            raise BottleError(f"{what} has other labels or channels than the manifest; they must agree.")
-        if found.mean.shape[-1] != healpix.n_cells(manifest.zoom):
-            raise BottleError(f"{what} is of another zoom than the manifest says ({manifest.zoom}); they must agree.")
+        if set(manifest.labels) - set(found.labels) or found.channels != manifest.channels:
+            raise BottleError(f"{what} has other labels or channels than the manifest; they must agree")
         return found
 
-    def _dataset(self, spec: ConditionSpec, progress: bool) -> xr.Dataset:
-        """A condition's file: from a zip in memory, from a file of its own lazy."""
-        import xarray as xr
+    def _dataset(self, spec: ConditionSpec, progress: bool, lazy: bool = False) -> xr.Dataset:
+        """A condition's file, checked: of a zip from memory, and all of it unless lazy; of a file of its own lazy."""
+        from xr_cbottle.bottle import netcdf
 
         with self.open_file(spec, progress=progress) as file:
-            # A member is read at once, to outlive the archive; a file is left to xarray to read as needed.
             inside = isinstance(getattr(file, "raw", None), archive.Window)
-            content: io.BytesIO | str = io.BytesIO(file.read()) if inside else file.name
-            file.seek(0)
-            engine = "h5netcdf" if file.read(4) == b"\x89HDF" else None
-        what = f"{self.path}: {base_name(spec.location)}"
-        try:
-            dataset = xr.open_dataset(content, engine=engine)
-            if inside:
-                with dataset:
-                    dataset = dataset.load()
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            reason = str(error).partition("\n")[0]
-            raise BottleError(f"{what} is not netCDF that can be read ({reason}); get it again.") from None
-        return dataset
+            what = f"{self.path}: {base_name(spec.location)}"
+            return netcdf.open_checked(file, what, in_memory=inside, load=inside and not lazy)
+
+
+def _check_form(manifest: Manifest, sizes: Mapping[Any, int], what: str) -> None:
+    """Check that the sizes of a climatology are those of its bottle, or at least of a climatology."""
+    if sizes.get("cell") not in (None, healpix.n_cells(manifest.zoom)):
+        raise BottleError(f"{what} is of another zoom than the manifest says ({manifest.zoom}); they must agree")
+    channels = len(manifest.channels)
+    most = {
+        "label": limits.LABELS, "channel": channels, "annual": limits.HARMONICS, "diurnal": limits.HARMONICS,
+        "degree": limits.DEGREES, "matched": channels, "knot": limits.KNOTS,
+    }  # fmt: skip
+    for name, size in sizes.items():
+        if name in most and size > most[name]:
+            raise BottleError(f"{what} has {size} of {name}; a climatology of this bottle has at most {most[name]}")
 
 
 def open_bottle(

@@ -236,7 +236,7 @@ class Climatology:
             }
             labels, channels = (tuple(map(str, dataset[name].values)) for name in ("label", "channel"))
             return cls(labels, channels, **parts, calibration=_calibration(dataset, channels))
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise BottleError(f"{what} is no climatology of a bottle ({reason}); get the bottle again.") from None
 

@@ -78,6 +78,8 @@ NETCDF_RANK = 8
 #: Bytes that the values of a file may have, and how many times the file's own bytes: deflate cannot pack zeros better
 #: than 1:1030, and the fields of the bundled bottle are packed 1:31. Small files may have `NETCDF_SMALL` in any case.
 NETCDF_BYTES, NETCDF_RATIO, NETCDF_SMALL = 16 << 30, 200, 64 << 20
+#: Bytes of a netCDF-3 file, which is read whole.
+CLASSIC_BYTES = 2 << 30
 #: Bytes of a chunk once it is unpacked; HDF5 unpacks chunks whole, and keeps several.
 CHUNK_BYTES = 1 << 30
 #: Chunks of a file, which are looked at one by one.
