@@ -139,7 +139,7 @@ def test_every_field_is_documented():
         ("sampler.solver", "euler", "sampler.solver must be one of heun, dpmpp_2m, got 'euler'"),
         ("trained_on", 5, "trained_on must be an object, got 5"),
         ("chanels", ["tas"], "chanels must be absent or spelled otherwise (known: name, zoom"),
-        ("version", 2, "version 2 is newer than this xr_cbottle reads (version 1); update xr_cbottle."),
+        ("version", 2, "version 2 is newer than this xr_cbottle reads (version 1); update xr_cbottle"),
         ("version", "1", "version must be the int 1, got '1'"),
         ("version", True, "version must be the int 1, got True"),
         ("format", "zip", 'format must be "cbottle"'),
@@ -225,7 +225,7 @@ def manifests(draw):
             draw(st.sampled_from(["PT1H", "P1D"])),
         ),
         sampler=SamplerDefaults(
-            draw(st.integers(2, 99)), low, high, draw(numbers), draw(st.sampled_from(sorted(SOLVERS)))
+            draw(st.integers(2, 99)), low, high, draw(st.floats(0.1, 100)), draw(st.sampled_from(sorted(SOLVERS)))
         ),
         trained_on=draw(st.dictionaries(words, values, max_size=3)),
     )

@@ -149,7 +149,7 @@ def test_what_a_bottle_says_of_itself_runs_nothing_in_a_catalog(tmp_path, templa
     path = bottles.synthetic_bottle(
         tmp_path / "b.cbottle", title=text, summary=text, licence=text, references=(text,), name="b",
     )  # fmt: skip
-    shelf = Shelf([str(path)], Settings(device="cpu"))
+    shelf = Shelf([str(path)], Settings())
     for dataset in (None, "P1D_mean_s0_m0_z1"):
         catalog = tmp_path / "catalog.yaml"
         catalog.write_text(yaml.safe_dump(shelf.intake("http://localhost:1", dataset)))

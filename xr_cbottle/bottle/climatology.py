@@ -238,7 +238,7 @@ class Climatology:
             return cls(labels, channels, **parts, calibration=_calibration(dataset, channels))
         except (KeyError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
-            raise BottleError(f"{what} is no climatology of a bottle ({reason}); get the bottle again.") from None
+            raise BottleError(f"{what} is no climatology of a bottle ({reason}); get the bottle again") from None
 
     def write(self, path: Any) -> None:
         """Write as netCDF, the form in which a bottle carries it: rounded and compressed."""

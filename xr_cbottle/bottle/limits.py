@@ -47,6 +47,8 @@ STEP_SECONDS = 36_525 * 86_400
 NUM_STEPS = 10_000
 #: Largest noise level, and largest of other factors; the published one is 800.
 SIGMA = 1e6
+#: Largest exponent of e that sampling takes; float64 ends at 709.
+EXPONENT = 500.0
 #: Cells along an edge of a patch; the published network has 128.
 PATCH_CELLS = 1_024
 

@@ -31,6 +31,10 @@ key                type                      meaning
 
 ``name``, ``zoom``, ``channels``, ``parts`` and ``time`` must be given, like ``format`` and ``version``.
 
+Labels are made of letters, digits and ``. _ + -``, channels of letters, digits and ``_``. Other text has no control
+characters and none that turn or hide text; ``summary``, ``licence``, ``source`` and the texts of ``trained_on`` may
+have several lines. Lengths and numbers have the limits of `xr_cbottle.bottle.limits`.
+
 **label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
 not have; they are drawn under ``donor``), ``donor`` (another label, or null).
 
@@ -356,12 +360,12 @@ class Manifest(Record):
         """
         values = json_text.read_object(text, "bottle.json")
         if values.pop("format", None) != FORMAT:
-            raise BottleError(f'bottle.json: format must be "{FORMAT}"; this is not the manifest of a bottle.')
+            raise BottleError(f'bottle.json: format must be "{FORMAT}"; this is not the manifest of a bottle')
         version = values.pop("version", None)
         if isinstance(version, int) and version > VERSION:
             raise BottleError(
                 f"bottle.json: version {version} is newer than this xr_cbottle reads (version {VERSION}); "
-                "update xr_cbottle."
+                "update xr_cbottle"
             )
         if isinstance(version, bool) or version != VERSION:
             raise SchemaError("version", f"the int {VERSION}", version)

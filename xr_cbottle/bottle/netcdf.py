@@ -93,8 +93,9 @@ def open_checked(file: BinaryIO, what: str, *, in_memory: bool, load: bool = Fal
         if classic:
             import netCDF4
 
-            with netCDF4.Dataset("bottle", memory=file.read()) as opened:
-                return xr.open_dataset(xr.backends.NetCDF4DataStore(opened)).load()
+            store = xr.backends.NetCDF4DataStore(netCDF4.Dataset("bottle", memory=file.read()))
+            with xr.open_dataset(store) as dataset:
+                return dataset.load()
         dataset = xr.open_dataset(io.BytesIO(file.read()) if in_memory else file.name, engine="h5netcdf")
         if load:
             with dataset:
@@ -162,7 +163,9 @@ def _links(group: h5py.h5g.GroupID, what: str) -> list[bytes]:
     for name in names:
         if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
             called = one_line(name.decode("utf-8", "replace"), 80)
-            raise BottleError(f"{what}: {called} is a link to somewhere else; a bottle's netCDF holds its own variables")
+            raise BottleError(
+                f"{what}: {called} is a link to somewhere else; a bottle's netCDF holds its own variables"
+            )
     return names
 
 
@@ -300,11 +303,7 @@ def _tells_dimensions(attribute: h5py.h5a.AttrID, kind: h5py.h5t.TypeID) -> bool
     if attribute.name != b"REFERENCE_LIST" or not isinstance(kind, h5py.h5t.TypeCompoundID):
         return False
     members = [kind.get_member_type(i) for i in range(kind.get_nmembers())]
-    return (
-        len(members) == 2
-        and members[0].equal(h5py.h5t.STD_REF_OBJ)
-        and members[1].get_class() == h5py.h5t.INTEGER
-    )
+    return len(members) == 2 and members[0].equal(h5py.h5t.STD_REF_OBJ) and members[1].get_class() == h5py.h5t.INTEGER
 
 
 # netCDF-3 -----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from xr_cbottle.bottle import limits, schema
@@ -25,6 +26,9 @@ class SamplerDefaults(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # The levels are spaced in sigma ** (1 / rho), which must be a number.
+        if max(abs(math.log(self.sigma_min)), abs(math.log(self.sigma_max))) > limits.EXPONENT * self.rho:
+            raise SchemaError("rho", "larger, such that sigma ** (1 / rho) is a number", self.rho)
         if self.sigma_max <= self.sigma_min:
             raise SchemaError("sigma_max", f"a number > sigma_min ({self.sigma_min})", self.sigma_max)
 

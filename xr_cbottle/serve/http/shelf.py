@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xr_cbottle import __version__
 from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
+from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.plain_text import inert, one_line
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.draw.fine import finest_zoom
@@ -55,6 +56,7 @@ class Shelf:
         self.bottles: dict[str, Bottle] = {}
         for given in bottles:
             opened = given if isinstance(given, Bottle) else open_bottle(given, weights=settings.data.get("weights"))
+            opened = opened.settled()  # its digest is in addresses that are kept for ever
             name = opened.manifest.name
             if name in self.bottles:
                 paths = f"{self.bottles[name].path} and {opened.path}"
@@ -121,6 +123,12 @@ class Shelf:
             cube = Cube(self.bottles[name], **asked.keywords(), **self.settings.keywords)
         except ValueError as error:
             raise Refused(404, str(error)) from None
+        if cube.spec.fine is not None:
+            try:  # the network above the native zoom may not be here yet
+                settled = self.bottles[name].settled(part=cube.spec.fine.part)
+            except (BottleError, OSError) as error:
+                raise Refused(503, str(error)) from None
+            cube = Cube(settled, **asked.keywords(), **self.settings.keywords)
         cost, most = cube.spec.axis.instants_per_value, self.settings.max_cost
         if cost > most:
             longest = format_period(most * cube.spec.axis.native)
