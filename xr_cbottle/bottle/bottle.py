@@ -72,7 +72,7 @@ class Bottle:
 
     @functools.cached_property
     def files(self) -> Files:
-        """Where its files are; what they are is settled when this is first asked for."""
+        """Files of the bottle on this machine; their digests are settled when this is first asked for."""
         path = self.path
         if self._promised and not is_remote(path) and not os.path.exists(path):
             path = find(os.path.basename(path))  # Another machine keeps it elsewhere.
@@ -83,7 +83,7 @@ class Bottle:
 
     @property
     def manifest(self) -> Manifest:
-        """What the bottle is."""
+        """Manifest of the bottle: its name, channels, labels, files and times."""
         return self.files.contents.manifest
 
     @functools.cached_property
@@ -212,7 +212,7 @@ class Bottle:
         return dataset
 
     def climatology(self, *, progress: bool = True) -> Climatology | None:
-        """What the networks draw anomalies from; None if they draw the fields themselves.
+        """Climatology about which the networks draw anomalies; None if they draw the fields themselves.
 
         Raises
         ------

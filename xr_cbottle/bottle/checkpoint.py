@@ -49,7 +49,7 @@ class Part:
 
 
 def read_part_specs(source: PathOrFile, what: str | None = None) -> tuple[ModelConfig, BatchInfo]:
-    """What a checkpoint holds, without its weights and without torch.
+    """Read the description and the statistics of a checkpoint, without its weights and without torch.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from xr_cbottle.bottle.schema import is_url
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What is at a bottle's path: the manifest, and where its relative locations lead."""
+    """Contents of a bottle's path: the manifest, and where its relative locations lead."""
 
     kind: str  # "zip", "folder", "manifest" or "part"
     local: Path
@@ -28,7 +28,7 @@ class Contents:
 
 
 def read_contents(path: str) -> Contents:
-    """What is at a path or URL."""
+    """Read the manifest of the bottle at a path or URL, and check it against the files that are with it."""
     if is_remote(path):
         return _read_local(download_cache.fetch(path, check=_check_bottle))
     return _read_local(Path(path))

@@ -26,7 +26,7 @@ Check = Callable[[Path], None]
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: ``XR_CBOTTLE_CACHE``, else ``xr_cbottle`` in the user's cache folder."""
+    """Folder of fetched files: ``XR_CBOTTLE_CACHE``, else ``xr_cbottle`` in the user's cache folder."""
     chosen = os.environ.get("XR_CBOTTLE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -34,7 +34,7 @@ def cache_folder() -> Path:
 
 
 def place(url: str, sha256: str | None = None) -> Path:
-    """Where the file of a URL is, or will be, kept; a declared digest has a place of its own."""
+    """Path under which the file of a URL is, or will be, kept; a declared digest has a path of its own."""
     key = hashlib.sha256(f"{url}\n{sha256 or ''}".encode()).hexdigest()[:20]
     # The name is for people; of a stranger's URL it may be "..", or too long.
     name = re.sub(r"[^A-Za-z0-9._-]", "_", base_name(url))[-100:].lstrip(".") or "file"
@@ -228,7 +228,7 @@ _digests: dict[tuple[str, tuple[int, ...]], str] = {}
 
 
 def state_of(path: Path) -> tuple[int, ...]:
-    """What changes with a file's bytes, and cannot be set back: the time of change, beside size, time and place."""
+    """State of a file that changes with its bytes and cannot be set back: time of change, size, time and place."""
     found = path.stat()
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
 

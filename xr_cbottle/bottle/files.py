@@ -93,7 +93,7 @@ class Files:
         return Path(path) if path else None
 
     def beside(self, spec: Spec) -> Path | None:
-        """Where a relative location leads, unless into a zip or to another machine."""
+        """Path to which a relative location leads; None if it leads into a zip or to another machine."""
         contents = self.contents
         if contents.kind == "part":
             return contents.local
@@ -102,7 +102,7 @@ class Files:
         return (contents.local if contents.kind == "folder" else contents.local.parent) / spec.location
 
     def url(self, spec: Spec) -> str | None:
-        """Where it can be fetched from."""
+        """URL from which a file can be fetched; None if there is none."""
         if is_url(spec.location):
             return spec.location
         return f"{self.path.rpartition('/')[0]}/{spec.location}" if is_remote(self.path) else None
@@ -120,7 +120,7 @@ class Files:
         return download_cache.kept(url, spec.sha256) if url else None
 
     def open(self, spec: Spec, progress: bool = True) -> BinaryIO:
-        """It as a seekable binary file, fetched if need be; the caller closes it.
+        """Open a file of the bottle for reading, fetched if need be; the caller closes it.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class Files:
             )
 
     def checker(self, spec: Spec) -> download_cache.Check:
-        """What looks whether a file can be what a specification says, before it is kept."""
+        """Check that a file can be what a specification says, to be called before the file is kept."""
         if isinstance(spec, PartSpec):
             return checkpoint.check_whole
         return _check_netcdf

@@ -18,7 +18,7 @@ def is_remote(name: str) -> bool:
 
 
 def bundled_folder() -> Path:
-    """Where the bottles that come with the package are: inside it when installed, beside it in a checkout."""
+    """Folder of the bottles that come with the package: inside it when installed, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "checkpoints"
     return installed if installed.is_dir() else package.parent / "checkpoints"

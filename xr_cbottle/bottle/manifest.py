@@ -128,7 +128,7 @@ class SuperresSpec(Record):
                 raise SchemaError(f"sigmas[{i + 1}]", f"less than the one before ({before:g})", after)
 
     def plain(self) -> dict[str, Any]:
-        """As other records; without later keys that say nothing, so that older bottles keep their digests."""
+        """The record as JSON's types, without later keys that say nothing: older bottles keep their digests."""
         values = super().plain()
         return {key: value for key, value in values.items() if value or key not in ("detail", "conserve")}
 
@@ -164,7 +164,7 @@ class PartSpec(Record):
             )
 
     def plain(self) -> dict[str, Any]:
-        """As other records; without ``superres`` where there is none, so that older bottles keep their digests."""
+        """The record as JSON's types, without ``superres`` where there is none: older bottles keep their digests."""
         values = super().plain()
         if self.superres is None:
             del values["superres"]
@@ -200,7 +200,7 @@ class TimeSpec(Record):
 
 @dataclasses.dataclass(frozen=True)
 class Manifest(Record):
-    """What a bottle is; the module's documentation lists the fields. Equal and hashed by its JSON text."""
+    """Description of a bottle; the module's documentation lists the fields. Equal and hashed by its JSON text."""
 
     name: str = field(schema.text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "a name of letters, digits and ._-"))
     zoom: int = field(schema.integer(0, limits.ZOOM))

@@ -105,7 +105,7 @@ def open_checked(file: BinaryIO, what: str, *, in_memory: bool, load: bool = Fal
 
 @contextlib.contextmanager
 def readable(what: str) -> Iterator[None]:
-    """What goes wrong while a file is read, as a `BottleError`: h5py and xarray have many words for damage."""
+    """Turn what goes wrong while a file is read into a `BottleError`: h5py and xarray have many words for damage."""
     try:
         yield
     except BottleError:

@@ -38,7 +38,7 @@ class SamplerDefaults(Record):
         return evaluations(self.solver, self.num_steps)
 
     def plain(self) -> dict[str, Any]:
-        """As other records; without a solver that says nothing, so that older bottles keep their digests."""
+        """The record as JSON's types, without a solver that says nothing: older bottles keep their digests."""
         values = super().plain()
         return {key: value for key, value in values.items() if (key, value) != ("solver", "heun")}
 
