@@ -93,7 +93,8 @@ def open_checked(file: BinaryIO, what: str, *, in_memory: bool, load: bool = Fal
         if classic:
             import netCDF4
 
-            store = xr.backends.NetCDF4DataStore(netCDF4.Dataset("bottle", memory=file.read()))
+            opened = netCDF4.Dataset("bottle", memory=file.read())
+            store = xr.backends.NetCDF4DataStore(opened)  # type: ignore[no-untyped-call]
             with xr.open_dataset(store) as dataset:
                 return dataset.load()
         dataset = xr.open_dataset(io.BytesIO(file.read()) if in_memory else file.name, engine="h5netcdf")

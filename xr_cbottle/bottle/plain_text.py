@@ -37,10 +37,10 @@ def printable(text: Any) -> str:
 
     Ends of lines and tabs stay; use `one_line` where a line must not be left.
     """
-    text = str(text)
-    if text.isprintable():
-        return text
-    return "".join(ascii(c)[1:-1] if _is_active(c) and c not in "\n\t" else c for c in text)
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(ascii(c)[1:-1] if _is_active(c) and c not in "\n\t" else c for c in shown)
 
 
 def one_line(text: Any, most: int | None = None) -> str:
