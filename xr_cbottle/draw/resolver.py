@@ -243,7 +243,8 @@ def get(
             nonnegative=[name in bottle.manifest.nonnegative for name in spec.channels],
         )  # fmt: skip
 
-    key = (bottle.digest, part, spec, coarse_zoom, tiling, batch_size, str(chosen), precision)
+    file = bottle.file_digest(part)  # not in the digest of the bottle, as it may never be fetched
+    key = (bottle.digest, file, part, spec, coarse_zoom, tiling, batch_size, str(chosen), precision)
     return _resolvers.get(key, make)
 
 
