@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from intake.source.base import DataSource, Schema
 
 from xr_cbottle import __version__
+from xr_cbottle.bottle.plain_text import inert
 from xr_cbottle.cube import chunks as chunking
 from xr_cbottle.cube.keywords import KEYWORDS, from_text, is_absent
 from xr_cbottle.grid.wording import shortened
@@ -233,7 +234,9 @@ class CbottleSource(DataSource):  # type: ignore[misc]  # intake has no types
             "data_vars": {str(name): [str(c) for c in ds[name].coords] for name in ds.data_vars},
             "coords": tuple(str(name) for name in ds.coords),
         }
-        return Schema(datashape=None, dtype=None, shape=None, npartitions=blocks, extra_metadata=contents | ds.attrs)
+        return Schema(
+            datashape=None, dtype=None, shape=None, npartitions=blocks, extra_metadata=inert(contents | ds.attrs)
+        )
 
     def _close(self) -> None:
         self.__dict__.pop("cube", None)

@@ -37,7 +37,7 @@ def test_the_published_coarse_network_is_zoom_6_whatever_its_level() -> None:
     ("values", "message"),
     [
         ({"architecture": "transformer"}, "architecture must be one of unet_hpx64"),
-        ({"model_channels": "many"}, "model_channels must be an integer >= 4, got 'many'"),
+        ({"model_channels": "many"}, "model_channels must be an integer from 4 to 4096, got 'many'"),
         ({"out_channels": True}, "out_channels must be an integer"),
         ({"enable_classifier": 1}, "enable_classifier must be true or false"),
         ({"architecture": "unet_healpix", "level": 2, "channel_mult": [1, 2, 2, 2]}, "cannot be halved 3 times"),

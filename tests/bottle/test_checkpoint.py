@@ -148,7 +148,7 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
         ({"net_state.pth": None}, "member net_state.pth is missing"),
         ({"model.json": None}, "member model.json is missing"),
         ({"batch_info.json": None}, "member batch_info.json is missing"),
-        ({"model.json": b"{"}, "model.json is not JSON"),
+        ({"model.json": b"{"}, "model.json: this is not JSON"),
         ({"model.json": b'{"architecture": "vit"}'}, "architecture must be one of unet_hpx64"),
         ({"model.json": b'{"out_channels": "2"}'}, "out_channels must be an integer"),
         ({"model.json": b'{"out_channels": 3}'}, "model.json says 3 channels and batch_info.json names 2"),

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
+
+from xr_cbottle.bottle import json_text, limits
+from xr_cbottle.bottle.plain_text import one_line
+from xr_cbottle.grid import healpix
 
 Architecture = Literal["unet_hpx64", "unet_hpx1024_patch", "unet_healpix", "unet_patch"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
@@ -21,30 +27,45 @@ SHAPED = ("unet_healpix", "unet_patch")
 
 #: The published coarse network is always zoom 6, whatever its ``level`` says.
 PUBLISHED_ZOOM = 6
+#: How often the published patch network halves a patch.
+PUBLISHED_PATCH_HALVINGS = 4
+_CHANNEL = re.compile(rf"[A-Za-z0-9_]{{1,{limits.NAME_LETTERS}}}")
 
 
 def _as_mapping(text: str | bytes | Mapping[str, Any], what: str) -> dict[str, Any]:
-    if isinstance(text, Mapping):
-        return dict(text)
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{what} is not JSON ({error}); it must hold one JSON object.") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{what} must hold one JSON object, got {type(values).__name__}.")
-    return values
+    return dict(text) if isinstance(text, Mapping) else json_text.read_object(text, what)
 
 
-def _integer(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"model.json: {name} must be an integer >= {least}, got {value!r}.")
+def _integer(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"model.json: {name} must be an integer from {least} to {most}, got {_shown(value)}")
     return value
 
 
-def _integers(name: str, value: Any, least: int) -> tuple[int, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValueError(f"model.json: {name} must be a list of integers >= {least}, got {value!r}.")
-    return tuple(_integer(name, v, least) for v in value)
+def _integers(name: str, value: Any, least: int, most: int, length: int) -> tuple[int, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not 1 <= len(value) <= length:
+        raise ValueError(
+            f"model.json: {name} must be a list of 1 to {length} integers from {least} to {most}, got {_shown(value)}"
+        )
+    return tuple(_integer(name, v, least, most) for v in value)
+
+
+def _shown(value: Any) -> str:
+    return one_line(repr(value), 80)
+
+
+#: Least and largest value of the integers in ``model.json``.
+_BOUNDS = {
+    "model_channels": (4, limits.MODEL_CHANNELS),
+    "label_dim": (0, limits.LABEL_VECTOR),
+    "out_channels": (1, limits.CHANNELS),
+    "condition_channels": (0, 2 * limits.CHANNELS),
+    "time_length": (1, limits.FRAMES),
+    "level": (0, limits.ZOOM),
+    "position_embed_channels": (0, limits.CHANNELS),
+    "img_resolution": (1, limits.PATCH_CELLS),
+    "num_blocks": (1, limits.BLOCKS),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,31 +112,39 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
-            raise ValueError(
-                f"model.json: architecture must be one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}."
-            )
-        for name, least in dict(
-            model_channels=4, label_dim=0, out_channels=1, condition_channels=0, time_length=1, level=0,
-            position_embed_channels=0, img_resolution=1, num_blocks=1,
-        ).items():  # fmt: skip
-            _integer(name, getattr(self, name), least)
-        object.__setattr__(self, "channel_mult", _integers("channel_mult", self.channel_mult, 1))
-        object.__setattr__(self, "attn_resolutions", _integers("attn_resolutions", self.attn_resolutions, 1))
+            known = ", ".join(ARCHITECTURES)
+            raise ValueError(f"model.json: architecture must be one of {known}, got {_shown(self.architecture)}")
+        for name, (least, most) in _BOUNDS.items():
+            _integer(name, getattr(self, name), least, most)
+        widths = _integers("channel_mult", self.channel_mult, 1, limits.CHANNEL_MULTIPLE, limits.RESOLUTIONS)
+        sizes = _integers("attn_resolutions", self.attn_resolutions, 1, 2**limits.ZOOM, limits.RESOLUTIONS)
+        object.__setattr__(self, "channel_mult", widths)
+        object.__setattr__(self, "attn_resolutions", sizes)
         for name in ("calendar_include_legacy_bug", "enable_classifier"):
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"model.json: {name} must be true or false, got {getattr(self, name)!r}.")
+                raise ValueError(f"model.json: {name} must be true or false, got {_shown(getattr(self, name))}")
         if self.architecture == "unet_healpix" and self.level < len(self.channel_mult) - 1:
             raise ValueError(
                 f"model.json: level {self.level} cannot be halved {len(self.channel_mult) - 1} times; "
-                "use fewer channel_mult or a higher level."
+                "use fewer channel_mult or a higher level"
             )
 
-        halvings = len(self.channel_mult) - 1
-        if self.architecture == "unet_patch" and self.img_resolution % 2**halvings:
+        halvings = len(self.channel_mult) - 1 if self.architecture in SHAPED else PUBLISHED_PATCH_HALVINGS
+        if self.architecture in PATCH_ARCHITECTURES and self.img_resolution % 2**halvings:
             raise ValueError(
                 f"model.json: a patch of {self.img_resolution} cells along an edge cannot be halved {halvings} times; "
-                "use fewer channel_mult or another img_resolution."
+                "use fewer channel_mult or another img_resolution"
             )
+
+    @property
+    def least_weights(self) -> int:
+        """Number of weights that the network has at least: those of its embeddings of noise, labels and positions.
+
+        Whoever promises more than a checkpoint holds is found out by it, before anything is made.
+        """
+        width = self.model_channels
+        embedded = self.position_embed_channels if self.architecture in PATCH_ARCHITECTURES else width
+        return 20 * width**2 + self.label_dim * width + embedded * healpix.n_cells(self.zoom)
 
     @property
     def zoom(self) -> int:
@@ -159,24 +188,33 @@ class BatchInfo:
     time_unit: str = "HOUR"
 
     def __post_init__(self) -> None:
+        if isinstance(self.channels, str) or not isinstance(self.channels, Sequence):
+            raise ValueError("batch_info.json: channels must be a list of names")
+        if not 1 <= len(self.channels) <= limits.CHANNELS:
+            raise ValueError(f"batch_info.json: channels must be a list of 1 to {limits.CHANNELS} names")
         channels = tuple(self.channels)
-        if not channels or not all(isinstance(name, str) for name in channels):
-            raise ValueError("batch_info.json: channels must be a list of names.")
+        for name in channels:
+            if not isinstance(name, str) or not _CHANNEL.fullmatch(name):
+                raise ValueError(
+                    f"batch_info.json: channels must be names of letters, digits and _, got {_shown(name)}"
+                )
         if len(set(channels)) != len(channels):
-            raise ValueError("batch_info.json: channels holds a name twice; names must differ.")
+            raise ValueError("batch_info.json: channels holds a name twice; names must differ")
         object.__setattr__(self, "channels", channels)
         for name in ("scales", "center"):
-            try:
-                values = tuple(float(value) for value in getattr(self, name))
-            except (TypeError, ValueError):
-                raise ValueError(f"batch_info.json: {name} must be a list of numbers.") from None
+            values = _numbers(name, getattr(self, name))
             if len(values) != len(channels):
                 raise ValueError(
-                    f"batch_info.json: {name} has {len(values)} entries for {len(channels)} channels; they must match."
+                    f"batch_info.json: {name} has {len(values)} entries for {len(channels)} channels; they must match"
                 )
             object.__setattr__(self, name, values)
-        if not all(0 < scale < float("inf") for scale in self.scales):
-            raise ValueError("batch_info.json: every one of scales must be a finite number > 0.")
+        if not all(scale > 0 for scale in self.scales):
+            raise ValueError("batch_info.json: every one of scales must be a finite number > 0")
+        step = self.time_step
+        if isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= limits.STEP_SECONDS:
+            raise ValueError(f"batch_info.json: time_step must be an integer >= 1, got {_shown(step)}")
+        if not isinstance(self.time_unit, str) or not _CHANNEL.fullmatch(self.time_unit):
+            raise ValueError(f"batch_info.json: time_unit must be a word such as HOUR, got {_shown(self.time_unit)}")
 
     @classmethod
     def from_json(cls, text: str | bytes | Mapping[str, Any]) -> BatchInfo:
@@ -184,12 +222,24 @@ class BatchInfo:
         values = _as_mapping(text, "batch_info.json")
         missing = [key for key in ("channels", "scales", "center") if key not in values]
         if missing:
-            raise ValueError(
-                f"batch_info.json: {', '.join(missing)} missing; it must have channels, scales and center."
-            )
+            raise ValueError(f"batch_info.json: {', '.join(missing)} missing; it must have channels, scales and center")
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})
 
     def to_json(self) -> str:
         """Text of ``batch_info.json``."""
         return json.dumps(dataclasses.asdict(self))
+
+
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    """Finite numbers, of which text is none."""
+    good = isinstance(values, Sequence) and not isinstance(values, str)
+    if not good or any(isinstance(value, (bool, str)) for value in values):
+        raise ValueError(f"batch_info.json: {name} must be a list of numbers")
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"batch_info.json: {name} must be a list of numbers") from None
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(f"batch_info.json: every one of {name} must be a finite number")
+    return numbers

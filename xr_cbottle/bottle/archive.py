@@ -17,20 +17,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from xr_cbottle.bottle import limits
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.schema import is_member_name
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: More members than this is no bottle and no checkpoint.
-MAX_MEMBERS = 10_000
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 #: 1980-01-01, the first day a zip can hold: equal contents make equal bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-class Window(io.RawIOBase):
+class MemberWindow(io.RawIOBase):
     """Bytes `start` to `start + size` of a seekable binary file, as a read-only file.
 
     Parameters
@@ -109,10 +108,10 @@ def read_directory(file: BinaryIO, what: str) -> dict[str, zipfile.ZipInfo]:
     ) as error:
         raise BottleError(
             f"{what}: this is not a whole zip file ({error or type(error).__name__}); it was cut short or "
-            "damaged: get it again."
+            "damaged: get it again"
         ) from None
-    if len(entries) > MAX_MEMBERS:
-        raise BottleError(f"{what}: {len(entries)} members in a zip is too many; at most {MAX_MEMBERS} are read.")
+    if len(entries) > limits.MEMBERS:
+        raise BottleError(f"{what}: {len(entries)} members in a zip is too many; at most {limits.MEMBERS} are read")
     members: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
         # orig_filename: zipfile cuts `filename` at a NUL and turns the system's separator into "/".
@@ -132,7 +131,7 @@ def read_directory(file: BinaryIO, what: str) -> dict[str, zipfile.ZipInfo]:
             raise BottleError(
                 f"{what}: member {name!r} {complaint}; only plain members with relative names, stored "
                 "without "
-                "compression (zip -0), are read."
+                "compression (zip -0), are read"
             )
         if not name.endswith("/"):
             members[name] = entry
@@ -156,8 +155,8 @@ def member_window(file: BinaryIO, entry: zipfile.ZipInfo, what: str) -> io.Buffe
         if magic == b"PK\3\4":
             start = entry.header_offset + _LOCAL_HEADER.size + name_length + extra_length
     if start + entry.file_size > end:
-        raise BottleError(f"{what}: member {entry.filename!r} is damaged or cut short; get the file again.")
-    return io.BufferedReader(Window(file, start, entry.file_size), buffer_size=1 << 18)
+        raise BottleError(f"{what}: member {entry.filename!r} is damaged or cut short; get the file again")
+    return io.BufferedReader(MemberWindow(file, start, entry.file_size), buffer_size=1 << 18)
 
 
 @contextmanager

@@ -8,16 +8,17 @@ weights, and imports no torch.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import io
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from xr_cbottle.bottle import archive, checkpoint
+from xr_cbottle.bottle import archive, checkpoint, limits
+from xr_cbottle.bottle.contents import read_contents
 from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.bottle.files import Files, Weights
+from xr_cbottle.bottle.files import Files, Pins, Weights
 from xr_cbottle.bottle.location import MANIFEST, find, is_remote
 from xr_cbottle.bottle.manifest import (
     ConditionSpec,
@@ -25,12 +26,16 @@ from xr_cbottle.bottle.manifest import (
     PartSpec,
 )
 from xr_cbottle.bottle.packing import check_part
-from xr_cbottle.bottle.source import read_source
+from xr_cbottle.bottle.plain_text import one_line
+from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from xr_cbottle.bottle.climatology import Climatology
+
+
+Spec = TypeVar("Spec", PartSpec, ConditionSpec)
 
 
 class Bottle:
@@ -45,13 +50,14 @@ class Bottle:
         Absolute path, or URL.
     """
 
-    def __init__(self, path: str, weights: Weights = None, digest: str | None = None):
+    def __init__(self, path: str, weights: Weights = None, digest: str | None = None, pins: Pins = ()):
         self.path = path
         self._weights = weights
-        self._promised = digest
+        self._promised, self._pins = digest, pins
+        self._settled: dict[tuple[bool, int | None], Bottle] = {}
 
-    def __reduce__(self) -> tuple[type[Bottle], tuple[str, Weights, str]]:
-        return Bottle, (self.path, self._weights, self.digest)
+    def __reduce__(self) -> tuple[type[Bottle], tuple[str, Weights, str, Pins]]:
+        return Bottle, (self.path, self._weights, self.digest, tuple(self.files.known.items()))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bottle) and self.digest == other.digest
@@ -62,46 +68,86 @@ class Bottle:
     def __repr__(self) -> str:
         manifest = self.manifest
         what = f"{manifest.name!r}: zoom {manifest.zoom}, {len(manifest.channels)} channels"
-        return f"<Bottle {what}, {self.path}>"
+        return f"<Bottle {what}, {one_line(self.path)}>"
 
     @functools.cached_property
-    def _files(self) -> Files:
+    def files(self) -> Files:
+        """Files of the bottle on this machine; their digests are settled when this is first asked for."""
         path = self.path
         if self._promised and not is_remote(path) and not os.path.exists(path):
             path = find(os.path.basename(path))  # Another machine keeps it elsewhere.
-        files = Files(path, read_source(path), self._weights)
+        files = Files(path, read_contents(path), self._weights, self._pins if self._promised else None)
         if self._promised and files.identity() != self._promised:
-            raise BottleError(f"{path}: this bottle has changed since it was opened; open it again.")
+            raise BottleError(f"{path}: this bottle has changed since it was opened; open it again")
         return files
 
     @property
     def manifest(self) -> Manifest:
-        """What the bottle is."""
-        return self._files.source.manifest
+        """Manifest of the bottle: its name, channels, labels, files and times."""
+        return self.files.contents.manifest
 
     @functools.cached_property
     def digest(self) -> str:
-        """sha256 (hexadecimal) of what the bottle is: its manifest, which holds the digests of its files.
+        """sha256 (hexadecimal) of what the bottle is: its manifest and every file that makes its values.
 
-        A file without a declared digest is read for it, unless it is a URL: then the URL stands for it.
+        The manifest holds digests of its files. A file without one is read for it. A URL without one stands for itself
+        until it is fetched and pinned, and the pin counts from then on: see `settled`.
         """
-        return self._promised or self._files.identity()
+        return self._promised or self.files.identity()
+
+    def settled(self, *, sst: bool = True, part: int | None = None, progress: bool = True) -> Bottle:
+        """The bottle with digests of all files that make its instants: itself, or opened again after they were fetched.
+
+        Parameters
+        ----------
+        sst
+            Whether its own sea surface temperature is among them.
+        part
+            Number of a network of super-resolution that is among them.
+        progress
+            Show a bar while one is fetched.
+
+        Raises
+        ------
+        BottleError, FetchError
+            As `open_part`.
+        """
+        known, manifest = self.files.known, self.manifest
+        if None not in known.values():
+            return self
+        needed = [*manifest.coarse, *([manifest.parts[part]] if part is not None else []), manifest.climatology]
+        needed += [manifest.sst] if sst else []
+        if (sst, part) in self._settled:
+            return self._settled[sst, part]
+        unknown = [spec for spec in needed if spec is not None and known.get(spec.location, "") is None]
+        if not unknown:
+            return self
+        for spec in unknown:
+            self.open_file(spec, progress=progress).close()
+        found = self._settled.setdefault((sst, part), Bottle(self.path, self._weights))
+        found.files.known  # noqa: B018  Digests of now.
+        return found
+
+    def file_digest(self, index: int) -> str | None:
+        """sha256 (hexadecimal) of part `index`: declared, or as it was when the bottle was opened; None if unknown."""
+        spec = self.manifest.parts[index]
+        return spec.sha256 or self.files.known.get(spec.location)
 
     @property
     def size(self) -> int:
         """Bytes of the bottle itself: the file, or the folder's files; not what it points to elsewhere."""
-        source = self._files.source
-        if source.kind != "folder":
-            return source.local.stat().st_size
-        beside = (self._files.beside(spec) for spec in source.manifest.files)
-        return sum(path.stat().st_size for path in (source.local / MANIFEST, *beside) if path)
+        contents = self.files.contents
+        if contents.kind != "folder":
+            return contents.local.stat().st_size
+        beside = (self.files.beside(spec) for spec in contents.manifest.files)
+        return sum(path.stat().st_size for path in (contents.local / MANIFEST, *beside) if path)
 
     @property
     def nbytes(self) -> int | None:
         """Bytes of all parts and conditions; None while one is neither declared nor here."""
         total = 0
         for spec in self.manifest.files:
-            path = self._files.here(spec) if spec.size is None else None
+            path = self.files.here(spec) if spec.size is None else None
             if spec.size is not None:
                 total += spec.size
             elif path is not None:
@@ -112,7 +158,7 @@ class Bottle:
 
     def missing(self, *, superres: bool = True) -> tuple[str, ...]:
         """Locations of the files that drawing would have to fetch first; those of super-resolution are optional."""
-        return self._files.missing(superres=superres)
+        return self.files.missing(superres=superres)
 
     def open_part(self, index: int, *, progress: bool = True) -> BinaryIO:
         """Part `index` as a seekable file, fetched if need be and checked; the caller closes it.
@@ -128,7 +174,7 @@ class Bottle:
 
     def open_file(self, spec: PartSpec | ConditionSpec, *, progress: bool = True) -> BinaryIO:
         """One of the manifest's ``files``, as `open_part`."""
-        return self._files.open(spec, progress)
+        return self.files.open(spec, progress)
 
     def read_part(self, index: int, *, progress: bool = True) -> checkpoint.Part:
         """Part `index` with its weights, after checking that it makes what the manifest says. Imports torch.
@@ -158,15 +204,15 @@ class Bottle:
         """
         spec = self.manifest.sst
         if spec is None:
-            raise BottleError(f"{self.manifest.name}: this bottle has no sea surface temperature; give one with sst=.")
+            raise BottleError(f"{self.manifest.name}: this bottle has no sea surface temperature; give one with sst=")
         dataset, what = self._dataset(spec, progress), f"{self.path}: {base_name(spec.location)}"
         if spec.variable is not None and spec.variable not in dataset:
             names = ", ".join(map(str, dataset.data_vars))
-            raise BottleError(f"{what} has no variable {spec.variable!r}, which the manifest names; it has {names}.")
+            raise BottleError(f"{what} has no variable {spec.variable!r}, which the manifest names; it has {names}")
         return dataset
 
     def climatology(self, *, progress: bool = True) -> Climatology | None:
-        """What the networks draw anomalies from; None if they draw the fields themselves.
+        """Climatology about which the networks draw anomalies; None if they draw the fields themselves.
 
         Raises
         ------
@@ -175,42 +221,42 @@ class Bottle:
         FetchError
             It is not here and cannot be fetched.
         """
+        from xr_cbottle.bottle import netcdf
         from xr_cbottle.bottle.climatology import Climatology
-        from xr_cbottle.grid import healpix
 
         spec, manifest = self.manifest.climatology, self.manifest
         if spec is None:
             return None
         what = f"{self.path}: {base_name(spec.location)}"
-        with self._dataset(spec, progress) as dataset:
+        with self._dataset(spec, progress, lazy=True) as dataset, netcdf.readable(what):
+            _check_form(manifest, dataset.sizes, what)  # before its values are read
             found = Climatology.from_dataset(dataset, what)
-        missing = set(manifest.labels) - set(found.labels)
-        if missing or found.channels != manifest.channels:
-            raise BottleError(f"{what} has other labels or channels than the manifest; they must agree.")
-        if found.mean.shape[-1] != healpix.n_cells(manifest.zoom):
-            raise BottleError(f"{what} is of another zoom than the manifest says ({manifest.zoom}); they must agree.")
+        if set(manifest.labels) - set(found.labels) or found.channels != manifest.channels:
+            raise BottleError(f"{what} has other labels or channels than the manifest; they must agree")
         return found
 
-    def _dataset(self, spec: ConditionSpec, progress: bool) -> xr.Dataset:
-        """A condition's file: from a zip in memory, from a file of its own lazy."""
-        import xarray as xr
+    def _dataset(self, spec: ConditionSpec, progress: bool, lazy: bool = False) -> xr.Dataset:
+        """A condition's file, checked: of a zip from memory, and all of it unless lazy; of a file of its own lazy."""
+        from xr_cbottle.bottle import netcdf
 
         with self.open_file(spec, progress=progress) as file:
-            # A member is read at once, to outlive the archive; a file is left to xarray to read as needed.
-            inside = isinstance(getattr(file, "raw", None), archive.Window)
-            content: io.BytesIO | str = io.BytesIO(file.read()) if inside else file.name
-            file.seek(0)
-            engine = "h5netcdf" if file.read(4) == b"\x89HDF" else None
-        what = f"{self.path}: {base_name(spec.location)}"
-        try:
-            dataset = xr.open_dataset(content, engine=engine)
-            if inside:
-                with dataset:
-                    dataset = dataset.load()
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            reason = str(error).partition("\n")[0]
-            raise BottleError(f"{what} is not netCDF that can be read ({reason}); get it again.") from None
-        return dataset
+            inside = isinstance(getattr(file, "raw", None), archive.MemberWindow)
+            what = f"{self.path}: {base_name(spec.location)}"
+            return netcdf.open_checked(file, what, in_memory=inside, load=inside and not lazy)
+
+
+def _check_form(manifest: Manifest, sizes: Mapping[Any, int], what: str) -> None:
+    """Check that the sizes of a climatology are those of its bottle, or at least of a climatology."""
+    if sizes.get("cell") not in (None, healpix.n_cells(manifest.zoom)):
+        raise BottleError(f"{what} is of another zoom than the manifest says ({manifest.zoom}); they must agree")
+    channels = len(manifest.channels)
+    most = {
+        "label": limits.LABELS, "channel": channels, "annual": limits.HARMONICS, "diurnal": limits.HARMONICS,
+        "degree": limits.DEGREES, "matched": channels, "knot": limits.KNOTS,
+    }  # fmt: skip
+    for name, size in sizes.items():
+        if name in most and size > most[name]:
+            raise BottleError(f"{what} has {size} of {name}; a climatology of this bottle has at most {most[name]}")
 
 
 def open_bottle(
@@ -241,22 +287,34 @@ def open_bottle(
     elif weights is not None:
         given = _absolute(weights)
     bottle = Bottle(find(name), given)
-    files = bottle._files
+    files = bottle.files
+    files.known  # noqa: B018  Digests of when it was opened.
     if given is not None:
-        supplied = [path for path in map(files.supplied, files.source.manifest.files) if path]
-        names = ", ".join(base_name(spec.location) for spec in files.source.manifest.files)
+        supplied = [path for path in map(files.supplied, files.contents.manifest.files) if path]
+        names = ", ".join(base_name(spec.location) for spec in files.contents.manifest.files)
         if isinstance(given, str) and not supplied:
-            raise BottleError(f"weights={given!r} is not a folder that holds any of {names}; give one that does.")
+            raise BottleError(f"weights={given!r} is not a folder that holds any of {names}; give one that does")
         if not isinstance(given, str) and len(supplied) < len(given):
-            raise BottleError(f"weights= names a file that this bottle does not use; its files are {names}.")
+            raise BottleError(f"weights= names a file that this bottle does not use; its files are {names}")
         for path in supplied:
             if not path.is_file():
-                raise BottleError(f"weights: {path} is not a file; give the path of a local copy.")
+                raise BottleError(f"weights: {path} is not a file; give the path of a local copy")
     return bottle
 
 
-def fetch(bottle: Bottle, progress: bool = True, *, superres: bool = True) -> None:
+def fetch(bottle: Bottle, progress: bool = True, *, superres: bool = True, again: bool = False) -> None:
     """Bring every file of a bottle to this machine, and check it; those of super-resolution may be left out.
+
+    Parameters
+    ----------
+    bottle
+        From `open_bottle`.
+    progress
+        Show a bar for each file.
+    superres
+        Whether those that only zooms above the bottle's need are brought.
+    again
+        Fetch what is a URL though it is here, and pin what comes now.
 
     Raises
     ------
@@ -267,7 +325,35 @@ def fetch(bottle: Bottle, progress: bool = True, *, superres: bool = True) -> No
     """
     for spec in bottle.manifest.files:
         if superres or spec not in bottle.manifest.superres:
-            bottle._files.open(spec, progress).close()
+            if again:
+                bottle.files.fetch_again(spec, progress)
+            else:
+                bottle.files.open(spec, progress).close()
+
+
+def pinned(bottle: Bottle, progress: bool = True) -> Manifest:
+    """The manifest of a bottle with the size and the digest of every file, which are fetched if need be.
+
+    Whoever opens it gets these files or an error, and none that lies under the same address later.
+
+    Raises
+    ------
+    BottleError, FetchError
+        As `Bottle.open_file`.
+    """
+
+    def with_digest(spec: Spec) -> Spec:
+        with bottle.open_file(spec, progress=progress) as file:
+            digest = checkpoint.digest(file)
+            return dataclasses.replace(spec, sha256=digest, size=file.seek(0, os.SEEK_END))
+
+    manifest = bottle.manifest
+    return dataclasses.replace(
+        manifest,
+        parts=tuple(with_digest(part) for part in manifest.parts),
+        sst=manifest.sst and with_digest(manifest.sst),
+        climatology=manifest.climatology and with_digest(manifest.climatology),
+    )
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

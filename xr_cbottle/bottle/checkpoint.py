@@ -16,14 +16,17 @@ import hashlib
 import io
 import json
 import os
+import pickletools
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from xr_cbottle.bottle import archive
+from xr_cbottle.bottle import archive, json_text, limits
 from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.bottle.plain_text import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +35,8 @@ VERSION = 1
 STATE, MODEL, BATCH, METADATA = "net_state.pth", "model.json", "batch_info.json", "metadata.json"
 #: Precisions weights may have on disk; they are float32 in memory.
 DISK_TYPES = ("float32", "float16", "bfloat16")
-_MAX_JSON = 4 << 20
 
-Source = str | os.PathLike[str] | BinaryIO
+PathOrFile = str | os.PathLike[str] | BinaryIO
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,8 +48,8 @@ class Part:
     state: dict[str, torch.Tensor]
 
 
-def read_part_specs(source: Source, what: str | None = None) -> tuple[ModelConfig, BatchInfo]:
-    """What a checkpoint holds, without its weights and without torch.
+def read_part_specs(source: PathOrFile, what: str | None = None) -> tuple[ModelConfig, BatchInfo]:
+    """Read the description and the statistics of a checkpoint, without its weights and without torch.
 
     Parameters
     ----------
@@ -66,7 +68,26 @@ def read_part_specs(source: Source, what: str | None = None) -> tuple[ModelConfi
         return _read_specs(file, archive.read_directory(file, what), what)
 
 
-def read_part(source: Source, what: str | None = None) -> Part:
+def check_whole(path: Path) -> None:
+    """Check that a file is a whole v1 checkpoint, every member as it was written; its weights are not loaded.
+
+    Raises
+    ------
+    BottleError
+        As `read_part_specs`; also members whose checksum is another.
+    """
+    with open(path, "rb") as file:
+        members = archive.read_directory(file, path.name)
+        _read_specs(file, members, path.name)
+        try:
+            damaged = zipfile.ZipFile(file).testzip()
+        except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+            raise BottleError(f"{path.name}: this is not a whole zip file ({error}); get it again") from None
+    if damaged is not None:
+        raise BottleError(f"{path.name}: member {damaged!r} is damaged; get it again")
+
+
+def read_part(source: PathOrFile, what: str | None = None) -> Part:
     """Read a v1 checkpoint; nothing in it is executed.
 
     Parameters
@@ -121,7 +142,7 @@ def write_part(
     import torch
 
     if dtype is not None and dtype not in DISK_TYPES:
-        raise ValueError(f"dtype must be None or one of {', '.join(DISK_TYPES)}, got {dtype!r}.")
+        raise ValueError(f"dtype must be None or one of {', '.join(DISK_TYPES)}, got {dtype!r}")
     _check_channels(config, info, str(path))
     tensors = {}
     for name, tensor in state.items():
@@ -130,7 +151,7 @@ def write_part(
             kept = kept.to(getattr(torch, dtype)) if dtype else kept
             if not torch.isfinite(kept).all():
                 raise BottleError(
-                    f"{path}: {name} holds values that are not finite as {kept.dtype}; write it in another dtype."
+                    f"{path}: {name} holds values that are not finite as {kept.dtype}; write it in another dtype"
                 )
         # A copy of its own: torch.save would write the whole storage a view looks into.
         tensors[name] = kept.contiguous().clone()
@@ -144,7 +165,7 @@ def write_part(
     return Path(path)
 
 
-def digest(source: Source) -> str:
+def digest(source: PathOrFile) -> str:
     """sha256 of a file in hexadecimal; an open file is read from its start and stays open."""
     with _opened(source) as (file, _):
         file.seek(0)
@@ -152,10 +173,15 @@ def digest(source: Source) -> str:
 
 
 @contextlib.contextmanager
-def _opened(source: Source, what: str | None = None) -> Iterator[tuple[BinaryIO, str]]:
+def _opened(source: PathOrFile, what: str | None = None) -> Iterator[tuple[BinaryIO, str]]:
     """The source as a binary file, with its name for messages."""
     if isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as file:
+        try:
+            file = open(source, "rb")  # noqa: SIM115  Closed below; what goes wrong there is not about opening.
+        except OSError as error:
+            reason = error.strerror or error
+            raise BottleError(f"{os.fspath(source)}: it cannot be read ({reason}); give another path") from None
+        with file:
             yield file, what or os.fspath(source)
     else:
         yield source, what or "the part"
@@ -172,21 +198,23 @@ def _read_specs(file: BinaryIO, members: Mapping[str, zipfile.ZipInfo], what: st
             raise BottleError(
                 f"{what}: there is no {METADATA}, so this is the older form of checkpoint, a pickled Python "
                 "module, which is never loaded because loading it would run code; write it as version 1 with "
-                "NVlabs/cBottle."
+                "NVlabs/cBottle"
             )
         raise BottleError(
-            f"{what}: there is no {METADATA}; a cBottle v1 checkpoint holds {STATE}, {MODEL}, {BATCH} and {METADATA}."
+            f"{what}: there is no {METADATA}; a cBottle v1 checkpoint holds {STATE}, {MODEL}, {BATCH} and {METADATA}"
         )
     missing = [name for name in (STATE, MODEL, BATCH) if name not in members]
     if missing:
         raise BottleError(
             f"{what}: member {missing[0]} is missing; a cBottle v1 checkpoint holds {STATE}, {MODEL}, "
-            f"{BATCH} and {METADATA}."
+            f"{BATCH} and {METADATA}"
         )
 
     def text(name: str) -> bytes:
-        if members[name].file_size > _MAX_JSON:
-            raise BottleError(f"{what}: {name} has {members[name].file_size} bytes; at most {_MAX_JSON} are read.")
+        if members[name].file_size > limits.JSON_BYTES:
+            raise BottleError(
+                f"{what}: {name} has {members[name].file_size} bytes; at most {limits.JSON_BYTES} are read"
+            )
         window = archive.member_window(file, members[name], what)
         try:
             return window.read()
@@ -195,16 +223,17 @@ def _read_specs(file: BinaryIO, members: Mapping[str, zipfile.ZipInfo], what: st
 
     metadata, model, batch = text(METADATA), text(MODEL), text(BATCH)
     try:
-        version = json.loads(metadata)["version"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise BottleError(f'{what}: {METADATA} must be {{"version": {VERSION}}}; get the file again.') from None
+        version = json_text.read_object(metadata, METADATA)["version"]
+    except (BottleError, KeyError):
+        raise BottleError(f'{what}: {METADATA} must be {{"version": {VERSION}}}; get the file again') from None
     if isinstance(version, bool) or version != VERSION:
         raise BottleError(
-            f"{what}: checkpoint version {version!r} is not known; this xr_cbottle reads version {VERSION}."
+            f"{what}: checkpoint version {one_line(repr(version), 40)} is not known; this xr_cbottle reads version "
+            f"{VERSION}"
         )
     try:
         config, info = ModelConfig.from_json(model), BatchInfo.from_json(batch)
-    except (ValueError, TypeError, RecursionError) as error:
+    except ValueError as error:
         raise BottleError(f"{what}: {error}") from None
     _check_channels(config, info, what)
     return config, info
@@ -214,7 +243,7 @@ def _check_channels(config: ModelConfig, info: BatchInfo, what: str) -> None:
     if config.out_channels != len(info.channels):
         raise BottleError(
             f"{what}: {MODEL} says {config.out_channels} channels and {BATCH} names {len(info.channels)}; "
-            "they must agree."
+            "they must agree"
         )
 
 
@@ -226,7 +255,8 @@ def _load_state(file: BinaryIO, size: int, what: str) -> dict[str, torch.Tensor]
     # torch would inflate compressed records without a bound, and still knows two forms before the zip.
     records = archive.read_directory(file, what)
     if not any(name.endswith("/data.pkl") or name == "data.pkl" for name in records):
-        raise BottleError(f"{refusal}: there is no data.pkl in it; it must be written by torch.save.")
+        raise BottleError(f"{refusal}: there is no data.pkl in it; it must be written by torch.save")
+    _check_pickle(file, records, refusal)
     file.seek(0)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
@@ -235,17 +265,54 @@ def _load_state(file: BinaryIO, size: int, what: str) -> dict[str, torch.Tensor]
         for noise in ("Weights only load failed.", "Please file an issue"):
             reason = reason.replace(noise, "")
         raise BottleError(
-            f"{refusal} and nothing in it was executed; do not trust this file ({reason.strip()[:160]})."
+            f"{refusal} and nothing in it was executed; do not trust this file ({reason.strip()[:160]})"
         ) from None
     if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
-        raise BottleError(f"{refusal}: it holds a {type(state).__name__}.")
-    tensors = {}
+        raise BottleError(f"{refusal}: it holds a {type(state).__name__}")
+    tensors, total = {}, 0
     for name, tensor in state.items():
         dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
         if not dense or tensor.device.type != "cpu":
-            raise BottleError(f"{refusal}: {name} is a {type(tensor).__name__} that is not dense.")
+            raise BottleError(f"{refusal}: {name} is a {type(tensor).__name__} that is not dense")
         # A few bytes can claim any shape with strides of 0; a real weight has its bytes in the file.
-        if tensor.numel() * tensor.element_size() > min(tensor.untyped_storage().nbytes(), size):
-            raise BottleError(f"{refusal}: {name} claims more values than the file holds.")
+        claimed = tensor.numel() * tensor.element_size()
+        total += claimed
+        if claimed > min(tensor.untyped_storage().nbytes(), size) or total > 2 * size:
+            raise BottleError(f"{refusal}: {name} claims more values than the file holds")
+        if tensor.is_complex():
+            raise BottleError(f"{refusal}: {name} holds complex numbers")
         tensors[name] = tensor.float() if tensor.is_floating_point() else tensor
+        if tensor.is_floating_point() and not torch.isfinite(tensors[name]).all():
+            raise BottleError(f"{what}: {name} holds values that are not finite; the network was spoilt: get it again")
     return tensors
+
+
+#: What the pickle of a state dict names: dictionaries, tensors and their storages.
+_PICKLED = {
+    "collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "torch Size",
+}  # fmt: skip
+
+
+def _check_pickle(file: BinaryIO, records: Mapping[str, zipfile.ZipInfo], refusal: str) -> None:
+    """Check that the pickle among the records is short and names nothing but tensors."""
+    name = next(name for name in records if name.endswith("/data.pkl") or name == "data.pkl")
+    if records[name].file_size > limits.PICKLE_BYTES:
+        raise BottleError(f"{refusal}: its names have {records[name].file_size} bytes; at most {limits.PICKLE_BYTES}")
+    window = archive.member_window(file, records[name], refusal)
+    try:
+        text = window.read()
+    finally:
+        _release(window)
+    try:
+        named = {str(argument) for code, argument, _ in pickletools.genops(text) if code.name in _NAMING}
+    except Exception as error:  # pickletools has no words of its own for what is no pickle.
+        raise BottleError(f"{refusal}: its data.pkl is damaged ({one_line(error, 100)})") from None
+    strange = {one for one in named - _PICKLED if not re.fullmatch(r"torch [A-Za-z0-9]+Storage", one)}
+    if strange:
+        raise BottleError(
+            f"{refusal} and nothing in it was executed; do not trust this file (it names "
+            f"{one_line(', '.join(sorted(strange)), 160)})"
+        )
+
+
+_NAMING = ("GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4")

@@ -36,7 +36,7 @@ SMALLEST_CYCLE = 0.02
 SMALLEST_SPREAD = 0.02
 """Least spread of a cell over that of all cells: there may be cells where nothing happens."""
 SST_ANOMALY_KELVIN = 1.0
-"""What the anomaly of the sea surface temperature is divided by, K."""
+"""Scale of the anomaly of the sea surface temperature, K."""
 _YEAR_DAYS = 365.25
 # What is stored is rounded to these, in units of the scale, 1, and K; powers of two, so that it compresses well.
 _STEPS = {"mean": 2.0**-8, "spread": 2.0**-10, "cycle": 2.0**-7, "sst": 2.0**-7}
@@ -183,7 +183,7 @@ class Climatology:
         return np.nan_to_num((kelvin - mean) / SST_ANOMALY_KELVIN).astype(np.float32)
 
     def to_dataset(self) -> xr.Dataset:
-        """As it is written to a file."""
+        """The climatology as the data set that is written to a file."""
         import xarray as xr
 
         dataset = xr.Dataset(
@@ -236,9 +236,9 @@ class Climatology:
             }
             labels, channels = (tuple(map(str, dataset[name].values)) for name in ("label", "channel"))
             return cls(labels, channels, **parts, calibration=_calibration(dataset, channels))
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
-            raise BottleError(f"{what} is no climatology of a bottle ({reason}); get the bottle again.") from None
+            raise BottleError(f"{what} is no climatology of a bottle ({reason}); get the bottle again") from None
 
     def write(self, path: Any) -> None:
         """Write as netCDF, the form in which a bottle carries it: rounded and compressed."""

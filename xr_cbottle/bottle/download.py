@@ -7,16 +7,20 @@ stopped, if the server can and says that the file is still the same one.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from xr_cbottle.bottle import limits
 from xr_cbottle.bottle.errors import FetchError
 
 #: Attempts in a row that bring nothing before it is given up; seconds between them, doubled each time.
 PATIENCE, PAUSE = 3, 0.25
 _CHUNK = 1 << 20
+#: Bytes that a download which goes on brings once more, to see that the server has understood where.
+_OVERLAP = 1 << 16
 
 
 def base_name(url: str) -> str:
@@ -35,8 +39,26 @@ def forget(part: Path) -> None:
 
 
 def download(url: str, part: Path, sha256: str | None, size: int | None, progress: bool) -> bool:
-    """Bring a URL into `part`, continuing what is there; whether anything was continued."""
+    """Bring a URL into `part`, continuing what is there; whether anything was continued.
+
+    Parameters
+    ----------
+    url
+        The address.
+    part
+        The file that grows.
+    sha256, size
+        What is declared of the file, if anything is.
+    progress
+        Show a bar.
+
+    Raises
+    ------
+    FetchError
+        If it is not there, is larger than declared or than `limits.DOWNLOAD_BYTES`, or takes too long.
+    """
     resumed, idle, most = False, 0, -1
+    pace = _Pace(url)
     from tqdm.auto import tqdm
 
     shown = dict(desc=base_name(url), unit="B", unit_scale=True, unit_divisor=1024, leave=False, delay=0.5)
@@ -46,27 +68,31 @@ def download(url: str, part: Path, sha256: str | None, size: int | None, progres
             # A piece is continued only if something tells that the rest is of the same file.
             there = part.stat().st_size if part.exists() and (notes or sha256) else 0
             try:
-                with _Stream(url, there, notes) as stream:
-                    if stream.start == 0:
-                        there = 0
+                with _Stream(url, max(0, there - _OVERLAP), notes) as stream:
+                    _check_length(url, stream.length, size)
+                    there = _continued(stream, part, there)
                     resumed = resumed or there > 0
                     _notes_file(part).write_text(json.dumps(stream.validator))
                     bar.total, bar.n = stream.length or size, there
                     with open(part, "r+b" if there else "wb") as out:
                         out.seek(there)
                         for chunk in stream:
-                            out.write(chunk)
                             there += len(chunk)
+                            _check_length(url, there, size)
+                            out.write(chunk)
                             bar.update(len(chunk))
+                            pace.check(len(chunk))
                 if stream.length is None or there == stream.length:
                     return resumed
                 raise OSError(f"it ended after {there} of {stream.length} bytes")
+            except FetchError:
+                raise
             except ImportError as error:
                 raise FetchError(
-                    f"{url}: this protocol needs another package ({error}); install it, or supply a local copy."
+                    f"{url}: this protocol needs another package ({error}); install it, or supply a local copy"
                 ) from None
             except FileNotFoundError:
-                raise FetchError(f"{url}: there is no such file (404); the bottle's manifest is out of date.") from None
+                raise FetchError(f"{url}: there is no such file (404); the bottle's manifest is out of date") from None
             except Exception as error:  # Each protocol has its own; all mean that it broke off or never began.
                 if getattr(error, "status", None) == 416:
                     forget(part)  # More is here than there: it is another file.
@@ -76,6 +102,63 @@ def download(url: str, part: Path, sha256: str | None, size: int | None, progres
                     reason = " ".join(str(error).split()) or type(error).__name__
                     raise FetchError(f"{url}: it cannot be fetched ({reason[:200]})") from None
                 time.sleep(PAUSE * 2**idle)
+                pace.check(0)
+
+
+def _check_length(url: str, length: int | None, size: int | None) -> None:
+    if length is None:
+        return
+    if size is not None and length > size:
+        raise FetchError(
+            f"{url}: it has {length} bytes and the manifest says {size}; the file there is not the one the "
+            "bottle was made with"
+        )
+    if length > limits.DOWNLOAD_BYTES:
+        raise FetchError(f"{url}: it has {length} bytes; at most {limits.DOWNLOAD_BYTES} are fetched")
+
+
+def _continued(stream: _Stream, part: Path, there: int) -> int:
+    """From where a file goes on: where it ended, if the stream begins with what it ends with; else from 0."""
+    if not there or (stream.start == 0 and there > _OVERLAP):
+        return 0
+    with open(part, "rb") as file:
+        file.seek(stream.start)
+        known, again = file.read(), b""
+    while len(again) < len(known) and (chunk := stream.read(len(known) - len(again))):
+        again += chunk
+    if again != known:
+        forget(part)
+        raise OSError("what the server sends does not go on with what it sent before")
+    return there
+
+
+class _Pace:
+    """How fast bytes come, and for how long: a server may send one in a while, for ever."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.began = url, time.monotonic()
+        self.since, self.got = self.began, 0
+
+    def check(self, count: int) -> None:
+        """Take note of bytes that came.
+
+        Raises
+        ------
+        FetchError
+            If they are too few, or too late.
+        """
+        now = time.monotonic()
+        self.got += count
+        if now - self.began > limits.DOWNLOAD_SECONDS:
+            raise FetchError(
+                f"{self.url}: it was not here after {limits.DOWNLOAD_SECONDS / 3600:g} hours; try again later"
+            )
+        waited = now - self.since
+        if waited < limits.SLOW_SECONDS:
+            return
+        if self.got < limits.SLOWEST_RATE * waited:
+            raise FetchError(f"{self.url}: it comes with {self.got / waited:.0f} bytes a second; try again later")
+        self.since, self.got = now, 0
 
 
 def _read_notes(part: Path) -> str | None:
@@ -97,8 +180,10 @@ class _Stream:
             import aiohttp
 
             # aiohttp would give up after five minutes, and would not see a centre's proxy.
-            timeout = aiohttp.ClientTimeout(total=None, connect=30, sock_read=60)
-            fs, path = url_to_fs(url, client_kwargs={"timeout": timeout, "trust_env": True})
+            timeout = aiohttp.ClientTimeout(total=limits.DOWNLOAD_SECONDS, connect=30, sock_read=60)
+            # Nothing is unpacked on the way: a few bytes of gzip can stand for any number of them.
+            options = {"timeout": timeout, "trust_env": True, "auto_decompress": False}
+            fs, path = url_to_fs(url, client_kwargs=options)
             headers = {"Accept-Encoding": "identity"}
             if start:
                 headers["Range"] = f"bytes={start}-"
@@ -107,11 +192,16 @@ class _Stream:
             # block_size=0: one request for all of it; size: do not ask for it first.
             self._file: Any = fs.open(path, "rb", block_size=0, size=1, headers=headers)
             answer = self._file.r
-            given = answer.headers.get("Content-Range", "")
-            if answer.status != 206 or not given.startswith(f"bytes {start}-"):
+            packed = answer.headers.get("Content-Encoding", "identity")
+            if packed.lower() != "identity":
+                raise FetchError(f"{url}: the server sends it packed ({packed[:20]}), which was not asked for")
+            given = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", answer.headers.get("Content-Range", ""))
+            if answer.status != 206 or given is None or int(given[1]) != start:
                 self.start = 0
             length = answer.headers.get("Content-Length")
             self.length = None if length is None else int(length) + self.start
+            if self.start and given is not None and given[2] not in ("*", str(self.length)):
+                raise OSError(f"the server sends {self.length} bytes of {given[2]}")
             tag = answer.headers.get("ETag", "")
             # A weak tag may stand for other bytes.
             self.validator = answer.headers.get("Last-Modified") if not tag or tag.startswith("W/") else tag
@@ -124,8 +214,12 @@ class _Stream:
             self._file.seek(self.start)
             self.length = fs.size(path)
 
+    def read(self, most: int) -> bytes:
+        """Bytes as they come, none at the end."""
+        return bytes(self._file.read(most))
+
     def __iter__(self) -> Iterator[bytes]:
-        while chunk := self._file.read(_CHUNK):
+        while chunk := self.read(_CHUNK):
             yield chunk
 
     def __enter__(self) -> _Stream:

@@ -12,16 +12,21 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from xr_cbottle.bottle.archive import replacing
 from xr_cbottle.bottle.checkpoint import digest
 from xr_cbottle.bottle.download import base_name, download, forget
-from xr_cbottle.bottle.errors import FetchError
+from xr_cbottle.bottle.errors import BottleError, FetchError
+from xr_cbottle.bottle.plain_text import one_line
+
+Check = Callable[[Path], None]
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: ``XR_CBOTTLE_CACHE``, else ``xr_cbottle`` in the user's cache folder."""
+    """Folder of fetched files: ``XR_CBOTTLE_CACHE``, else ``xr_cbottle`` in the user's cache folder."""
     chosen = os.environ.get("XR_CBOTTLE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -29,9 +34,11 @@ def cache_folder() -> Path:
 
 
 def place(url: str, sha256: str | None = None) -> Path:
-    """Where the file of a URL is, or will be, kept; a declared digest has a place of its own."""
+    """Path under which the file of a URL is, or will be, kept; a declared digest has a path of its own."""
     key = hashlib.sha256(f"{url}\n{sha256 or ''}".encode()).hexdigest()[:20]
-    return cache_folder() / "files" / key / base_name(url)
+    # The name is for people; of a stranger's URL it may be "..", or too long.
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", base_name(url))[-100:].lstrip(".") or "file"
+    return cache_folder() / "files" / key / name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +54,11 @@ class Pin:
     def read(cls, path: Path) -> Pin | None:
         """The pin in a file, or None if there is none that can be read."""
         try:
-            return cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
+            pin = cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        digits = isinstance(pin.sha256, str) and re.fullmatch("[0-9a-f]{64}", pin.sha256)
+        return pin if digits and isinstance(pin.size, int) and isinstance(pin.mtime_ns, int) else None
 
     def write(self, path: Path) -> None:
         """Write it, whole or not at all."""
@@ -79,49 +88,78 @@ def kept(url: str, sha256: str | None = None) -> Path | None:
     return target
 
 
-def check_pin(url: str, path: Path, sha256: str | None = None) -> None:
+def pinned(url: str) -> str | None:
+    """The sha256 that a URL without a published one is pinned to; None before its first use."""
+    pin = Pin.read(_pin_file(place(url)))
+    return None if pin is None else pin.sha256
+
+
+def check_pin(url: str, path: Path, check: Check | None = None) -> str:
     """Check a copy the user supplied against what the URL is pinned to, and pin it if it is the first.
+
+    Parameters
+    ----------
+    url
+        One without a published digest.
+    path
+        The copy.
+    check
+        Raises BottleError if it is not what it should be; asked before it is pinned.
+
+    Returns
+    -------
+    sha256 of the copy.
 
     Raises
     ------
     FetchError
         The copy is another file than the one used before.
     """
-    if sha256 is not None:
-        return
     pin_file = _pin_file(place(url))
-    pin, found = Pin.read(pin_file), path.stat()
-    if pin and (pin.size, pin.mtime_ns) == (found.st_size, found.st_mtime_ns):
-        return
-    actual = digest(path)
+    pin, found, actual = Pin.read(pin_file), path.stat(), digest_of(path)
     if pin is None:
+        if check is not None:
+            check(path)
         try:
             pin_file.parent.mkdir(parents=True, exist_ok=True)
             Pin(url, actual, found.st_size, found.st_mtime_ns).write(pin_file)
         except OSError:
-            return  # A folder that cannot be written only loses the pin.
+            pass  # A folder that cannot be written only loses the pin.
     elif pin.sha256 != actual:
         raise _changed(url, pin, actual, pin_file, f"{path} is")
+    return actual
 
 
-def fetch(url: str, *, sha256: str | None = None, size: int | None = None, progress: bool = True) -> Path:
+def fetch(
+    url: str,
+    *,
+    sha256: str | None = None,
+    size: int | None = None,
+    progress: bool = True,
+    check: Check | None = None,
+    again: bool = False,
+) -> Path:
     """A local copy of a URL, fetched if there is none.
 
     Parameters
     ----------
     url
-        Of any protocol fsspec knows here.
+        An address of any protocol fsspec knows here.
     sha256, size
         What the file must be; without a digest it is pinned to what it is the first time.
     progress
         Show a bar while it comes.
+    check
+        Raises BottleError if a file is not what it should be; asked before it is kept, unless its digest says so.
+    again
+        Fetch it though there is a copy, and pin what comes now.
 
     Raises
     ------
     FetchError
         It cannot be reached, is not what it must be, or has changed since its first use.
     """
-    found = kept(url, sha256)
+    found = None if again else kept(url, sha256)
     if found is not None:
         return found
     import filelock
@@ -130,22 +168,26 @@ def fetch(url: str, *, sha256: str | None = None, size: int | None = None, progr
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(target.with_name(target.name + ".lock")):
-            found = kept(url, sha256)
+            found = None if again else kept(url, sha256)
             if found is None:
-                _bring(url, target, sha256, size, progress)
+                if again:
+                    forget(target.with_name(target.name + ".part"))
+                _bring(url, target, sha256, size, progress, check, again)
     except FetchError:
         raise
     except OSError as error:
         raise FetchError(
-            f"{target}: cannot keep the file of {url} there ({error}); set XR_CBOTTLE_CACHE to another folder."
+            f"{target}: cannot keep the file of {url} there ({error}); set XR_CBOTTLE_CACHE to another folder"
         ) from None
     return target
 
 
-def _bring(url: str, target: Path, sha256: str | None, size: int | None, progress: bool) -> None:
+def _bring(
+    url: str, target: Path, sha256: str | None, size: int | None, progress: bool, check: Check | None, again: bool
+) -> None:
     part, pin_file = target.with_name(target.name + ".part"), _pin_file(target)
     resumed = download(url, part, sha256, size, progress)
-    actual, pin = digest(part), Pin.read(pin_file)
+    actual, pin = digest(part), None if again else Pin.read(pin_file)
     wanted = sha256 or (pin.sha256 if pin else None)
     if resumed and wanted not in (None, actual):
         # The pieces may be of two files: once more from the start, before anybody is blamed.
@@ -159,21 +201,50 @@ def _bring(url: str, target: Path, sha256: str | None, size: int | None, progres
             raise _changed(url, pin, actual, pin_file, "it is")
         raise FetchError(
             f"{url}: its sha256 is {actual[:12]}... and the manifest says {str(sha256)[:12]}...; the file "
-            "there is not the one the bottle was made with."
+            "there is not the one the bottle was made with"
         )
     if size is not None and length != size:
         forget(part)
         raise FetchError(
             f"{url}: it has {length} bytes and the manifest says {size}; the file there is not the one the "
-            "bottle was made with."
+            "bottle was made with"
         )
+    if sha256 is None and check is not None:
+        try:
+            check(part)
+        except BottleError as error:
+            forget(part)
+            raise FetchError(
+                f"{url}: what came is not what it should be ({one_line(error, 300)}); nothing was kept: open the "
+                "address in a browser, or supply a copy"
+            ) from None
     os.replace(part, target)
     forget(part)
     Pin(url, actual, length, target.stat().st_mtime_ns).write(pin_file)
 
 
+#: Digests of files by path and state.
+_digests: dict[tuple[str, tuple[int, ...]], str] = {}
+
+
+def state_of(path: Path) -> tuple[int, ...]:
+    """State of a file that changes with its bytes and cannot be set back: time of change, size, time and place."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
+
+
+def digest_of(path: Path) -> str:
+    """sha256 of a file (hexadecimal), read once in this process for each state of it."""
+    if os.name == "nt":  # has no time of change
+        return digest(path)
+    key = str(path), state_of(path)
+    if key not in _digests:
+        _digests[key] = digest(path)
+    return _digests[key]
+
+
 def _changed(url: str, pin: Pin, actual: str, pin_file: Path, now: str) -> FetchError:
     return FetchError(
         f"{url}: at its first use its sha256 was {pin.sha256[:12]}..., and now {now} {actual[:12]}...; the "
-        f"file has changed, so values would too: remove {pin_file} to accept the new one."
+        f"file has changed, so values would too: remove {pin_file} to accept the new one"
     )

@@ -5,13 +5,25 @@
 
 from __future__ import annotations
 
+from xr_cbottle.bottle import limits
+from xr_cbottle.bottle.plain_text import one_line
+
 
 class BottleError(ValueError):
-    """A bottle or a part of one is not what it should be."""
+    """A bottle or a part of one is not what it should be.
+
+    Its text is one line that any terminal can show, whatever of a stranger's bottle it quotes.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__(), limits.SENTENCE_CHARACTERS)
 
 
 class BottleNotFound(FileNotFoundError):
-    """No bottle of that name."""
+    """There is no bottle of that name."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__(), limits.SENTENCE_CHARACTERS)
 
 
 class FetchError(BottleError, OSError):
@@ -36,12 +48,17 @@ class SchemaError(BottleError):
         self.field, self.must, self.got = field, must, got
 
     def __str__(self) -> str:
-        got = repr(self.got)
-        if len(got) > 80:
-            got = got[:77] + "..."
-        return f"bottle.json: {self.field or 'the document'} must be {self.must}, got {got}."
+        field = one_line(self.field, 200) or "the document"
+        return one_line(f"bottle.json: {field} must be {self.must}, got {one_line(_quoted(self.got), 80)}")
 
     def inside(self, path: str) -> SchemaError:
         """The same error seen from the document that holds this field under `path`."""
         dot = "." if path and self.field and not self.field.startswith("[") else ""
         return SchemaError(path + dot + self.field, self.must, self.got)
+
+
+def _quoted(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no integer of more than some thousand digits.
+        return f"a {type(value).__name__} too long to be shown"

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from xr_cbottle.bottle.plain_text import one_line
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix, time_axis
@@ -73,7 +74,7 @@ def facts(bottle: Bottle) -> dict[str, Any]:
 
 
 def _superres(manifest: Manifest) -> dict[str, Any] | None:
-    """Of the finest zoom: its variables, and the networks that make it."""
+    """Facts of the finest zoom: its variables, and the networks that make it."""
     if not manifest.superres:
         return None
     spec = manifest.superres[0].superres
@@ -190,7 +191,7 @@ def _row(head: str, body: str) -> str:
 
     margin = " " * 14
     return textwrap.fill(
-        body,
+        one_line(body),
         _WIDTH,
         initial_indent=f"{head:<14}",
         subsequent_indent=margin,

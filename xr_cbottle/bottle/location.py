@@ -18,7 +18,7 @@ def is_remote(name: str) -> bool:
 
 
 def bundled_folder() -> Path:
-    """Where the bottles that come with the package are: inside it when installed, beside it in a checkout."""
+    """Folder of the bottles that come with the package: inside it when installed, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "checkpoints"
     return installed if installed.is_dir() else package.parent / "checkpoints"
@@ -51,15 +51,26 @@ def find(name: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(name)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise BottleNotFound(f"{name!r} names no bottle; give a path, a URL or one of {', '.join(bundled())}.")
+        raise BottleNotFound(f"{name!r} names no bottle; give a path, a URL or one of {', '.join(bundled())}")
     if is_remote(text):
         return text
+    try:
+        return _found(text)
+    except BottleNotFound:
+        raise
+    except (OSError, RuntimeError) as error:  # a name too long, a folder that is closed, a home that is none
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BottleNotFound(f"{text[:200]!r} cannot be looked for ({reason}); give another path") from None
+
+
+def _found(text: str) -> str:
     given = Path(text).expanduser()
     folders = [Path.cwd()]
     if not given.is_absolute() and ".." not in given.parts:
         folders += [*search_path(), bundled_folder()]
     for folder in folders:
-        for path in (folder / given, (folder / given).with_name(given.name + SUFFIX)):
+        with_suffix = [(folder / given).with_name(given.name + SUFFIX)] if given.name else []
+        for path in (folder / given, *with_suffix):
             # A folder is a bottle only by its manifest: "gcm" may also be where somebody keeps their runs.
             if path.is_file() or (path / MANIFEST).is_file():
                 return str(path.absolute())
@@ -68,11 +79,11 @@ def find(name: str | os.PathLike[str]) -> str:
 
 def _not_found(text: str, given: Path, folders: list[Path]) -> str:
     if given.is_dir():
-        return f"{text!r} is a folder without {MANIFEST}, so it is no bottle; give a {SUFFIX} file instead."
+        return f"{text!r} is a folder without {MANIFEST}, so it is no bottle; give a {SUFFIX} file instead"
     elsewhere = ", ".join(str(folder) for folder in search_path()) or "which is not set"
     looked = f"looked for {folders[0] / given}"
     if len(folders) > 1:
         names = ", ".join(bundled()) or "none"
         looked += f", in XR_CBOTTLE_PATH ({elsewhere}) and among the bundled bottles ({names})"
     close = difflib.get_close_matches(given.name.removesuffix(SUFFIX), bundled(), n=1)
-    return f"there is no bottle {text!r}: {looked}" + (f"; did you mean {close[0]!r}?" if close else ".")
+    return f"there is no bottle {text!r}: {looked}" + (f"; did you mean {close[0]!r}?" if close else "")

@@ -31,6 +31,10 @@ key                type                      meaning
 
 ``name``, ``zoom``, ``channels``, ``parts`` and ``time`` must be given, like ``format`` and ``version``.
 
+Labels are made of letters, digits and ``. _ + -``, channels of letters, digits and ``_``. Other text has no control
+characters and none that turn or hide text; ``summary``, ``licence``, ``source`` and the texts of ``trained_on`` may
+have several lines. Lengths and numbers have the limits of `xr_cbottle.bottle.limits`.
+
 **label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
 not have; they are drawn under ``donor``), ``donor`` (another label, or null).
 
@@ -71,37 +75,36 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from xr_cbottle.bottle import schema
+from xr_cbottle.bottle import json_text, limits, schema
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.bottle.schema import Record, field
+from xr_cbottle.grid import healpix, time_axis
 from xr_cbottle.grid.patches import PatchGrid
 
 FORMAT = "cbottle"
 VERSION = 1
 COARSE, SUPERRES, DISTILLED = "coarse", "superres", "superres-distilled"
 ROLES = (COARSE, SUPERRES, DISTILLED)
-#: A manifest is text; whatever is larger is something else.
-MAX_BYTES = 4 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelSpec(Record):
     """One data set the model imitates: its one-hot index, the channels it lacked and who lends them."""
 
-    index: int = field(schema.integer(0))
-    masked: tuple[str, ...] = field(schema.each(schema.text()), ())
-    donor: str | None = field(schema.optional(schema.text()), None)
+    index: int = field(schema.integer(0, limits.LABEL_VECTOR - 1))
+    masked: tuple[str, ...] = field(schema.each(schema.channel()), ())
+    donor: str | None = field(schema.optional(schema.label()), None)
 
 
 @dataclasses.dataclass(frozen=True)
 class SuperresSpec(Record):
     """A network of overlapping patches above the bottle's zoom, and how it is sampled: Heun, or few steps."""
 
-    zoom: int = field(schema.integer(1, 12))
-    channels: tuple[str, ...] = field(schema.each(schema.text(), 1))
-    patch: int = field(schema.integer(1), 128)
-    overlap: int = field(schema.integer(0), 32)
+    zoom: int = field(schema.integer(1, limits.ZOOM))
+    channels: tuple[str, ...] = field(schema.each(schema.channel(), 1))
+    patch: int = field(schema.integer(1, limits.PATCH_CELLS), 128)
+    overlap: int = field(schema.integer(0, limits.PATCH_CELLS), 32)
     sampler: SamplerDefaults | None = field(schema.optional(schema.nested(SamplerDefaults)), None)  # noqa: RUF009
     sigmas: tuple[float, ...] = field(schema.each(schema.number(0, open_end=True)), ())
     window: float | None = field(schema.optional(schema.number(0, open_end=True)), None)
@@ -125,7 +128,7 @@ class SuperresSpec(Record):
                 raise SchemaError(f"sigmas[{i + 1}]", f"less than the one before ({before:g})", after)
 
     def plain(self) -> dict[str, Any]:
-        """As other records; without later keys that say nothing, so that older bottles keep their digests."""
+        """The record as JSON's types, without later keys that say nothing: older bottles keep their digests."""
         values = super().plain()
         return {key: value for key, value in values.items() if value or key not in ("detail", "conserve")}
 
@@ -161,7 +164,7 @@ class PartSpec(Record):
             )
 
     def plain(self) -> dict[str, Any]:
-        """As other records; without ``superres`` where there is none, so that older bottles keep their digests."""
+        """The record as JSON's types, without ``superres`` where there is none: older bottles keep their digests."""
         values = super().plain()
         if self.superres is None:
             del values["superres"]
@@ -190,28 +193,37 @@ class TimeSpec(Record):
         super().__post_init__()
         if schema.parse_instant(self.end) < schema.parse_instant(self.start):
             raise SchemaError("end", f"no earlier than start ({self.start})", self.end)
+        start, end, step = time_axis.range_of(self.start, self.end, self.step)
+        if (end - start) // step >= limits.INSTANTS:
+            raise SchemaError("step", f"such that there are at most {limits.INSTANTS:,} instants", self.step)
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest(Record):
-    """What a bottle is; the module's documentation lists the fields. Equal and hashed by its JSON text."""
+    """Description of a bottle; the module's documentation lists the fields. Equal and hashed by its JSON text."""
 
     name: str = field(schema.text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "a name of letters, digits and ._-"))
-    zoom: int = field(schema.integer(0, 12))
-    channels: tuple[str, ...] = field(schema.each(schema.text(), 1))
-    parts: tuple[PartSpec, ...] = field(schema.each(schema.nested(PartSpec), 1))
+    zoom: int = field(schema.integer(0, limits.ZOOM))
+    channels: tuple[str, ...] = field(schema.each(schema.channel(), 1))
+    parts: tuple[PartSpec, ...] = field(schema.each(schema.nested(PartSpec), 1, limits.PARTS))
     time: TimeSpec = field(schema.nested(TimeSpec))  # noqa: RUF009
     title: str = field(schema.text(r".*", "text"), "")
-    summary: str = field(schema.text(r".*", "text"), "")
-    licence: str = field(schema.text(), "unknown: ask whoever gave you the file")
-    references: tuple[str, ...] = field(schema.each(schema.text()), ())
-    source: str = field(schema.text(r".*", "text"), "")
+    summary: str = field(schema.paragraphs(), "")
+    licence: str = field(
+        schema.paragraphs(r".*\S.*", "text that is not empty"), "unknown: ask whoever gave you the file"
+    )
+    references: tuple[str, ...] = field(
+        schema.each(schema.text(most=limits.LOCATION_CHARACTERS), 0, limits.REFERENCES), ()
+    )
+    source: str = field(schema.paragraphs(), "")
     created: str = field(schema.text(r".*", "text"), "")
-    labels: Mapping[str, LabelSpec] = field(schema.mapping(schema.nested(LabelSpec)), schema.empty)
-    default_label: str | None = field(schema.optional(schema.text()), None)
+    labels: Mapping[str, LabelSpec] = field(
+        schema.mapping(schema.label(), schema.nested(LabelSpec), limits.LABELS), schema.empty
+    )
+    default_label: str | None = field(schema.optional(schema.label()), None)
     sst: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     climatology: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
-    nonnegative: tuple[str, ...] = field(schema.each(schema.text()), ())
+    nonnegative: tuple[str, ...] = field(schema.each(schema.channel()), ())
     sampler: SamplerDefaults = field(schema.nested(SamplerDefaults), SamplerDefaults())  # noqa: RUF009
     trained_on: Mapping[str, Any] = field(schema.free(), schema.empty)
 
@@ -219,6 +231,10 @@ class Manifest(Record):
         super().__post_init__()
         if len(set(self.channels)) != len(self.channels):
             raise SchemaError("channels", "a list of different names", list(self.channels))
+        if len(self.channels) * healpix.n_cells(self.zoom) > limits.INSTANT_VALUES:
+            raise SchemaError(
+                "zoom", f"such that channels times cells are at most {limits.INSTANT_VALUES:,} values", self.zoom
+            )
         if self.default_label is None and self.labels:
             object.__setattr__(self, "default_label", next(iter(self.labels)))
         if self.default_label is not None and self.default_label not in self.labels:
@@ -342,25 +358,14 @@ class Manifest(Record):
             Text that is not JSON, another format, a newer version, an unknown key or a wrong value: one
             sentence with the path of the field.
         """
-        if len(text) > MAX_BYTES:
-            raise BottleError(
-                f"bottle.json: {len(text)} bytes is too long for a manifest; at most {MAX_BYTES} are read."
-            )
-        try:
-            values = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
-        except BottleError:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise BottleError(f"bottle.json: this is not JSON ({error}); a manifest is one JSON object.") from None
-        if not isinstance(values, dict):
-            raise SchemaError("", "a JSON object", values)
+        values = json_text.read_object(text, "bottle.json")
         if values.pop("format", None) != FORMAT:
-            raise BottleError(f'bottle.json: format must be "{FORMAT}"; this is not the manifest of a bottle.')
+            raise BottleError(f'bottle.json: format must be "{FORMAT}"; this is not the manifest of a bottle')
         version = values.pop("version", None)
         if isinstance(version, int) and version > VERSION:
             raise BottleError(
                 f"bottle.json: version {version} is newer than this xr_cbottle reads (version {VERSION}); "
-                "update xr_cbottle."
+                "update xr_cbottle"
             )
         if isinstance(version, bool) or version != VERSION:
             raise SchemaError("version", f"the int {VERSION}", version)
@@ -372,16 +377,3 @@ _ORDER = (
     "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
     "default_label", "parts", "sst", "climatology", "nonnegative", "time", "sampler", "trained_on",
 )  # fmt: skip
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BottleError(f"bottle.json: the key {twice!r} occurs twice in one object; keep one.")
-    return values
-
-
-def _no_constants(name: str) -> Any:
-    raise BottleError(f"bottle.json: {name} is not a JSON number; use a finite number or null.")

@@ -17,6 +17,7 @@ from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.location import MANIFEST
 from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SuperresSpec, TimeSpec
+from xr_cbottle.bottle.plain_text import one_line
 from xr_cbottle.bottle.schema import is_url
 
 #: Channels ERA5 has not (README of cBottle): under its label they are drawn as ICON's.
@@ -57,20 +58,18 @@ def pack(
     """
     if len(part_files) != len(manifest.parts):
         raise ValueError(
-            f"part_files must have one file for each of {len(manifest.parts)} parts, got {len(part_files)}."
+            f"part_files must have one file for each of {len(manifest.parts)} parts, got {len(part_files)}"
         )
     if (sst_file is None) != (manifest.sst is None):
-        raise ValueError("sst_file must be given if and only if the manifest has sst.")
+        raise ValueError("sst_file must be given if and only if the manifest has sst")
     if (climatology_file is None) != (manifest.climatology is None):
-        raise ValueError("climatology_file must be given if and only if the manifest has climatology.")
+        raise ValueError("climatology_file must be given if and only if the manifest has climatology")
     members: dict[str, str | os.PathLike[str]] = {}
 
     def packed(spec: Spec, file: str | os.PathLike[str]) -> Spec:
         name = base_name(spec.location) if is_url(spec.location) else spec.location
         if name in members or name == MANIFEST:
-            raise BottleError(
-                f"bottle.json: location {name!r} names two files; every file must have a name of its own."
-            )
+            raise BottleError(f"bottle.json: location {name!r} names two files; every file must have a name of its own")
         members[name] = file
         return dataclasses.replace(spec, location=name, sha256=digest(file), size=os.path.getsize(file))
 
@@ -105,24 +104,24 @@ def check_part(
         return
     if config.zoom != manifest.zoom:
         raise BottleError(
-            f"{what}: this part is of zoom {config.zoom} and the manifest says {manifest.zoom}; they must agree."
+            f"{what}: this part is of zoom {config.zoom} and the manifest says {manifest.zoom}; they must agree"
         )
     if info.channels != manifest.channels:
         raise BottleError(
             f"{what}: this part makes other channels than the manifest says ({', '.join(info.channels)}); "
-            "they must agree."
+            "they must agree"
         )
     wanted = 1 if manifest.climatology is None else 2
     if config.condition_channels != wanted:
         why = "is told the SST alone" if wanted == 1 else "with a climatology is told the SST and its anomaly"
         raise BottleError(
             f"{what}: this part takes {config.condition_channels} conditions, but a bottle that {why}: it must take "
-            f"{wanted}."
+            f"{wanted}"
         )
     most = max((label.index for label in manifest.labels.values()), default=-1)
     if most >= config.label_dim:
         raise BottleError(
-            f"{what}: this part knows {config.label_dim} labels and the manifest uses index {most}; they must agree."
+            f"{what}: this part knows {config.label_dim} labels and the manifest uses index {most}; they must agree"
         )
 
 
@@ -131,26 +130,26 @@ def _check_superres(spec: SuperresSpec, config: ModelConfig, info: BatchInfo, wh
         raise BottleError(
             f"{what}: this part is a {config.architecture} and super-resolution is done by "
             f"{' or '.join(PATCH_ARCHITECTURES)}; "
-            "give it the role coarse, or another file."
+            "give it the role coarse, or another file"
         )
     if config.zoom != spec.zoom:
         raise BottleError(
-            f"{what}: this part is of zoom {config.zoom} and the manifest says {spec.zoom}; they must agree."
+            f"{what}: this part is of zoom {config.zoom} and the manifest says {spec.zoom}; they must agree"
         )
     if info.channels != spec.channels:
         raise BottleError(
             f"{what}: this part makes other channels than the manifest says ({', '.join(info.channels)}); "
-            "they must agree."
+            "they must agree"
         )
     if config.condition_channels != 2 * len(spec.channels):
         raise BottleError(
             f"{what}: this part is told {config.condition_channels} fields; super-resolution of {len(spec.channels)} "
-            f"channels is told {2 * len(spec.channels)}, the coarse ones around and those of the globe."
+            f"channels is told {2 * len(spec.channels)}, the coarse ones around and those of the globe"
         )
     if config.img_resolution != spec.patch:
         raise BottleError(
             f"{what}: the patches of this part have {config.img_resolution} cells along an edge and the manifest says "
-            f"{spec.patch}; they must agree."
+            f"{spec.patch}; they must agree"
         )
 
 
@@ -169,7 +168,7 @@ def inferred(path: Path, config: ModelConfig, info: BatchInfo) -> Manifest:
     """
     if config.architecture in PATCH_ARCHITECTURES or config.time_length > 1 or config.condition_channels > 1:
         kind = "video" if config.time_length > 1 else "super-resolution"
-        raise BottleError(f"{path}: this is a {kind} network, which makes no data set by itself; open a coarse one.")
+        raise BottleError(f"{path}: this is a {kind} network, which makes no data set by itself; open a coarse one")
     labels: dict[str, LabelSpec] = {}
     if config.architecture == "unet_hpx64" and config.label_dim > 1:
         masked = tuple(channel for channel in info.channels if channel in ERA5_MASKED)
@@ -178,7 +177,7 @@ def inferred(path: Path, config: ModelConfig, info: BatchInfo) -> Manifest:
         labels = {f"label{i}": LabelSpec(i) for i in range(min(config.label_dim, _MOST_LABELS))}
     return Manifest(
         name=re.sub(r"[^A-Za-z0-9._-]|^[._-]+", "", path.stem)[:100] or "checkpoint",
-        title=f"cBottle v1 checkpoint {path.name}",
+        title=f"cBottle v1 checkpoint {one_line(path.name, 200)}",
         summary="Its manifest was inferred: labels, times and sampler settings are the published model's.",
         zoom=config.zoom,
         channels=info.channels,

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from xr_cbottle.bottle import limits
 from xr_cbottle.bottle.errors import SchemaError
+from xr_cbottle.bottle.plain_text import is_plain
+from xr_cbottle.grid import time_axis
 
 Check = Callable[[Any], Any]
 R = TypeVar("R", bound="Record")
+#: What RFC 3986 allows in a URL behind the protocol: other characters are written with ``%``.
+_URL_REST = re.compile(r"[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]+")
 
 #: Protocols a location may use. No ``file`` and no chains: a manifest names its own files, not the machine's.
 PROTOCOLS = ("http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "ftp", "memory")
@@ -77,38 +83,52 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def text(pattern: str = r".*\S.*", must: str = "text that is not empty") -> Check:
-    """A string that matches `pattern` from end to end."""
+def text(pattern: str = r".*\S.*", must: str = "text that is not empty", most: int = limits.LINE_CHARACTERS) -> Check:
+    """A line that matches `pattern` from end to end, of characters that are shown where they stand."""
+    return _written(pattern, must, most, "")
+
+
+def paragraphs(pattern: str = r".*", must: str = "text", most: int = limits.TEXT_CHARACTERS) -> Check:
+    """A longer text, as `text`, that may have several lines."""
+    return _written(pattern, must, most, "\n\t")
+
+
+def _written(pattern: str, must: str, most: int, also: str) -> Check:
     compiled = re.compile(pattern, re.DOTALL)
 
     def check(value: Any) -> str:
-        if (
-            not isinstance(value, str)
-            or not compiled.fullmatch(value)
-            or (not value.isprintable() and _unwritable(value))
-        ):
+        if not isinstance(value, str):
+            raise SchemaError("", must, value)
+        if len(value) > most:
+            raise SchemaError("", f"{must}, of at most {most} characters", value)
+        if not is_plain(value, also):
+            raise SchemaError("", f"{must}, without control characters and those that turn or hide text", value)
+        if not compiled.fullmatch(value):
             raise SchemaError("", must, value)
         return value
 
     return check
 
 
-def _unwritable(value: str) -> bool:
-    """Whether a string holds what UTF-8 or an attribute cannot: lone surrogates, control characters."""
-    return any((c < " " and c not in "\n\t") or "\ud800" <= c <= "\udfff" for c in value)
+def label() -> Check:
+    """A label: what an address and a file's name can hold as it is."""
+    must = f"a label of letters, digits and . _ + -, at most {limits.NAME_LETTERS}"
+    return text(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*", must, limits.NAME_LETTERS)
+
+
+def channel() -> Check:
+    """A channel's name."""
+    must = f"a channel's name of letters, digits and _, at most {limits.NAME_LETTERS}"
+    return text(r"[A-Za-z0-9_]+", must, limits.NAME_LETTERS)
 
 
 def integer(least: int, most: int | None = None) -> Check:
-    """An int within bounds, both included."""
+    """An int within bounds, both included; without an upper one it fits into 64 bits."""
     must = f"an int >= {least}" if most is None else f"an int from {least} to {most}"
+    end = 2**63 - 1 if most is None else most
 
     def check(value: Any) -> int:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int)
-            or value < least
-            or (most is not None and value > most)
-        ):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= end:
             raise SchemaError("", must, value)
         return value
 
@@ -126,14 +146,16 @@ def boolean() -> Check:
     return check
 
 
-def number(least: float, *, open_end: bool = False) -> Check:
-    """A finite number, kept as float."""
+def number(least: float, *, open_end: bool = False, most: float = limits.SIGMA) -> Check:
+    """A number from `least` to `most`, kept as float."""
     must = f"a number {'>' if open_end else '>='} {least:g}"
 
     def check(value: Any) -> float:
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not good or not math.isfinite(value) or value < least or (open_end and value == least):
+        if not good or not value >= least or (open_end and value == least):
             raise SchemaError("", must, value)
+        if value > most:
+            raise SchemaError("", f"{must} and <= {most:g}", value)
         return float(value)
 
     return check
@@ -155,12 +177,14 @@ def optional(inner: Check) -> Check:
     return lambda value: None if value is None else inner(value)
 
 
-def each(inner: Check, least: int = 0) -> Check:
-    """A list, kept as a tuple."""
+def each(inner: Check, least: int = 0, most: int = limits.CHANNELS) -> Check:
+    """A list of at most `most`, kept as a tuple."""
 
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)) or len(value) < least:
             raise SchemaError("", "a list" if least == 0 else f"a list of at least {least}", value)
+        if len(value) > most:
+            raise SchemaError("", f"a list of at most {most}", value)
         items = []
         for i, item in enumerate(value):
             try:
@@ -172,16 +196,18 @@ def each(inner: Check, least: int = 0) -> Check:
     return check
 
 
-def mapping(inner: Check) -> Check:
-    """An object with any names."""
+def mapping(names: Check, inner: Check, most: int) -> Check:
+    """An object of at most `most` names that pass a check of their own."""
 
     def check(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise SchemaError("", "an object", value)
+        if len(value) > most:
+            raise SchemaError("", f"an object of at most {most} names", list(itertools.islice(value, 8)))
         items = {}
         for key, item in value.items():
             try:
-                items[text()(key)] = inner(item)
+                items[names(key)] = inner(item)
             except SchemaError as error:
                 raise error.inside(str(key)) from None
         return items
@@ -195,25 +221,31 @@ def nested(record: type[Record]) -> Check:
 
 
 def free() -> Check:
-    """Any JSON object."""
+    """Any JSON object that is not too deep."""
+    name, words = text(r".*", "text", limits.TEXT_CHARACTERS), paragraphs()
 
-    def plain(value: Any, path: str) -> Any:
-        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-            return {
-                text(r".*", "text")(key): plain(item, f"{path}.{key}" if path else key) for key, item in value.items()
-            }
-        if isinstance(value, (list, tuple)):
-            return [plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
-        if isinstance(value, str):
-            return text(r".*", "text")(value)
-        if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+    def plain(value: Any, path: str, depth: int) -> Any:
+        if depth > limits.JSON_DEPTH:
+            raise SchemaError(path, f"nested at most {limits.JSON_DEPTH} deep", "...")
+        try:
+            if isinstance(value, str):
+                return words(value)
+            if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+                return {name(key): plain(item, key, depth + 1) for key, item in value.items()}
+            if isinstance(value, (list, tuple)):
+                return [plain(item, f"[{i}]", depth + 1) for i, item in enumerate(value)]
+        except SchemaError as error:
+            raise error.inside(path) from None
+        if value is None or isinstance(value, bool) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        if isinstance(value, int) and abs(value) < 10**limits.INTEGER_DIGITS:
             return value
         raise SchemaError(path, "a JSON value", value)
 
     def check(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise SchemaError("", "an object", value)
-        return {**plain(value, "")}
+        return {**plain(value, "", 0)}
 
     return check
 
@@ -229,8 +261,10 @@ def location() -> Check:
     must = f"a relative path without '..', or a URL ({', '.join(PROTOCOLS)})"
 
     def check(value: Any) -> str:
-        if not isinstance(value, str) or not value.isprintable() or not (is_url(value) or is_member_name(value)):
+        if not isinstance(value, str) or not (is_url(value) or is_member_name(value)):
             raise SchemaError("", must, value)
+        if len(value) > limits.LOCATION_CHARACTERS:
+            raise SchemaError("", f"{must}, of at most {limits.LOCATION_CHARACTERS} characters", value)
         return value
 
     return check
@@ -239,12 +273,12 @@ def location() -> Check:
 def is_url(value: str) -> bool:
     """Whether `value` is one plain URL of a known protocol."""
     protocol, separator, rest = value.partition("://")
-    return bool(separator and rest) and protocol in PROTOCOLS and "::" not in value
+    return bool(separator) and protocol in PROTOCOLS and "::" not in value and bool(_URL_REST.fullmatch(rest))
 
 
 def is_member_name(value: str) -> bool:
     """Whether `value` is a relative path with ``/`` that cannot leave its folder, on any system."""
-    if not value or any(c in value for c in '\\:*?"<>|\0') or not value.isprintable():
+    if not value or any(c in value for c in '\\:*?"<>|`$') or not value.isprintable():
         return False
     return all(piece not in ("", ".", "..") and piece == piece.strip() for piece in value.split("/"))
 
@@ -256,7 +290,9 @@ def parse_instant(value: str) -> datetime.datetime:
 
 def instant() -> Check:
     """An ISO-8601 date, or date and time, without a zone."""
-    shape = text(r"\d{4}-\d\d-\d\d(T\d\d(:\d\d(:\d\d)?)?)?", "an ISO-8601 time in UTC such as 1980-01-01T00:00:00")
+    shape = text(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}(:[0-9]{2}){0,2})?", "an ISO-8601 time in UTC such as 1980-01-01T00:00:00"
+    )
 
     def check(value: Any) -> Any:
         try:
@@ -271,12 +307,16 @@ def instant() -> Check:
 
 
 def duration() -> Check:
-    """An ISO-8601 duration of days, hours, minutes and seconds, longer than nothing."""
-    shape = text(r"P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?", "an ISO-8601 duration such as PT1H or P1D")
+    """An ISO-8601 duration of days, hours, minutes and seconds, longer than nothing and at most a century."""
+    shape = text(
+        r"P(?=.)([0-9]+D)?(T(?=.)([0-9]+H)?([0-9]+M)?([0-9]+S)?)?", "an ISO-8601 duration such as PT1H or P1D", 40
+    )
 
     def check(value: Any) -> Any:
         if not re.search(r"[1-9]", shape(value)):
             raise SchemaError("", "longer than nothing", value)
+        if time_axis.parse_period(value) > limits.STEP_SECONDS:
+            raise SchemaError("", "at most a century", value)
         return value
 
     return check

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle import __version__
+from xr_cbottle.bottle.plain_text import one_line, printable
 from xr_cbottle.cli import failure
 from xr_cbottle.cube.keywords import KEYWORDS
 
@@ -40,22 +41,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
-        print(f"\ninterrupted{': ' if stop.args else ''}{stop}", file=sys.stderr)
+        _say(f"\ninterrupted{': ' if stop.args else ''}{stop}", error=True)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         said = failure.sentence(error)
-        print(failure.report(error) if said is None else f"xr-cbottle: {said}", file=sys.stderr)
+        _say(failure.report(error) if said is None else f"xr-cbottle: {said}", error=True)
         return _BROKEN if said is None else _FAILED
     return 0
+
+
+def _say(text: Any, *, error: bool = False) -> None:
+    """Print: all that this command writes goes through here, so that no bottle's text reaches the terminal as it is."""
+    print(printable(text), file=sys.stderr if error else sys.stdout)
 
 
 def _info(options: argparse.Namespace) -> None:
     from xr_cbottle.bottle import facts
 
     found = facts.facts(_open(options))
-    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else facts.text(found))
+    if options.json:
+        shown = json.dumps(found, indent=2, ensure_ascii=False)
+        _say(shown if printable(shown) == shown else json.dumps(found, indent=2))
+    else:
+        _say(facts.text(found))
 
 
 def _sample(options: argparse.Namespace) -> None:
@@ -69,7 +79,7 @@ def _sample(options: argparse.Namespace) -> None:
     )  # fmt: skip
     if not options.quiet:
         files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
-        print(f"{out}: {facts.size(sum(path.stat().st_size for path in files))}")
+        _say(f"{out}: {facts.size(sum(path.stat().st_size for path in files))}")
 
 
 def _plot(options: argparse.Namespace) -> None:
@@ -97,7 +107,7 @@ def _plot(options: argparse.Namespace) -> None:
     out = Path(options.output or f"{cube.bottle.manifest.name}_{name}.png")
     title = f"{plot.describe(field)}\n{plot.origin(ds)}"
     plot.save(lambda: plot.map(field, land=cube.emulator().sst.land, title=title, limits=options.limits).figure, out)
-    print(out)
+    _say(out)
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -115,12 +125,12 @@ def _serve(options: argparse.Namespace) -> None:
     own |= {"cors": None} if options.no_cors else {}
     settings = Settings(**own, data={name: given[name] for name in OF_DATA if name in given})
     if not is_local(settings.host):
-        print(f"warning: everybody who reaches {settings.host} can make this machine draw", file=sys.stderr)
+        _say(f"warning: everybody who reaches {settings.host} can make this machine draw", error=True)
 
     def ready(server: host.Host) -> None:
-        print(f"{server.url} (Ctrl-C stops)")
+        _say(f"{server.url} (Ctrl-C stops)")
         for line in server.server.shelf.lines(server.url):
-            print(f"  {line}")
+            _say(f"  {line}")
         sys.stdout.flush()
 
     if not host.serve(options.bottles, settings, ready=ready):
@@ -133,10 +143,34 @@ def _fetch(options: argparse.Namespace) -> None:
     from xr_cbottle.bottle import facts
 
     bottle = _open(options)
-    print(f"{bottle.manifest.name}: {bottle.manifest.licence}", file=sys.stderr)
-    bottles.fetch(bottle, progress=not options.quiet, superres=not options.no_superres)
+    _say(one_line(f"{bottle.manifest.name}: {bottle.manifest.licence}"), error=True)
+    out = _pinned_path(options, bottle) if options.pin else None
+    progress = not options.quiet
+    bottles.fetch(bottle, progress, superres=not options.no_superres, again=options.again)
+    if out is not None:
+        from xr_cbottle.bottle.archive import replacing
+
+        manifest = bottles.pinned(_open(options), progress)
+        with replacing(out) as temporary:
+            temporary.write_text(manifest.to_json(), encoding="utf-8")
+        _say(f"{out}: the manifest with the sizes and digests of {len(manifest.files)} files")
     without = " but those of super-resolution" if options.no_superres and bottle.manifest.superres else ""
-    print(f"{bottle.manifest.name}: all its files{without} are here, {facts.size(bottle.nbytes or bottle.size)}")
+    _say(f"{bottle.manifest.name}: all its files{without} are here, {facts.size(bottle.nbytes or bottle.size)}")
+
+
+def _pinned_path(options: argparse.Namespace, bottle: Bottle) -> Path:
+    """Where ``--pin`` writes; refused before anything is fetched if that cannot be."""
+    if options.no_superres:
+        raise ValueError("--pin needs every file: leave --no-superres out")
+    beside = [spec.location for spec in bottle.manifest.files if "://" not in spec.location]
+    if beside:
+        raise ValueError(
+            f"{bottle.manifest.name} holds {beside[0]} itself: --pin is for bottles whose files are all URLs"
+        )
+    out = Path(options.output or f"{bottle.manifest.name}-pinned.cbottle")
+    if out.exists():
+        raise ValueError(f"{out} is there already: remove it, or give another name with --output")
+    return out
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -147,7 +181,7 @@ def _pack(options: argparse.Namespace) -> None:
 
     manifest = Manifest.from_json(options.manifest.read_text())
     pack(options.out, manifest, options.part, options.sst)
-    print(facts.text(facts.facts(open_bottle(options.out))))
+    _say(facts.text(facts.facts(open_bottle(options.out))))
 
 
 def _open(options: argparse.Namespace) -> Bottle:
@@ -258,6 +292,9 @@ def _parser() -> argparse.ArgumentParser:
     fetch = command(_fetch, "fetch", "bring the files of a bottle to this machine")
     bottle(fetch)
     fetch.add_argument("--no-superres", action="store_true", help="not those that only zooms above the bottle's need")
+    fetch.add_argument("--again", action="store_true", help="also what is here, and pin what comes now")
+    fetch.add_argument("--pin", action="store_true", help="write a manifest with the sizes and digests of all files")
+    fetch.add_argument("-o", "--output", metavar="OUT.cbottle", help="of --pin [BOTTLE-pinned.cbottle]")
     fetch.add_argument("--quiet", action="store_true", help="no progress bar")
 
     pack = command(_pack, "pack", "make a bottle of a manifest and its files")

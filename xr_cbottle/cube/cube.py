@@ -24,7 +24,7 @@ from xr_cbottle.cube.lazy import LazyVariable
 from xr_cbottle.cube.pieces import Pieces
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.selection import Selection
-from xr_cbottle.cube.sources import Deliver, DrawnInstants, Source
+from xr_cbottle.cube.sources import Deliver, DrawnInstants, Source, named
 from xr_cbottle.cube.spec import CubeSpec, make_spec
 from xr_cbottle.cube.variables import CubeVariable
 from xr_cbottle.fields.channels import VariableLayout
@@ -71,7 +71,7 @@ class Cube:
         else:
             bottle = open_bottle(bottle, weights=asked["weights"])
         sst = _opened_sst(asked["sst"], bottle.manifest.zoom)
-        spec = make_spec(bottle.manifest, bottle.digest, asked, sst)
+        spec = named(make_spec(bottle.manifest, bottle.digest, asked, sst), bottle, bottle)
         reading = Reading.of(asked)
         self._fill(DrawnInstants(bottle, spec, sst, reading), bottle, spec, reading, keywords.told(given))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from xr_cbottle.cube import cache
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
-from xr_cbottle.cube.sources import Deliver, Source
+from xr_cbottle.cube.sources import Deliver, DrawnInstants, Source, named
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.fine import Fine
 
@@ -61,6 +62,15 @@ class Pieces:
 
         Instants are drawn only where a piece of them is; while their pieces are, they stay in memory.
         """
+        bottle = self.bottle.settled(sst=False, part=self.fine.part)
+        if isinstance(self.instants, DrawnInstants):
+            bottle = bottle.settled(sst=self.instants.sst is None)
+        spec = named(self.spec, self.bottle, bottle)
+        if spec != self.spec and spec.fine is not None:  # as of instants
+            settled = dataclasses.replace(self, bottle=bottle, spec=spec, fine=spec.fine)
+            asked = {key._replace(namespace=spec.field_namespace): key for key in keys}
+            settled.gather(list(asked), lambda key, field: deliver(asked[key], field))
+            return
         fields = cache.shared(self.reading.cache_size)
         by_instant: dict[Key, list[Key]] = {}
         for key in keys:

@@ -5,6 +5,7 @@ A source has one method, ``gather(keys, deliver)``. `xr_cbottle.cube.pieces.Piec
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,23 @@ class Source(Protocol):
         """Give each field to ``deliver`` once, in any order; what is nowhere yet is made."""
 
 
+def named(spec: CubeSpec, asked: Bottle, bottle: Bottle) -> CubeSpec:
+    """What is asked, by the digests of the files that a bottle has: of its own, and of its super-resolution's network.
+
+    Parameters
+    ----------
+    spec
+        What is asked of ``asked``.
+    asked, bottle
+        A bottle, and the same one after some of its files were fetched.
+    """
+    fine = spec.fine
+    digest = None if fine is None else bottle.file_digest(fine.part)
+    if fine is not None and digest is not None:
+        fine = dataclasses.replace(fine, digest=f"sha256:{digest}")
+    return dataclasses.replace(spec, digest=bottle.digest if spec.digest == asked.digest else spec.digest, fine=fine)
+
+
 @dataclass(frozen=True, eq=False)
 class DrawnInstants:
     """Instants that a bottle's networks draw.
@@ -76,6 +94,12 @@ class DrawnInstants:
 
     def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
         """Give each instant to ``deliver`` once, in any order; what is nowhere yet is drawn."""
+        bottle = self.bottle.settled(sst=self.sst is None)
+        if bottle is not self.bottle:  # its files were not here when it was opened: keys speak of what has come
+            settled = dataclasses.replace(self, bottle=bottle, spec=named(self.spec, self.bottle, bottle))
+            asked = {key._replace(namespace=settled.spec.namespace): key for key in keys}
+            settled.gather(list(asked), lambda key, field: deliver(asked[key], field))
+            return
         disk = None
         if self.reading.cache_dir is not None:
             shape = len(self.channels), healpix.n_cells(self.spec.native_zoom)
@@ -99,7 +123,7 @@ class DrawnInstants:
 
         spec = self.spec
         return emulator.get(
-            self.bottle,
+            self.bottle.settled(sst=self.sst is None),
             device=spec.device,
             precision=spec.precision,
             sampler=emulator.Sampler(*spec.sampler),

@@ -18,7 +18,9 @@ import torch
 import xarray as xr
 
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
+from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import LabelSpec
+from xr_cbottle.bottle.netcdf import readable
 from xr_cbottle.bottle.sampler import evaluations
 from xr_cbottle.draw import conditions, noise
 from xr_cbottle.draw.arithmetic import drawing
@@ -103,7 +105,8 @@ class Emulator:
         batch_size: int | None = None,
         sst: SeaSurfaceTemperature | None = None,
     ) -> None:
-        self.bottle = bottle if isinstance(bottle, Bottle) else open_bottle(bottle)
+        opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle)
+        self.bottle = opened.settled(sst=sst is None)
         manifest = self.bottle.manifest
         self.zoom = manifest.zoom
         self.channels = manifest.channels
@@ -196,10 +199,10 @@ class Emulator:
                 drawn = batch.back(edm.SOLVERS[self.sampler.solver](self.denoise(label, **inputs), state, sigmas))
             values = self.physical(drawn, label, times)
         if not np.isfinite(values).all():
-            raise FloatingPointError(
-                f"{self.bottle.manifest.name} gave values that are not finite in precision {self.precision!r}: "
-                "use precision='float32'"
-            )
+            gave = f"{self.bottle.manifest.name} gave values that are not finite in precision {self.precision!r}"
+            if self.precision == "float32":
+                raise BottleError(f"{gave}; its networks were spoilt, or do not suit its sampler: get it again")
+            raise FloatingPointError(f"{gave}; use precision='float32'")
         with self._lock:
             self.drawn += len(instants)
         return values.astype(np.float32)
@@ -303,10 +306,14 @@ def get(
 
 def _own_sst(bottle: Bottle) -> SeaSurfaceTemperature:
     def read() -> SeaSurfaceTemperature:
-        spec = bottle.manifest.sst
-        return SeaSurfaceTemperature.from_dataset(
-            bottle.sst_dataset(), bottle.manifest.zoom, spec.variable if spec else None
-        )
+        spec, dataset = bottle.manifest.sst, bottle.sst_dataset()
+        with readable(f"{bottle.path}: the sea surface temperature"):
+            try:
+                return SeaSurfaceTemperature.from_dataset(
+                    dataset, bottle.manifest.zoom, spec.variable if spec else None
+                )
+            except ValueError as error:
+                raise BottleError(f"{bottle.path}: {error}") from None
 
     return _ssts.get(bottle.digest, read)
 

@@ -25,6 +25,7 @@ from xr_cbottle.draw.forks import Lock
 from xr_cbottle.draw.memory import process_memory
 from xr_cbottle.draw.once import Once
 from xr_cbottle.network import edm, unet
+from xr_cbottle.network.fitting import check_fit
 
 #: The part of a device's memory that networks may take.
 SHARE = 0.5
@@ -150,7 +151,7 @@ def load_superres(bottle: Bottle, part: int, device: torch.device, precision: st
     part
         Number of the part.
     """
-    key = (bottle.digest, str(device), precision, part)
+    key = (bottle.digest, str(device), precision, part, bottle.file_digest(part))
     return store(device).get(key, lambda: _load_superres(bottle, part, device, precision))
 
 
@@ -164,6 +165,7 @@ def _load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
                 raise BottleError(
                     f"{bottle.path}: part {i} is a video network; only networks of single instants are drawn"
                 )
+            check_fit(part.config, part.state, f"{bottle.path}: {spec.location}")
             net = unet.build(part.config).eval()
             net.load_state_dict(part.state, strict=True)
             net.requires_grad_(False).to(device=device, dtype=_dtype(precision))
@@ -175,6 +177,7 @@ def _load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
 def _load_superres(bottle: Bottle, part: int, device: torch.device, precision: str) -> PatchModel:
     with loading():
         read = bottle.read_part(part)
+        check_fit(read.config, read.state, f"{bottle.path}: {bottle.manifest.parts[part].location}")
         # Empty, as its position embedding alone may have a GB: that of the checkpoint takes its place.
         net = unet.build(read.config, empty=True).eval()
         net.load_state_dict(read.state, strict=True, assign=True)

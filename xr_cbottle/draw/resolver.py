@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.draw import noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.forks import Lock
@@ -198,7 +199,10 @@ class Resolver:
             self.drawn += tiles
         values = state.cpu().numpy().T * self.scales[:, None] + self.center[:, None]
         if not np.isfinite(values).all():
-            raise FloatingPointError("super-resolution gave values that are not finite: use precision='float32'")
+            gave = f"super-resolution gave values that are not finite in precision {self.precision!r}"
+            if self.precision == "float32":
+                raise BottleError(f"{gave}; its network was spoilt, or does not suit its sampler: get the bottle again")
+            raise FloatingPointError(f"{gave}; use precision='float32'")
         return values, region.cells
 
 
@@ -239,7 +243,8 @@ def get(
             nonnegative=[name in bottle.manifest.nonnegative for name in spec.channels],
         )  # fmt: skip
 
-    key = (bottle.digest, part, spec, coarse_zoom, tiling, batch_size, str(chosen), precision)
+    file = bottle.file_digest(part)  # not in the digest of the bottle, as it may never be fetched
+    key = (bottle.digest, file, part, spec, coarse_zoom, tiling, batch_size, str(chosen), precision)
     return _resolvers.get(key, make)
 
 

@@ -136,6 +136,8 @@ _LEVEL_ALIASES = {
     "U": ("ua", 1.0), "V": ("va", 1.0), "T": ("ta", 1.0), "Z": ("zg", 1 / GRAVITY), "Q": ("hus", 1.0),
 }  # fmt: skip
 _ALIASES = {"tcwv": "prw", "cllvi": "clwvi", "pres_msl": "psl", "sic": "siconc"}
+#: No air of the Earth has more; a number of any length would not fit into a coordinate.
+_MOST_HECTOPASCALS = 2000
 _ON_LEVEL = re.compile(r"([A-Za-z]+?)(\d+)")
 
 
@@ -161,7 +163,7 @@ def parse(name: str) -> Channel:
         stem, hectopascals = match[1], int(match[2])
         known, factor = _LEVEL_ALIASES.get(stem, (stem, 1.0))
         variable = VARIABLES.get(known)
-        if variable is not None and variable.on_pressure and hectopascals > 0:
+        if variable is not None and variable.on_pressure and 0 < hectopascals <= _MOST_HECTOPASCALS:
             return Channel(name, variable, 100 * hectopascals, factor)
     raise ValueError(
         f"unknown channel {name!r}: a channel is one of {', '.join(sorted({*_ALIASES, *_names(False)}))}, "

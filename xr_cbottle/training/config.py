@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from xr_cbottle.bottle import schema
 from xr_cbottle.bottle.checkpoint import DISK_TYPES
-from xr_cbottle.bottle.manifest import SamplerDefaults, TimeSpec
+from xr_cbottle.bottle.errors import SchemaError
+from xr_cbottle.bottle.manifest import Manifest, PartSpec, SamplerDefaults, TimeSpec
 from xr_cbottle.fields.channels import VARIABLES
 from xr_cbottle.training.parsing import build, check_choices, read
 from xr_cbottle.training.source_config import SourceConfig, SstConfig
@@ -67,6 +69,11 @@ class DataConfig:
         labels = [source.label for source in self.sources]
         if not labels or len(set(labels)) != len(labels):
             raise ValueError(f"data: sources must have one or more different labels, got {labels}")
+        for label in labels:
+            try:
+                schema.label()(label)
+            except SchemaError as error:
+                raise ValueError(f"data: the label {label!r} must be {error.must}") from None
         for source in self.sources:
             if unknown := sorted(set(source.missing) - set(self.channels)):
                 raise ValueError(f"source {source.label!r}: missing lists {unknown}, which are not among the channels")
@@ -300,8 +307,12 @@ class BottleConfig:
         if self.dtype not in DISK_TYPES:
             raise ValueError(f"bottle: dtype is {self.dtype!r}, must be one of {', '.join(DISK_TYPES)}")
         # What the manifest will refuse, before hours of training.
-        TimeSpec(self.start, self.end, self.step)
-        SamplerDefaults(self.num_steps, self.sigma_min, self.sigma_max, self.rho, self.solver)
+        Manifest(
+            name=self.name, title=self.title, summary=self.summary, licence=self.licence, source=self.source,
+            references=self.references, trained_on=self.trained_on, zoom=0, channels=("tas",),
+            parts=(PartSpec("coarse", 0.0, "coarse.checkpoint"),), time=TimeSpec(self.start, self.end, self.step),
+            sampler=SamplerDefaults(self.num_steps, self.sigma_min, self.sigma_max, self.rho, self.solver),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from xr_cbottle import __version__
 from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.bottle.plain_text import inert, one_line
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.draw.fine import finest_zoom
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
@@ -55,6 +56,7 @@ class Shelf:
         self.bottles: dict[str, Bottle] = {}
         for given in bottles:
             opened = given if isinstance(given, Bottle) else open_bottle(given, weights=settings.data.get("weights"))
+            opened = opened.settled()  # its digest is in addresses that are kept for ever
             name = opened.manifest.name
             if name in self.bottles:
                 paths = f"{self.bottles[name].path} and {opened.path}"
@@ -123,6 +125,12 @@ class Shelf:
             raise
         except ValueError as error:
             raise Refused(404, str(error)) from None
+        if cube.spec.fine is not None:
+            try:  # the network above the native zoom may not be here yet
+                settled = self.bottles[name].settled(part=cube.spec.fine.part)
+            except (BottleError, OSError) as error:
+                raise Refused(503, str(error)) from None
+            cube = Cube(settled, **asked.keywords(), **self.settings.keywords)
         cost, most = cube.spec.axis.instants_per_value, self.settings.max_cost
         if cost > most:
             longest = format_period(most * cube.spec.axis.native)
@@ -169,7 +177,7 @@ class Shelf:
         found = []
         for entry in self._entries:
             step = _usual_step(entry)
-            found.append(f"{entry['name']}: {entry['title'] or 'a bottle'}")
+            found.append(one_line(f"{entry['name']}: {entry['title'] or 'a bottle'}"))
             found.append(f"  {url}/{entry['name']}/{step}_inst_s0_m0_z{entry['zoom']}.zarr")
         return found
 
@@ -194,6 +202,7 @@ class Shelf:
             entries = [entry for entry in entries if self._has(entry["name"], dataset)]
             if not entries:
                 self.open(next(iter(self.bottles)), dataset)  # says why not
+        url = inert(url)  # as the one who asks has called this server
         about = f"Bottles at {url}, drawn when they are read (xr_cbottle {__version__})"
         remark = (
             "intake-xarray 2.0.0 ignores parameters of the driver zarr: open catalog/P1D_mean_s0_m0_z1.yaml for example"
@@ -212,7 +221,11 @@ class Shelf:
 
 
 def _source(entry: dict[str, Any], url: str, dataset: str | None) -> dict[str, Any]:
-    """An entry for a bottle that is served at a URL: one data set, or any by parameters."""
+    """An entry for a bottle that is served at a URL: one data set, or any by parameters.
+
+    The only templates in it are those written here: intake expands them in whatever a bottle says of itself, too.
+    """
+    entry = inert(entry)
     parameters = {} if dataset is not None else _parameters(entry)
     if dataset is None:
         members = "{% if members > 1 %}0-{{ members - 1 }}{% else %}{{ member }}{% endif %}"
