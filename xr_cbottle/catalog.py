@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 from intake.source.base import DataSource, Schema
 
 from xr_cbottle import __version__
-from xr_cbottle.bottle.plain_text import inert
 from xr_cbottle.cube import chunks as chunking
 from xr_cbottle.cube.keywords import KEYWORDS, from_text, is_absent
-from xr_cbottle.grid.wording import shortened
+from xr_cbottle.grid.plain_text import inert, one_line
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -138,7 +137,7 @@ class CbottleSource(DataSource):  # type: ignore[misc]  # intake has no types
         arguments = described["sources"][self.name]["args"]
         for name, value in arguments.items():
             if not isinstance(value, (str, int, float, list, tuple, dict, NoneType)):
-                arguments[name] = shortened(value)
+                arguments[name] = one_line(value, 80)
         return described
 
     def _check_names(self, given: Iterable[str], declared: Iterable[str]) -> None:

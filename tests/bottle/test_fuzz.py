@@ -27,7 +27,7 @@ from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import Manifest
-from xr_cbottle.bottle.plain_text import is_plain
+from xr_cbottle.grid.plain_text import is_plain
 
 SHORT = 300
 LONG = int(os.environ.get("XR_CBOTTLE_FUZZ", "20000"))

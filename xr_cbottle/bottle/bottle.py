@@ -26,8 +26,8 @@ from xr_cbottle.bottle.manifest import (
     PartSpec,
 )
 from xr_cbottle.bottle.packing import check_part
-from xr_cbottle.bottle.plain_text import one_line
 from xr_cbottle.grid import healpix
+from xr_cbottle.grid.plain_text import one_line
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -17,8 +17,8 @@ from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.location import MANIFEST
 from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SuperresSpec, TimeSpec
-from xr_cbottle.bottle.plain_text import one_line
 from xr_cbottle.bottle.schema import is_url
+from xr_cbottle.grid.plain_text import one_line
 
 #: Channels ERA5 has not (README of cBottle): under its label they are drawn as ICON's.
 ERA5_MASKED = ("rlut", "rsut", "rsds")

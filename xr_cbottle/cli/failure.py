@@ -6,6 +6,8 @@ import errno
 import os
 import traceback
 
+from xr_cbottle.grid.plain_text import one_line
+
 _EXTRAS = {
     "matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train", "pint": "train",
     "cf_xarray": "train", "intake": "catalog", "intake_xarray": "catalog", "starlette": "serve", "uvicorn": "serve",
@@ -41,9 +43,9 @@ def sentence(error: BaseException) -> str | None:
         return "there is not enough memory: draw fewer instants at once with --batch-size, or fewer times or members"
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         name = os.fspath(error.filename) if error.filename is not None else "a file"
-        return _one_line(_REMEDIES[error.errno].format(name=name if isinstance(name, str) else repr(name)))
+        return one_line(_REMEDIES[error.errno].format(name=name if isinstance(name, str) else repr(name)))
     if isinstance(error, (ValueError, OSError, FloatingPointError)):
-        return _one_line(str(error)) or type(error).__name__
+        return one_line(str(error)) or type(error).__name__
     return None
 
 
@@ -51,9 +53,3 @@ def report(error: BaseException) -> str:
     """A traceback, and a request to report it."""
     lines = "".join(traceback.format_exception(error))
     return f"{lines}\nThis is a fault of xr_cbottle, not of yours: please report it with the lines above."
-
-
-def _one_line(text: str) -> str:
-    """Text on one line; characters that a terminal would obey are escaped."""
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -23,8 +23,8 @@ import numpy as np
 
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.draw.defaults import PRECISIONS
+from xr_cbottle.grid.plain_text import one_line, shown
 from xr_cbottle.grid.time_axis import METHODS
-from xr_cbottle.grid.wording import shortened, shown
 
 SUPERRES_MODES = ("tiles", "global")
 """``tiles``: each tile by itself, at the price of the tiles that are read. ``global``: the globe at once."""
@@ -476,7 +476,7 @@ def is_absent(value: Any) -> bool:
 def told(given: Mapping[str, Any]) -> dict[str, str]:
     """Keywords that are not the default and change values, as text for an attribute; those of reading are left out."""
     return {
-        name: shortened(given[name])
+        name: one_line(given[name], 80)
         for name, keyword in KEYWORDS.items()
         if name in given and keyword.group != "reading" and name != "sst" and not _is_default(name, given[name])
     }

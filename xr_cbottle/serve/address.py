@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xr_cbottle.grid.plain_text import shown
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
-from xr_cbottle.grid.wording import shown
 
 MOST_MEMBERS = 4096
 """An address names at most as many."""

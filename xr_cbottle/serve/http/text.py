@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from xr_cbottle.grid import plain_text
+
 
 def printable(text: str) -> str:
     """A text with control characters, ends of lines and marks of direction as escapes, such as ``\\x1b``."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return plain_text.printable(text, also="")
 
 
 def printable_in(document: Any) -> Any:
