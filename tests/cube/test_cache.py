@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -311,6 +312,16 @@ def test_other_shapes_and_namespaces_are_not_taken_from_disk(tmp_path):
     assert DiskTier(str(tmp_path), SHAPE).load(key(0, "m" * 64)) is None
     strange = key(0)._replace(label="../../etc")
     assert (tmp_path / strange.namespace[:32]) in DiskTier(str(tmp_path), SHAPE).path(strange).resolve().parents
+
+
+def test_a_file_that_was_moved_is_not_taken_for_another_instant(tmp_path):
+    disk = DiskTier(str(tmp_path), SHAPE)
+    gather(FieldCache(0), range(2), Drawer(), disk=disk)
+    shutil.copy(disk.path(key(0)), disk.path(key(1)))
+    again = Drawer()
+    gather(FieldCache(0), range(2), again, disk=disk)
+    assert again.drawn == [1]
+    assert np.load(disk.path(key(0))).shape == SHAPE  # still a file that numpy reads
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path):

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.layout import Layout, Parts
 from xr_cbottle.cube.reading import Reading, progress_bar
 from xr_cbottle.cube.selection import Index, Selection
-from xr_cbottle.cube.sources import Deliver, Source
+from xr_cbottle.cube.sources import Source
 from xr_cbottle.grid import healpix
 
 Land = Callable[[], npt.NDArray[np.bool_] | None]

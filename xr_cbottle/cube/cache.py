@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import enum
 import functools
-import os
 import threading
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -19,6 +18,7 @@ from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Group, Key
 from xr_cbottle.cube.recent import RecentFields
 from xr_cbottle.cube.turns import Turns
+from xr_cbottle.draw import forks
 from xr_cbottle.draw.forks import Lock
 from xr_cbottle.draw.memory import process_memory
 
@@ -65,9 +65,8 @@ class FieldCache:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            # A lock that another thread held stays held in a child: it starts with an empty cache.
-            os.register_at_fork(after_in_child=self._reset)
+        # A lock that another thread held stays held in a child: it starts with an empty cache.
+        forks.in_child(self._reset)
 
     def _reset(self) -> None:
         self._changed = threading.Condition()

@@ -15,6 +15,7 @@ from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.cube import cache, graph, keywords, metadata
 from xr_cbottle.cube import chunks as chunking
 from xr_cbottle.cube.assembly import CubeReader
+from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.chunked import ChunkedVariable
 from xr_cbottle.cube.coordinates import coordinates
 from xr_cbottle.cube.keys import Key
@@ -24,7 +25,7 @@ from xr_cbottle.cube.lazy import LazyVariable
 from xr_cbottle.cube.pieces import Pieces
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.selection import Selection
-from xr_cbottle.cube.sources import Deliver, DrawnInstants, Source, named
+from xr_cbottle.cube.sources import DrawnInstants, Source, named
 from xr_cbottle.cube.spec import CubeSpec, make_spec
 from xr_cbottle.cube.variables import CubeVariable
 from xr_cbottle.fields.channels import VariableLayout

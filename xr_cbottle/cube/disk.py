@@ -1,12 +1,14 @@
 """Finished instants in a folder, for several processes and for another day.
 
-Each instant is one ``.npy`` file with a checksum behind the array, written beside its place and then moved
-there: a reader sees all of it or nothing, and what does not check is drawn again.
+Each instant is one ``.npy`` file. Behind the array stand its key, so that a file that was moved or renamed is not
+taken for another instant, and a checksum. It is written beside its place and then moved there: a reader sees all of it
+or nothing, and what does not check is drawn again.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import urllib.parse
 import uuid
@@ -20,7 +22,7 @@ import numpy.typing as npt
 
 from xr_cbottle.cube.keys import Key
 
-_CHECKSUM_BYTES = 4
+_WORD = 4  # bytes of the length of the key, and of the checksum
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class DiskTier:
             content = self.path(key).read_bytes()
         except OSError:
             return None
-        payload, checksum = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
-        if zlib.crc32(payload).to_bytes(_CHECKSUM_BYTES, "little") != checksum:
+        payload = content[:-_WORD]
+        if _word(zlib.crc32(payload)) != content[-_WORD:] or not payload.endswith(_signature(key)):
             return None
         try:
             field = np.load(io.BytesIO(payload), allow_pickle=False)
@@ -75,15 +77,25 @@ class DiskTier:
         beside = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex}")
         buffer = io.BytesIO()
         np.save(buffer, field, allow_pickle=False)
-        payload = buffer.getvalue()
+        payload = buffer.getvalue() + _signature(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with open(beside, "wb") as file:
                     file.write(payload)
-                    file.write(zlib.crc32(payload).to_bytes(_CHECKSUM_BYTES, "little"))
+                    file.write(_word(zlib.crc32(payload)))
                 os.replace(beside, path)
             finally:
                 beside.unlink(missing_ok=True)
         except OSError as error:
             warnings.warn(f"cache_dir {self.folder!r} cannot keep finished instants: {error}", stacklevel=2)
+
+
+def _signature(key: Key) -> bytes:
+    """A key as it stands in a file: as JSON, and its length."""
+    text = json.dumps(key._asdict(), sort_keys=True).encode()
+    return text + _word(len(text))
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(_WORD, "little")

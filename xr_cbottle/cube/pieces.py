@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.cube import cache
+from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
-from xr_cbottle.cube.sources import Deliver, DrawnInstants, Source, named
+from xr_cbottle.cube.sources import DrawnInstants, Source, named
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.fine import Fine
 

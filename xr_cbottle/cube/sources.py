@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.cube import cache
+from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from xr_cbottle.draw.conditions import SeaSurfaceTemperature
     from xr_cbottle.draw.emulator import Emulator
     from xr_cbottle.fields.reader import Given
-
-Deliver = Callable[[Key, Field], None]
 
 
 class Source(Protocol):
