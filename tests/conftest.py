@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=str(Path(__file__).parent / "reference"),
         help="folder of fixtures recorded from NVlabs/cBottle",
     )
+    parser.addoption("--kills", type=int, default=3, help="how often test_kills kills each command")
     parser.addoption("--reads", type=int, default=80, help="random reads that test_random_reads makes")
 
 

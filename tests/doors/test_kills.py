@@ -1,0 +1,126 @@
+"""Killed at any moment: nothing half written stands under a final name, and who goes on ends with the same values.
+
+CI kills a few times; ``pytest tests/doors/test_kills.py --kills 100`` is the long form. Training is killed in
+``tests/training/test_loop.py``, and full disks are in ``test_failure.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests import bottles, serving
+from tests.webserver import WebServer
+from xr_cbottle.bottle import checkpoint
+from xr_cbottle.bottle.manifest import SamplerDefaults
+
+TIMES = "1980-01-01/1980-01-20/PT6H"
+
+
+@pytest.fixture
+def kills(request) -> int:
+    return request.config.getoption("--kills")
+
+
+@pytest.fixture(scope="module")
+def bottle(tmp_path_factory) -> Path:
+    sampler = SamplerDefaults(num_steps=12, sigma_max=80.0)  # slow enough to be killed in the middle
+    return bottles.synthetic_bottle(tmp_path_factory.mktemp("kills") / "b.cbottle", 3, ("tas", "pr"), sampler=sampler)
+
+
+def command(*arguments: object, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "xr_cbottle.cli", *map(str, arguments)], env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def killed(process: subprocess.Popen, after: float) -> bool:
+    """Kill a process after some seconds; whether it was still running."""
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+def finished(process: subprocess.Popen) -> None:
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "nc"])
+def test_sample(bottle, tmp_path, kills, suffix):
+    whole, out = tmp_path / "whole.zarr", tmp_path / f"out.{suffix}"
+    begin = time.monotonic()
+    finished(command("sample", bottle, whole, "--time", TIMES, "--quiet"))
+    took = time.monotonic() - begin
+    rng, interrupted = np.random.default_rng(len(suffix)), 0
+    for _ in range(kills):
+        interrupted += killed(command("sample", bottle, out, "--time", TIMES, "--quiet"), rng.uniform(0.3, 1.1) * took)
+        if out.exists():  # it was done before
+            xr.testing.assert_identical(read(out), read(whole))
+            subprocess.run(["rm", "-r", out], check=True)
+    assert interrupted
+    finished(command("sample", bottle, out, "--time", TIMES, "--quiet"))
+    xr.testing.assert_identical(read(out), read(whole))
+    assert [path.name for path in tmp_path.iterdir() if path not in (whole, out)] == []
+
+
+def read(path: Path) -> xr.Dataset:
+    with xr.open_dataset(path, **({"consolidated": True} if path.suffix == ".zarr" else {})) as ds:
+        return ds[["tas", "pr"]].load().drop_attrs()
+
+
+def test_fetch_with_a_network_that_breaks_off(tmp_path, kills):
+    folder, cache = tmp_path / "web", tmp_path / "cache"
+    bottles.icon_files(folder)
+    rng = np.random.default_rng(1)
+    with WebServer(folder, delay=0.2, break_after=300_000, breaks=kills) as server:
+        local = tmp_path / "icon.cbottle"
+        local.write_text(bottles.icon_manifest(server.url).to_json())
+        names = [path.name for path in folder.rglob("*") if path.is_file()]
+        for _ in range(kills):
+            killed(command("fetch", local, "--quiet", XR_CBOTTLE_CACHE=str(cache)), rng.uniform(0.5, 4.0))
+            for path in cache.rglob("*"):  # what has its final name is whole
+                if path.name in names:
+                    original = next(one for one in folder.rglob(path.name))
+                    assert checkpoint.digest(path) == checkpoint.digest(original)
+        finished(command("fetch", local, "--quiet", XR_CBOTTLE_CACHE=str(cache)))
+    assert {path.name for path in cache.rglob("*")} & set(names)
+
+
+def test_serve(bottle, tmp_path, kills):
+    keep, path = tmp_path / "keep", "/b/PT6H_inst_s0_m0_z3.zarr/tas/c/{}/0"
+    rng = np.random.default_rng(2)
+    expected = xr.open_dataset(bottle, engine="cbottle").tas
+    for number in range(max(2, kills // 2)):
+        with serving.Process(bottle, "--cache-dir", keep) as server:
+            client = server.client
+            first = int(rng.integers(100))
+            asked = [client.send(path.format(first + i)) for i in range(8)]
+            time.sleep(rng.uniform(0, 1.0))
+            content = client.get(path.format(first)).read() if number % 2 else b""
+            server.process.send_signal(signal.SIGKILL)
+            server.process.wait()
+            for one in asked:
+                one.close()
+        if content:
+            np.testing.assert_array_equal(np.frombuffer(content, "<f4"), expected[first].values)
+    with serving.Process(bottle, "--cache-dir", keep) as server:
+        for i in (0, 50, 99):
+            found = np.frombuffer(server.client.get(path.format(i)).read(), "<f4")
+            np.testing.assert_array_equal(found, expected[i].values)
+    for file in keep.rglob("*.npy"):
+        if not file.name.startswith("."):
+            assert np.load(file).shape == (2, 768)
