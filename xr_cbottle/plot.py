@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.fields.cells import find_cells
 from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -87,7 +89,7 @@ def map(
     ----------
     field
         (cell,) HEALPix, of any zoom; dimensions of length one may be there too. NEST order, unless its
-        coordinate ``crs`` says ring. Its attributes choose colours and give the colour bar its unit.
+        attributes or coordinates say another. Its attributes choose colours and give the colour bar its unit.
     ax
         matplotlib Axes, or a cartopy GeoAxes; a new figure if None.
     land
@@ -122,7 +124,7 @@ def map(
     lon, lat, extent = _pixels(ax, width)
     inside = np.isfinite(lon)
     image = np.full(lon.shape, np.nan)
-    image[inside] = values[_cell_at(lon[inside], lat[inside], values.size, _is_nested(field))]
+    image[inside] = values[_cell_at(lon[inside], lat[inside], values.size)]
     shown = ax.imshow(
         np.ma.masked_invalid(image), extent=extent, origin="lower", interpolation="nearest",
         cmap=colours, vmin=low, vmax=high,
@@ -248,7 +250,7 @@ def save(draw: Callable[[], Figure | SubFigure], out: Path) -> None:
 
 def land_of(sst: xr.Dataset | xr.DataArray, zoom: int) -> npt.NDArray[np.bool_]:
     """(cell,) where a sea surface temperature has no value, NEST order: what `map` takes as land."""
-    from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
     return SeaSurfaceTemperature.from_dataset(sst, zoom).land
 
@@ -264,28 +266,14 @@ def _when(data: xr.Dataset | xr.DataArray) -> list[str]:
 
 
 def _cells(field: xr.DataArray) -> Floats:
-    """(cell,) values of a field of the whole globe."""
+    """(cell,) values of a field of the whole globe, NEST order."""
     field = field.squeeze()
     if field.ndim != 1:
         rest = ", ".join(str(dim) for dim in field.dims[:-1]) or "cell"
         raise ValueError(
             f"a map shows one field and this has dimensions {field.dims}: choose one of {rest} with isel or sel"
         )
-    zoom = _zoom(field.size)
-    if zoom is None:
-        raise ValueError(
-            f"{field.name} has {field.size} cells: a map shows the whole globe, which has 12 * 4**zoom HEALPix cells"
-        )
-    return np.asarray(field.values, np.float64)
-
-
-def _zoom(cells: int) -> int | None:
-    return next((zoom for zoom in range(16) if 12 * 4**zoom == cells), None)
-
-
-def _is_nested(field: xr.DataArray) -> bool:
-    attrs = field.coords["crs"].attrs if "crs" in field.coords else {}
-    return not str(attrs.get("indexing_scheme", attrs.get("healpix_order", "nested"))).startswith("ring")
+    return np.asarray(find_cells(field, str(field.dims[0])).nested(np.asarray(field.values, np.float64)))
 
 
 def _extend(values: Floats, low: float, high: float) -> Literal["neither", "min", "max", "both"]:
@@ -325,10 +313,10 @@ def _mollweide(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return np.where(outside, np.nan, lon), np.where(outside, np.nan, lat)
 
 
-def _cell_at(lon: Floats, lat: Floats, cells: int, nest: bool) -> npt.NDArray[np.int64]:
+def _cell_at(lon: Floats, lat: Floats, cells: int) -> npt.NDArray[np.int64]:
     import healpy
 
-    return healpy.ang2pix(healpy.npix2nside(cells), lon, lat, nest=nest, lonlat=True)
+    return healpy.ang2pix(healpy.npix2nside(cells), lon, lat, nest=True, lonlat=True)
 
 
 def _draw_frame(ax: Axes, shown: Any) -> None:
@@ -345,7 +333,7 @@ def _draw_coast(ax: Axes, land: Floats, lon: Floats, lat: Floats, extent: tuple[
     """Where interpolated land is one half."""
     import healpy
 
-    if land.ndim != 1 or _zoom(land.size) is None:
+    if land.ndim != 1 or healpix.zoom_of(land.size) is None:
         raise ValueError(f"land has the shape {land.shape}: it must be (cell,) of a whole HEALPix globe")
     inside = np.isfinite(lon)
     fraction = np.full(lon.shape, np.nan)

@@ -20,7 +20,7 @@ import torch
 import xarray as xr
 
 from tests.benchmarks.measure import table
-from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import config as configs
 from xr_cbottle.training import estimate

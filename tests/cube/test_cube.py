@@ -16,8 +16,8 @@ from dask.base import tokenize
 from tests import bottles
 from xr_cbottle import Cube
 from xr_cbottle.cube import cache
-from xr_cbottle.draw.conditions import SeaSurfaceTemperature
 from xr_cbottle.fields import channels
+from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 
 FOUR = ["ta", "tas", "pr", "sst"]

@@ -25,11 +25,11 @@ def test_zoom_and_places(level: int) -> None:
     ("field", "message"),
     [
         (xr.DataArray(np.zeros(9), dims="x"), "has a dimension cell, not only x"),
-        (xr.DataArray(np.zeros(100), dims="cell"), "has 100 cells: give the whole globe"),
+        (xr.DataArray(np.zeros(100), dims="cell"), "has 100 cells along cell: the whole globe"),
         (xr.DataArray(np.zeros(12), {"cell": np.arange(12)[::-1]}, ["cell"]), "sort them with sortby"),
         (
             xr.DataArray(np.zeros(12), {"crs": ((), 1, {"healpix_order": "ring"})}, ["cell"]),
-            "ring order: reorder them to NEST",
+            "not in NEST order: reorder them",
         ),
     ],
 )

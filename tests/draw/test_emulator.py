@@ -107,7 +107,7 @@ def test_every_expert_is_used(path: Path) -> None:
 
 def test_the_users_sst_is_used(path: Path, small: Emulator) -> None:
     warmer = open_bottle(path).sst_dataset() + 4.0
-    from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
     other = Emulator(path, device="cpu", batch_size=4, sst=SeaSurfaceTemperature.from_dataset(warmer, 2, "sst"))
     assert scaled(small, other.draw(TIMES[0]).values, small.draw(TIMES[0]).values) > 1e-2

@@ -292,13 +292,13 @@ def test_relations_of_what_is_equal_are_equal():
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--copies", "1"], "at least 2"),
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--monthly", "-1"], "at least 0"),
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--num-steps", "1"], "num_steps is 1"),
-        (["HERE/small.cbottle", "HERE/sim_1981.nc", "HERE/tas_1981.nc"], "differ in their number of cells"),
+        (["HERE/small.cbottle", "HERE/sim_1981.nc", "HERE/tas_1981.nc"], "are on different grids"),
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "-o", "HERE/sim_1981.nc"], "is no folder"),
         (["HERE/small.cbottle", "OTHER.nc"], "no time of OTHER.nc is an instant of small"),
-        (["HERE/small.cbottle", "UNITS.nc"], "tas is in 'K' on one side and in 'degC' on the other"),
-        (["UNITS.nc", "HERE/sim_1981.nc"], "tas is in 'degC' on one side and in 'K' on the other"),
-        (["PART.nc", "HERE/sim_1981.nc"], "no whole HEALPix globe"),
-        (["GRID.nc", "HERE/sim_1981.nc"], "no cell: it is not on HEALPix"),
+        (["HERE/small.cbottle", "UNITS.nc"], "tas is in 'K' on one side and in 'Pa' on the other"),
+        (["UNITS.nc", "HERE/sim_1981.nc"], "tas is in 'Pa' on one side and in 'K' on the other"),
+        (["PART.nc", "HERE/sim_1981.nc"], "tas has 100 cells along cell: the whole globe"),
+        (["GRID.nc", "HERE/sim_1981.nc"], "it must be on HEALPix cells"),
         (["PSL.nc", "HERE/sim_1981.nc"], "nothing to compare: one side has psl and the other tas, ts"),
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--instants", "many"], "invalid int value"),
     ],
@@ -307,7 +307,7 @@ def test_what_is_wrong_is_said_in_a_sentence(run, tmp_path, drawn, arguments, wo
     when = evaluation_data.times("1999-01-01", 4)
     tas = evaluation_data.dataset(("tas",), when)
     tas.to_netcdf(tmp_path / "OTHER.nc")
-    tas.assign(tas=tas.tas.assign_attrs(units="degC")).to_netcdf(tmp_path / "UNITS.nc")
+    tas.assign(tas=tas.tas.assign_attrs(units="Pa")).to_netcdf(tmp_path / "UNITS.nc")
     tas.isel(cell=slice(0, 100)).to_netcdf(tmp_path / "PART.nc")
     tas.rename(cell="lat").to_netcdf(tmp_path / "GRID.nc")
     evaluation_data.dataset(("psl",), when).to_netcdf(tmp_path / "PSL.nc")

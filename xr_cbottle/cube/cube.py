@@ -31,8 +31,8 @@ from xr_cbottle.cube.variables import CubeVariable
 from xr_cbottle.fields.channels import VariableLayout
 
 if TYPE_CHECKING:
-    from xr_cbottle.draw.conditions import SeaSurfaceTemperature
     from xr_cbottle.draw.emulator import Emulator
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 
 class Cube:
@@ -236,7 +236,7 @@ Cube.__doc__ = keywords.with_keywords(Cube.__doc__)
 def _opened_sst(given: Any, zoom: int) -> SeaSurfaceTemperature | None:
     if given is None:
         return None
-    from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
     return SeaSurfaceTemperature.open(given, zoom)
 

@@ -16,7 +16,7 @@ from xr_cbottle.cube.sources import GivenInstants
 from xr_cbottle.cube.spec import make_spec
 from xr_cbottle.draw.fine import Fine, finest_zoom
 from xr_cbottle.fields import channels
-from xr_cbottle.fields.reader import Given, read_given
+from xr_cbottle.fields.coarse_fields import Given, read_given
 from xr_cbottle.grid.time_axis import TimeAxis
 
 if TYPE_CHECKING:

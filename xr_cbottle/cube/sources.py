@@ -24,9 +24,9 @@ from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
-    from xr_cbottle.draw.conditions import SeaSurfaceTemperature
     from xr_cbottle.draw.emulator import Emulator
-    from xr_cbottle.fields.reader import Given
+    from xr_cbottle.fields.coarse_fields import Given
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 
 class Source(Protocol):

@@ -23,7 +23,7 @@ from xr_cbottle.grid.time_axis import TimeAxis
 if TYPE_CHECKING:
     from xr_cbottle.bottle.manifest import Manifest
     from xr_cbottle.bottle.sampler import SamplerDefaults
-    from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 # Raised when the same keywords begin to make other values: what older versions kept on disk is then not used.
 _NUMERICS = 1

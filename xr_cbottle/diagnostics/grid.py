@@ -14,6 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle.diagnostics.attributes import T
+from xr_cbottle.fields.cells import find_cells
 from xr_cbottle.grid import healpix
 
 Bands: TypeAlias = int | Sequence[float] | npt.NDArray[np.float64]
@@ -29,17 +30,22 @@ def zoom(field: xr.DataArray | xr.Dataset) -> int:
         If it has no dimension ``cell``, not 12 * 4**zoom of them, or they are not in NEST order.
     """
     if "cell" not in field.dims:
-        raise ValueError(f"a HEALPix field has a dimension cell, not only {', '.join(map(str, field.dims)) or 'none'}")
-    cells = field.sizes["cell"]
-    level = next((level for level in range(20) if healpix.n_cells(level) == cells), None)
-    if level is None:
-        raise ValueError(f"the field has {cells} cells: give the whole globe, which has 12 * 4**zoom")
-    if "cell" in field.indexes and not np.array_equal(field.indexes["cell"].values, np.arange(cells)):
-        raise ValueError("the field's cells are not 0, 1, 2...: sort them with sortby('cell')")
-    order = field.coords["crs"].attrs.get("healpix_order", "nest") if "crs" in field.coords else "nest"
-    if str(order).lower() not in ("nest", "nested"):
-        raise ValueError(f"the field's cells are in {order} order: reorder them to NEST")
-    return level
+        others = ", ".join(map(str, field.dims)) or "none"
+        raise ValueError(
+            f"a HEALPix field has a dimension cell, not only {others}: rename its own to cell, or bring it to HEALPix"
+        )
+    found = find_cells(field, "cell", field if isinstance(field, xr.Dataset) else None)
+    if found.order is not None:
+        numbered = "cell" in field.indexes and not np.array_equal(
+            field.indexes["cell"].values, np.arange(len(found.order))
+        )
+        how = (
+            "sort them with sortby('cell')"
+            if numbered
+            else f"reorder them with .isel(cell=healpy.nest2ring({healpix.nside(found.zoom)}, ...))"
+        )
+        raise ValueError(f"the field's cells are not in NEST order: {how}")
+    return found.zoom
 
 
 def lonlat(field: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:

@@ -24,12 +24,12 @@ from xr_cbottle.bottle.netcdf import readable
 from xr_cbottle.bottle.sampler import evaluations
 from xr_cbottle.draw import conditions, noise
 from xr_cbottle.draw.arithmetic import drawing
-from xr_cbottle.draw.conditions import SeaSurfaceTemperature
 from xr_cbottle.draw.defaults import default_batch_size
-from xr_cbottle.draw.forks import Lock
 from xr_cbottle.draw.models import Model, choose_device, load_model
 from xr_cbottle.draw.once import Once
 from xr_cbottle.draw.padded_batch import PaddedBatch
+from xr_cbottle.fields.forks import Lock
+from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import edm
 

@@ -21,9 +21,9 @@ from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.draw.arithmetic import loading
 from xr_cbottle.draw.defaults import PRECISIONS
-from xr_cbottle.draw.forks import Lock
 from xr_cbottle.draw.memory import process_memory
 from xr_cbottle.draw.once import Once
+from xr_cbottle.fields.forks import Lock
 from xr_cbottle.network import edm, unet
 from xr_cbottle.network.fitting import check_fit
 

@@ -1,4 +1,4 @@
-"""Stored HEALPix data sets as the evaluation reads them: one quantity at some times, on the cells of one zoom.
+"""Stored data sets as the evaluation reads them: one quantity at some times, on the cells of one zoom.
 
 Files are read one after the other and only at the times asked for, without dask: what is stored in chunks of one
 instant would make a task of each.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +17,81 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle.evaluation.quantity import Quantity
+from xr_cbottle.fields import dates, reader
+from xr_cbottle.fields.cells import Cells
 from xr_cbottle.fields.channels import VARIABLES
-from xr_cbottle.grid import healpix
+from xr_cbottle.fields.reader import Field, Grid
 
-_PRESSURE_NAMES = ("pressure", "plev", "level", "lev", "pressure_level")
 _LAND_NAMES = ("sftlf", "land_sea_mask", "lsm", "land")
-_HECTOPASCALS = ("hPa", "mbar", "millibar", "millibars")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFile:
+    """One file of a data set, not read yet.
+
+    Attributes
+    ----------
+    name
+        Of the file.
+    fields
+        {our name or its own: the field, and the sign that turns it into ours}.
+    times
+        (time,) datetime64[s], ascending.
+    places
+        (time,) where each of them is in the file.
+    grid
+        Where its values lie.
+    fixed
+        Fields without a time.
+    """
+
+    name: str
+    fields: Mapping[str, tuple[Field, float]]
+    times: npt.NDArray[np.datetime64]
+    places: npt.NDArray[np.int64]
+    grid: Grid
+    fixed: Mapping[str, Field]
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        """What it has."""
+        found = []
+        for name, (field, _) in self.fields.items():
+            levels = [None] if field.pressures is None else sorted(np.round(field.pressures).astype(int).tolist())
+            found += [Quantity(name, level) for level in levels]
+        return found
+
+    def units(self, name: str) -> str:
+        """The unit in which a variable is read: ours if it can be made ours, else its own; empty if it says none."""
+        field, sign = self.fields[name]
+        if not field.units or name not in VARIABLES:
+            return field.units or ""
+        try:
+            reader.conversion_of(field, VARIABLES[name], sign)
+        except ValueError:
+            return field.units
+        return VARIABLES[name].units
+
+    def read(self, quantity: Quantity, positions: npt.NDArray[np.int64], zoom: int) -> npt.NDArray[np.float32]:
+        """(position, cell NEST) of a quantity at some of its times, in our unit where it has one."""
+        whole, sign = self.fields[quantity.name]
+        field = whole.at_level(quantity.pressure)
+        assert field is not None  # it is one of `quantities`
+        places = self.places[positions]
+        low, high = int(places.min()), int(places.max())
+        run = high - low + 1 == len(places)
+        values = field.array.isel(time=slice(low, high + 1) if run else np.sort(places)).values
+        values = values[np.argsort(np.argsort(places))].astype(np.float32)
+        variable = VARIABLES.get(quantity.name)
+        if variable is not None and field.units:
+            try:
+                factor, offset = reader.conversion_of(field, variable, sign)
+            except ValueError:
+                factor, offset = sign, 0.0  # `comparable` refuses it, if the other side has another unit
+            if (factor, offset) != (1.0, 0.0):
+                values = (values.astype(np.float64) * factor + offset).astype(np.float32)
+        spread = not isinstance(self.grid, Cells) and not (variable is not None and variable.ocean_only)
+        return self.grid.averaged(values, zoom, spread).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,21 +100,24 @@ class Stored:
 
     Attributes
     ----------
-    names
-        Of its files.
     parts
-        Data sets with dimensions ``time``, ``pressure`` (Pa) and ``cell`` (NEST), not read yet, ascending in time.
+        Its files, ascending in time.
     times
         (time,) of all of them, datetime64[s].
     native_zoom, zoom
-        HEALPix level as stored, and that at which it is read: 4-cell means.
+        HEALPix level as stored (or as fine as its latitudes and longitudes), and that at which it is read: 4-cell
+        means.
     """
 
-    names: tuple[str, ...]
-    parts: tuple[xr.Dataset, ...]
+    parts: tuple[StoredFile, ...]
     times: npt.NDArray[np.datetime64]
     native_zoom: int
     zoom: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its files."""
+        return tuple(part.name for part in self.parts)
 
     def at(self, zoom: int) -> Stored:
         """The same, read at another zoom.
@@ -65,12 +137,12 @@ class Stored:
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """What all of its files have."""
-        found = [list(_quantities(part)) for part in self.parts]
+        found = [part.quantities for part in self.parts]
         return tuple(one for one in found[0] if all(one in other for other in found[1:]))
 
     def units(self, quantity: Quantity) -> str:
-        """Of a quantity as its first file says; empty if it does not."""
-        return str(self.parts[0][quantity.name].attrs.get("units", ""))
+        """The unit in which a quantity is read, as its first file says; empty if it does not."""
+        return self.parts[0].units(quantity.name)
 
     def read(self, quantity: Quantity, positions: npt.ArrayLike | None = None) -> xr.DataArray:
         """A quantity at some times, or all.
@@ -82,11 +154,11 @@ class Stored:
         wanted = np.arange(len(self.times)) if positions is None else np.asarray(positions)
         values, offset = [], 0
         for part in self.parts:
-            inside = wanted[(wanted >= offset) & (wanted < offset + part.sizes["time"])] - offset
-            offset += part.sizes["time"]
+            inside = wanted[(wanted >= offset) & (wanted < offset + len(part.times))] - offset
+            offset += len(part.times)
             if inside.size:
-                values.append(self._values(part, quantity, inside))
-        attrs = dict(self.parts[0][quantity.name].attrs)
+                values.append(part.read(quantity, inside, self.zoom))
+        attrs = dict(self.parts[0].fields[quantity.name][0].array.attrs)
         if quantity.name in VARIABLES:
             attrs |= VARIABLES[quantity.name].attrs
         coords: dict[str, object] = {"time": self.times[wanted].astype("datetime64[ns]")}
@@ -94,28 +166,17 @@ class Stored:
             coords["pressure"] = quantity.pressure
         return xr.DataArray(np.concatenate(values), coords, ("time", "cell"), quantity.name, attrs)
 
-    def _values(self, part: xr.Dataset, quantity: Quantity, positions: npt.NDArray[np.int64]) -> npt.NDArray:
-        field = part[quantity.name]
-        if quantity.pressure is not None:
-            field = field.isel(pressure=int(np.flatnonzero(field["pressure"].values == quantity.pressure)[0]))
-        run = len(positions) == positions[-1] - positions[0] + 1
-        chosen = slice(positions[0], positions[-1] + 1) if run else positions
-        values = field.isel(time=chosen).transpose("time", "cell").values.astype(np.float32)
-        return healpix.coarsen(values, self.native_zoom - self.zoom)
-
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(cell,) True over land: of its land fraction, or where its SST has no value; None if it has neither."""
         part = self.parts[0]
-        steps = self.native_zoom - self.zoom
         for name in _LAND_NAMES:
-            if name in part and part[name].dims == ("cell",):
-                fraction = part[name].values.astype(np.float64)
-                return healpix.coarsen(fraction / (100.0 if fraction.max() > 1.5 else 1.0), steps) > 0.5
-        for name in ("sst", "tos"):
-            if name in part and part[name].dims == ("time", "cell"):
-                missing = np.isnan(part[name].isel(time=0).values).astype(np.float64)
-                if 0 < missing.mean() < 1:
-                    return healpix.coarsen(missing, steps) > 0.5
+            if name in part.fixed:
+                fraction = np.asarray(part.fixed[name].array.values, np.float64)
+                return part.grid.averaged(fraction / (100.0 if fraction.max() > 1.5 else 1.0), self.zoom) > 0.5
+        if "sst" in part.fields:
+            missing = np.isnan(part.fields["sst"][0].array.isel(time=int(part.places[0])).values).astype(np.float64)
+            if 0 < missing.mean() < 1:
+                return part.grid.averaged(missing, self.zoom) > 0.5
         return None
 
 
@@ -136,34 +197,25 @@ def open_stored(locations: Sequence[str]) -> Stored:
     FileNotFoundError
         If a file is not there, or a pattern matches none.
     ValueError
-        If a file is no HEALPix data set, they do not fit together, or a time is in two of them.
+        If a file has no field on the globe, they do not fit together, or a time is in two of them.
     """
-    paths = [path for location in locations for path in _found(location)]
-    opened = [_normalised(_open(path), path) for path in dict.fromkeys(paths)]
-    order = sorted(range(len(opened)), key=lambda i: opened[i]["time"].values[0])
-    parts = [opened[i] for i in order]
-    names = [_short(list(dict.fromkeys(paths))[i]) for i in order]
-    cells = {part.sizes["cell"] for part in parts}
-    if len(cells) > 1:
-        raise ValueError(f"{', '.join(names)} differ in their number of cells: give files of one data set")
-    zoom = next((zoom for zoom in range(16) if healpix.n_cells(zoom) == parts[0].sizes["cell"]), None)
-    if zoom is None:
-        raise ValueError(
-            f"{names[0]} has {parts[0].sizes['cell']} cells, which is no whole HEALPix globe of 12 * 4**zoom: "
-            "regrid it to HEALPix first"
-        )
-    times = np.concatenate([part["time"].values.astype("datetime64[s]") for part in parts])
+    paths = dict.fromkeys(path for location in locations for path in _found(location))
+    parts = sorted((_part(_open(path), path) for path in paths), key=lambda part: part.times[0])
+    names = ", ".join(part.name for part in parts)
+    if len({part.grid.key for part in parts}) > 1:
+        raise ValueError(f"{names} are on different grids: give files of one data set")
+    times = np.concatenate([part.times for part in parts])
     wrong = np.flatnonzero(np.diff(times) <= np.timedelta64(0, "s"))
     if wrong.size:
         raise ValueError(
-            f"the times of {', '.join(names)} do not ascend, or one is there twice ({times[wrong[0] + 1]}): give each "
-            "file once and none that overlaps another"
+            f"the times of {names} overlap, or one is there twice ({times[wrong[0] + 1]}): give each file once and "
+            "none that overlaps another"
         )
-    stored = Stored(tuple(names), tuple(parts), times, zoom, zoom)
+    zoom = parts[0].grid.zoom
+    stored = Stored(tuple(parts), times, zoom, zoom)
     if not stored.quantities:
         raise ValueError(
-            f"{', '.join(names)} have no variable in common that has the dimensions (time, cell) or "
-            "(time, pressure, cell)"
+            f"{names} have no variable in common that has the dimensions (time, cell) or (time, pressure, cell)"
         )
     return stored
 
@@ -188,36 +240,52 @@ def _open(path: str) -> xr.Dataset:
         raise ValueError(f"{path} cannot be read as {'zarr' if is_zarr else 'netCDF'} ({reason})") from None
 
 
-def _normalised(ds: xr.Dataset, path: str) -> xr.Dataset:
-    """A data set with dimensions called time, pressure (Pa) and cell."""
-    if "time" not in ds.dims or "time" not in ds.coords or ds["time"].dtype.kind != "M" or not ds.sizes["time"]:
-        raise ValueError(f"{path} has no times on the standard calendar (datetime64): it cannot be compared")
-    others = [name for name in ("cell", "cells", "value", "values", "ncells", "healpix") if name in ds.dims]
-    if not others:
-        raise ValueError(f"{path} has dimensions {', '.join(map(str, ds.dims))} and no cell: it is not on HEALPix")
-    ds = ds.rename({others[0]: "cell"}) if others[0] != "cell" else ds
-    pressure = next((name for name in _PRESSURE_NAMES if name in ds.dims and name in ds.coords), None)
-    if pressure is not None:
-        levels = ds[pressure]
-        factor = 100.0 if str(levels.attrs.get("units", "Pa")) in _HECTOPASCALS else 1.0
-        ds = ds.rename({pressure: "pressure"}) if pressure != "pressure" else ds
-        ds = ds.assign_coords(pressure=np.round(levels.values * factor).astype(np.int64))
-    order = str(ds.attrs.get("healpix_order", ds["crs"].attrs.get("healpix_order", "nest") if "crs" in ds else "nest"))
-    if order.startswith("ring"):
-        import healpy
+def _part(ds: xr.Dataset, path: str) -> StoredFile:
+    """A file's fields, each understood."""
+    ds = reader.as_dataset(ds, path)
+    known = reader.fields_of(ds)
+    if not known:
+        raise ValueError(f"{path} has dimensions {', '.join(map(str, ds.dims))} and no field on the globe")
+    ours = {name: (field, sign) for name, (field, sign) in _named(ds, known, path).items()}
+    fields = {name: one for name, one in ours.items() if one[0].has_time}
+    if not fields:
+        raise ValueError(f"{path} has no field with times: it cannot be compared")
+    first = next(iter(fields.values()))[0]
+    if any(field.grid.key != first.grid.key for field, _ in fields.values()):
+        raise ValueError(f"{path} has fields on different grids: give those of one")
+    fixed = {
+        name: field for name, (field, _) in ours.items() if not field.has_time and field.grid.key == first.grid.key
+    }
+    assert first.times is not None
+    if any(field.times is None or not np.array_equal(field.times, first.times) for field, _ in fields.values()):
+        raise ValueError(f"{path} has fields at different times: give those of one time axis")
+    times = dates.each_once(first.times.astype("datetime64[s]"), path)
+    places = np.argsort(times, kind="stable")
+    return StoredFile(_short(path), fields, times[places], places, first.grid, fixed)
 
-        ds = ds.isel(cell=healpy.nest2ring(healpy.npix2nside(ds.sizes["cell"]), np.arange(ds.sizes["cell"])))
-    return ds.drop_vars([name for name in ds.coords if name not in ("time", "pressure")])
 
-
-def _quantities(ds: xr.Dataset) -> list[Quantity]:
-    found = []
-    for name, field in ds.data_vars.items():
-        if set(field.dims) == {"time", "cell"}:
-            found.append(Quantity(str(name)))
-        elif set(field.dims) == {"time", "pressure", "cell"}:
-            found += [Quantity(str(name), int(level)) for level in sorted(ds["pressure"].values)]
-    return found
+def _named(ds: xr.Dataset, known: Sequence[str], path: str) -> dict[str, tuple[Field, float]]:
+    """{our name where there is one, else its own: field and sign} of variables of a data set."""
+    called: dict[str, tuple[str, float]] = {}
+    for variable in VARIABLES.values():
+        try:
+            found = reader.find_variable(ds, variable)
+        except ValueError:
+            continue  # several with its standard name: they keep their own
+        if found is not None and found[0] in known:
+            called.setdefault(found[0], (variable.name, found[1]))
+    named, refused = {}, []
+    for name in known:
+        try:
+            ours, sign = called.get(name, (name, 1.0))
+            field = reader.read_field(ds, name, f"{path}: ")
+            is_flat = ours in VARIABLES and not VARIABLES[ours].on_pressure
+            named[ours] = (field.at_level(None) or field) if is_flat else field, sign
+        except ValueError as error:
+            refused.append(error)
+    if not named:
+        raise refused[0]
+    return named
 
 
 def _short(path: str) -> str:

@@ -103,7 +103,7 @@ class Drawing:
 
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(cell,) True over land at the zoom: where the bottle's SST has no value; None if it has no SST."""
-        from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+        from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
         manifest = self.bottle.manifest
         if manifest.sst is None:

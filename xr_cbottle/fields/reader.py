@@ -1,316 +1,346 @@
-"""A user's own data as the coarse fields that super-resolution refines: found by name, in our units, on our cells."""
+"""The one reader of data sets that come from outside: finds a variable, its time, its levels and its grid.
+
+Nothing is read but coordinates. What can be understood in one way only is taken, whatever its names, order, units or
+calendar; what cannot is refused by a sentence that says what to do. `docs/data-formats.md` has the table of both.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.fields import channels, units
-from xr_cbottle.grid import healpix
+from xr_cbottle.fields import channels, dates, latlon, names, units
+from xr_cbottle.fields.cells import Cells, find_cells, is_healpix
+from xr_cbottle.fields.latlon import LatLon
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_CELLS = ("cell", "cells", "ncells", "pix", "pixel", "healpix", "hpx", "values")
-_LAT, _LON = ("lat", "latitude"), ("lon", "longitude")
-_LEVELS = ("pressure", "plev", "level", "pressure_level", "isobaricInhPa")
-_LARGEST_ZOOM = 15
-_CELL_DEGREES = math.degrees(math.sqrt(4 * math.pi / 12))  # edge of a cell at zoom 0
+Grid: TypeAlias = "Cells | LatLon"
+
+_PASCAL_FROM = 1100  # pressures without a unit whose largest is above this are in Pa, not in hPa
+_PACKED = ("scale_factor", "add_offset", "_FillValue", "missing_value")
+_LEVEL_IN_NAME = re.compile(r".*\d{2,4}(hPa|mb)?")
+_UNSTRUCTURED = "bring it to HEALPix or to latitudes and longitudes first, for example with cdo remapbil or xESMF"
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """Where a channel comes from: channel = data * factor + offset.
+class Field:
+    """A variable of a data set, understood and not read.
 
     Attributes
     ----------
-    channel
-        Its name.
+    name
+        As the data set calls it.
     array
-        (time, cell) or (time, lat, lon), as found.
-    factor, offset
-        Of the units, the sign and the channel.
-    may_lack
-        Whether it may have missing values, which are those over land.
-    converted
-        What was done to it, in words; empty if nothing.
-    """
-
-    channel: str
-    array: xr.DataArray
-    factor: float
-    offset: float
-    may_lack: bool
-    converted: str
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """Coarse fields of a data set; make it with `read_given`.
-
-    Attributes
-    ----------
-    sources
-        One for each channel, in their order.
-    seconds
-        (time,) since 1970, ascending or not, each one once.
-    zoom
-        HEALPix level of what `at` returns.
+        (time, pressure, cell) or (time, pressure, lat, lon) under these names, without time and pressure where it has
+        none; no coordinates.
+    times
+        (time,) datetime64 as found, or of other calendars; one if it is no dimension; None without.
+    pressures
+        (pressure,) Pa as stored; None without.
     grid
-        In words: what the data are on, and how they come to the cells.
-    lat, lon
-        Degrees of a grid of latitudes and longitudes; None on HEALPix.
-    from_zoom
-        HEALPix level of the data, or to which they are interpolated before cells are averaged.
-    has_time
-        Whether time is a dimension.
+        Where its values lie.
     """
 
-    sources: tuple[Source, ...]
-    seconds: npt.NDArray[np.int64]
-    zoom: int
-    grid: str
-    lat: npt.NDArray[np.float64] | None
-    lon: npt.NDArray[np.float64] | None
-    from_zoom: int
-    has_time: bool
+    name: str
+    array: xr.DataArray
+    times: npt.NDArray[np.datetime64] | None
+    pressures: npt.NDArray[np.float64] | None
+    grid: Grid
 
-    def at(self, positions: Sequence[int]) -> npt.NDArray[np.float32]:
-        """(position, channel, cell NEST) at some times, NaN only where a channel is not defined over land.
+    @property
+    def units(self) -> str | None:
+        """The attribute of this name; None without."""
+        text = self.array.attrs.get("units")
+        return None if text is None else str(text)
 
-        Raises
-        ------
-        ValueError
-            If other values are missing.
-        """
-        order = np.asarray(positions, np.int64)
-        out = np.empty((len(order), len(self.sources), healpix.n_cells(self.zoom)), np.float32)
-        for i, source in enumerate(self.sources):
-            values: npt.NDArray[np.floating] = np.asarray(source.array.isel(time=order).values, np.float64)
-            values = values * source.factor + source.offset
-            if self.lat is not None and self.lon is not None:
-                values = healpix.bilinear_from_latlon(values, self.lat, self.lon, self.from_zoom)
-            values = healpix.coarsen(values, self.from_zoom - self.zoom)
-            if not source.may_lack and not np.isfinite(values).all():
-                raise ValueError(
-                    f"{source.array.name} has missing values, and super-resolution needs all of the globe: fill them, "
-                    "for example with .interpolate_na"
-                )
-            out[:, i] = values
-        return out
+    @property
+    def has_time(self) -> bool:
+        """Whether time is a dimension."""
+        return "time" in self.array.dims
+
+    @property
+    def spatial(self) -> tuple[str, ...]:
+        """(cell,) or (lat, lon)."""
+        return ("cell",) if isinstance(self.grid, Cells) else ("lat", "lon")
+
+    def place_of(self, pressure: int) -> int | None:
+        """Position of a pressure in Pa, within 1 Pa; None if there is no such level."""
+        near = np.flatnonzero(np.abs((np.empty(0) if self.pressures is None else self.pressures) - pressure) < 1)
+        return int(near[0]) if near.size else None
+
+    def at_level(self, pressure: int | None) -> Field | None:
+        """The field of one pressure in Pa, or of none; None if it has no such level."""
+        if self.pressures is None:
+            return self if pressure is None else None
+        if pressure is None:
+            single = self.array.isel(pressure=0) if self.pressures.size == 1 else None
+            return None if single is None else replace(self, array=single, pressures=None)
+        place = self.place_of(pressure)
+        return None if place is None else replace(self, array=self.array.isel(pressure=place), pressures=None)
 
 
-def read_given(ds: xr.Dataset, names: Sequence[str], zoom: int, what: str) -> Given:
-    """Find channels in a data set, and check their units, grid and times. Reads no values.
-
-    Parameters
-    ----------
-    ds
-        On HEALPix in NEST order of this zoom or a finer one, or on latitudes and longitudes; the whole globe.
-    names
-        Of the channels.
-    zoom
-        HEALPix level at which they are wanted.
-    what
-        Name of the bottle, for messages.
+def as_dataset(data: xr.Dataset | xr.DataArray, where: str) -> xr.Dataset:
+    """What a user gave as a data set whose packed integers, fill values and times are decoded, lazily.
 
     Raises
     ------
     ValueError
-        If a variable is missing, its units are not known, or grid or times are not those that are needed.
+        If it cannot be decoded.
     """
     import xarray as xr
 
-    if not isinstance(ds, xr.Dataset):
-        raise ValueError(f"what is downscaled is an xarray.Dataset, not {type(ds).__name__}")
-    found = [_find(ds, name) for name in names]
-    lacking = [name for name, one in zip(names, found, strict=True) if one is None]
-    if lacking:
-        wanted = ", ".join(_described(name) for name in lacking)
+    if isinstance(data, xr.DataArray):
+        data = data.rename(data.name if data.name is not None and data.name not in data.coords else "field")
+        data = data.to_dataset(promote_attrs=False)
+    if not any(_is_raw(variable) for variable in data.variables.values()):
+        return data
+    try:
+        return xr.decode_cf(data, decode_timedelta=False)
+    except (ValueError, OverflowError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{where} cannot be decoded ({reason}): open it with decode_cf, or mend its times") from None
+
+
+def read_field(ds: xr.Dataset, name: str, where: str = "", open_poles: float | None = None) -> Field:
+    """A variable of a data set with its dimensions understood. Reads coordinates only.
+
+    Parameters
+    ----------
+    ds
+        See `as_dataset`.
+    name
+        Of the variable.
+    where
+        Where it comes from, at the beginning of messages.
+    open_poles
+        Degrees around the poles that latitudes may lack; one spacing if None.
+
+    Raises
+    ------
+    ValueError
+        If it is on no grid that is known, not on the whole globe, or has another dimension.
+    """
+    try:
+        return _read_field(ds, name, open_poles)
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from None
+
+
+def in_order(field: Field) -> xr.DataArray:
+    """(time, pressure, cell NEST) or (time, pressure, lat, lon) of a field, as far as it has them, read."""
+    coords: dict[str, Any] = {"time": field.times} if field.has_time else {}
+    if field.pressures is not None:
+        coords["pressure"] = field.pressures
+    array = field.array.load()
+    if isinstance(field.grid, Cells):
+        return array.copy(data=field.grid.nested(array.values)).assign_coords(coords)
+    return array.assign_coords(coords | {"lat": field.grid.lat, "lon": field.grid.lon})
+
+
+def find_variable(ds: xr.Dataset, variable: channels.Variable, channel: str | None = None) -> tuple[str, float] | None:
+    """Name and sign of the variable of a data set that is one of ours; None if there is none.
+
+    It is found by our name, the channel's, those of `names.VARIABLES` and then by its standard name.
+
+    Parameters
+    ----------
+    ds
+        The data set.
+    variable
+        Ours.
+    channel
+        Its channel's name, where one level is looked for: that level may be a variable of its own.
+
+    Raises
+    ------
+    ValueError
+        If several have the standard name.
+    """
+    others = names.VARIABLES.get(variable.name, {})
+    exact = {} if channel is None else _of_level(variable, channel, others)
+    for candidate, sign in {**exact, variable.name: 1.0, **others}.items():
+        if candidate not in ds.data_vars:
+            continue
+        if candidate in exact or _has_levels(ds, candidate) == variable.on_pressure or candidate == variable.name:
+            return candidate, sign
+    called = [
+        str(n)
+        for n in ds.data_vars
+        if ds[n].attrs.get("standard_name") == variable.standard_name
+        and _has_levels(ds, str(n)) == variable.on_pressure
+        and (variable.on_pressure or not _is_of_a_level(ds[n]))
+    ]
+    if len(called) > 1:
         raise ValueError(
-            f"{what} super-resolves {len(names)} fields together and the data set has no {wanted}; it has "
-            f"{', '.join(map(str, ds.data_vars)) or 'none'}: rename, or add what is missing"
+            f"{', '.join(called)} are all {variable.standard_name}: call the one that is meant {variable.name}"
         )
-    arrays = [_with_time(one[0]) for one in found if one is not None]
-    has_time = any("time" in one[0].dims for one in found if one is not None)
-    seconds = _seconds(arrays)
-    grids = {_grid(array) for array in arrays}
-    if len(grids) > 1:
-        raise ValueError(
-            f"the fields are on different grids, {' and '.join(map(str, sorted(grids)))}: bring them to one"
+    return (called[0], 1.0) if called else None
+
+
+def fields_of(ds: xr.Dataset) -> list[str]:
+    """Names of the variables that may be fields: those with a dimension that is neither time nor bounds'."""
+    bounds = {str(v.attrs.get(key)) for v in ds.variables.values() for key in ("bounds", "climatology")}
+    return [
+        str(name)
+        for name, array in ds.data_vars.items()
+        if str(name) not in bounds
+        and array.dtype.kind in "fiu"
+        and any(_is_spatial(ds, str(name), str(dim)) for dim in array.dims)
+    ]
+
+
+def _is_raw(variable: xr.Variable) -> bool:
+    attrs = variable.attrs
+    undated = variable.dtype.kind in "iuf" and " since " in str(attrs.get("units", ""))
+    return undated or (variable.dtype.kind in "iuf" and any(key in attrs for key in _PACKED))
+
+
+def _read_field(ds: xr.Dataset, name: str, open_poles: float | None) -> Field:
+    array = ds[name]
+    time = dates.time_of(array)
+    time_dim = None if time is None or array.coords[time].ndim == 0 else str(array.coords[time].dims[0])
+    if time_dim is None and (undated := [str(dim) for dim in array.dims if dim in names.TIMES[:4]]):
+        raise ValueError(f"{name} has no coordinate 'time' along its dimension {undated[0]}: add its dates")
+    spatial, grid_of = _place(ds, array, [str(dim) for dim in array.dims if dim != time_dim], open_poles)
+    rest = [str(dim) for dim in array.dims if dim != time_dim and dim not in spatial]
+    level = next((dim for dim in rest if _is_pressure(array, dim)), None)
+    others = [dim for dim in rest if dim != level and array.sizes[dim] != 1]
+    if others:
+        raise ValueError(_too_many(name, others))
+    grid = grid_of()
+    pressures = None if level is None else _pascals(array.coords[level])
+    times = None if time is None else dates.datetimes(dates.values_of(array.coords[time]), name)
+    array = array.isel({dim: 0 for dim in rest if dim != level})
+    array = array.drop_vars(list(array.coords))
+    called = ("cell",) if len(spatial) == 1 else ("lat", "lon")
+    ours = {**({time_dim: "time"} if time_dim else {}), **({level: "pressure"} if level else {})}
+    ours |= dict(zip(spatial, called, strict=True))
+    array = array.rename({old: new for old, new in ours.items() if old != new}).transpose(*ours.values())
+    return Field(name, array, times, pressures, grid)
+
+
+def _too_many(name: str, dims: Sequence[str]) -> str:
+    if "expver" in dims:
+        return (
+            f"{name} has the dimension expver, ERA5 and its first release side by side: join them, with "
+            ".sel(expver=1).combine_first(ds.sel(expver=5))"
         )
-    spatial = grids.pop()
-    sources = tuple(
-        _source(name, array.transpose("time", *spatial), one[1])
-        for name, array, one in zip(names, arrays, found, strict=True)
-        if one is not None
-    )
-    if len(spatial) == 1:
-        from_zoom = _healpix_zoom(ds, spatial[0], arrays[0].sizes[spatial[0]], zoom)
-        grid = f"HEALPix zoom {from_zoom}" + (f", averaged to zoom {zoom}" if from_zoom > zoom else "")
-        return Given(sources, seconds, zoom, grid, None, None, from_zoom, has_time)
-    lat, lon, sources = _latlon(arrays[0], spatial, sources)
-    spacing = max(float(np.diff(np.sort(axis)).max()) for axis in (lat, lon))
-    from_zoom = max(zoom, math.ceil(math.log2(_CELL_DEGREES / spacing) - 1e-9))
-    if spacing > 1.5 * _CELL_DEGREES / 2**zoom:
-        raise ValueError(
-            f"the grid has a spacing of {spacing:g} degrees and {what} refines cells of "
-            f"{_CELL_DEGREES / 2**zoom:.2g} degrees (zoom {zoom}): give data that are as fine"
+    if any(dim in names.LEVELS for dim in dims):
+        return (
+            f"{name} has the dimension {', '.join(dims)} too, and its levels are no pressures with a coordinate in Pa "
+            "or hPa: give that coordinate, or choose one level with .isel"
         )
-    averaged = f", averaged to zoom {zoom}" if from_zoom > zoom else ""
-    grid = f"{lat.size} x {lon.size} latitudes and longitudes, interpolated bilinearly to HEALPix zoom {from_zoom}"
-    return Given(sources, seconds, zoom, grid + averaged, lat, lon, from_zoom, has_time)
+    return f"{name} has the dimension {', '.join(dims)} too: choose one of it with .isel"
 
 
-def _described(name: str) -> str:
-    channel = channels.parse(name)
-    level = "" if channel.level is None else f" at {channel.level} Pa"
-    return f"{channel.variable.name}{level} ({channel.variable.long_name}, {channel.variable.units})"
-
-
-def _find(ds: xr.Dataset, name: str) -> tuple[xr.DataArray, float] | None:
-    """The field of a channel in a data set and its sign: by name, and then by standard name."""
-    channel = channels.parse(name)
-    variable, level = channel.variable, channel.level
-    signs = {variable.name: 1.0, name: 1.0, **units.NAMES.get(variable.name, {})}
-    for candidate, sign in signs.items():
-        if candidate in ds.data_vars:
-            array = ds[candidate]
-            if level is None or candidate == name:
-                return array, sign
-            at_level = _at_level(array, level)
-            return None if at_level is None else (at_level, sign)
-    called = [str(n) for n in ds.data_vars if ds[n].attrs.get("standard_name") == variable.standard_name]
-    fields = [ds[n] for n in called if (level is None) != any(dim in _LEVELS for dim in ds[n].dims)]
-    if len(fields) > 1:
-        raise ValueError(
-            f"{', '.join(str(field.name) for field in fields)} are all {variable.standard_name}: "
-            f"call the one that is meant {variable.name}"
-        )
-    if not fields:
-        return None
-    if level is None:
-        return fields[0], 1.0
-    at_level = _at_level(fields[0], level)
-    return None if at_level is None else (at_level, 1.0)
-
-
-def _at_level(array: xr.DataArray, level: int) -> xr.DataArray | None:
-    dim = next((str(dim) for dim in array.dims if dim in _LEVELS), None)
-    if dim is None or dim not in array.coords:
-        return None
-    text = str(array[dim].attrs.get("units", "hPa" if float(array[dim].max()) < 2000 else "Pa"))
-    convert = units.conversion(text, "Pa")
-    if convert is None:
-        raise ValueError(f"the levels {dim} are in {text!r}: give them in Pa or hPa")
-    pascals = np.asarray(array[dim].values, float) * convert[0]
-    near = np.flatnonzero(np.abs(pascals - level) < 1)
-    return array.isel({dim: int(near[0])}, drop=True) if near.size else None
-
-
-def _source(name: str, array: xr.DataArray, sign: float) -> Source:
-    channel = channels.parse(name)
-    variable = channel.variable
-    text = array.attrs.get("units")
-    if text is None:
-        raise ValueError(f"{array.name} has no units: set its attribute, such as attrs['units'] = {variable.units!r}")
-    convert = units.conversion(str(text), variable.units)
-    if convert is None:
-        rate = units.accumulated(str(text), variable.units)
-        sums = f" is a sum over time: divide by its seconds and set units to {rate!r}" if rate else ""
-        known = f" cannot be made {variable.units}: give one of {', '.join(units.known(variable.units))}"
-        raise ValueError(f"{array.name} in {text!r}{sums or known}")
-    factor, offset = sign * convert[0], sign * convert[1]
-    changes = [f"{array.name} taken for {variable.name}"] if array.name not in (variable.name, name) else []
-    if convert != (1.0, 0.0):
-        changes.append(f"{variable.name} from {text} to {variable.units}")
-    if sign < 0:
-        changes.append(f"sign of {array.name} changed")
-    return Source(
-        name, array, factor / channel.factor, offset / channel.factor, variable.ocean_only, ", ".join(changes)
-    )
-
-
-def _with_time(array: xr.DataArray) -> xr.DataArray:
-    if "time" not in array.coords:
-        raise ValueError(
-            f"{array.name} has no time, by which the noise is chosen: add one with .assign_coords(time=...)"
-        )
-    return array if "time" in array.dims else array.expand_dims("time")
-
-
-def _seconds(arrays: Sequence[xr.DataArray]) -> npt.NDArray[np.int64]:
-    times = arrays[0]["time"].values
-    if any(not np.array_equal(array["time"].values, times) for array in arrays):
-        raise ValueError("the fields have different times: select those that they share")
-    if times.dtype.kind != "M":
-        raise ValueError(f"the times are {times.dtype}, not datetime64: decode them, on the standard calendar")
-    whole = times.astype("datetime64[s]")
-    if not times.size or np.isnat(times).any() or (whole != times).any() or len(np.unique(whole)) < len(whole):
-        raise ValueError("the times must be whole seconds, each one once and none missing, as they choose the noise")
-    return whole.astype(np.int64)
-
-
-def _grid(array: xr.DataArray) -> tuple[str, ...]:
-    """Names of the dimensions of space: (cell,) or (lat, lon)."""
-    dims = [str(dim) for dim in array.dims if dim != "time"]
-    if len(dims) == 1 and dims[0] in _CELLS:
-        return (dims[0],)
-    lat, lon = ([dim for dim in dims if dim in names] for names in (_LAT, _LON))
-    if len(dims) == 2 and lat and lon:
-        return lat[0], lon[0]
-    others = [dim for dim in dims if dim not in (*_CELLS, *_LAT, *_LON)]
-    if others and len(others) < len(dims):
-        raise ValueError(f"{array.name} has the dimension {', '.join(others)} too: choose one of it with .isel")
+def _place(
+    ds: xr.Dataset, array: xr.DataArray, dims: Sequence[str], open_poles: float | None
+) -> tuple[tuple[str, ...], Callable[[], Grid]]:
+    """Names of the dimensions of space, and what finds the grid on them."""
+    axes = latlon.axes_of(array)
+    known_cells = [dim for dim in dims if dim in names.CELLS and array.sizes[dim] > 1]
+    if len(axes) == 2:
+        lat, lon = axes["lat"], axes["lon"]
+        if lat.ndim == lon.ndim == 1 and lat.dims != lon.dims and not known_cells:
+            spatial = str(lat.dims[0]), str(lon.dims[0])
+            return spatial, lambda: latlon.find_latlon(lat.values, lon.values, str(array.name), open_poles)
+        if lat.ndim > 1 and not known_cells:
+            where = ", ".join(map(str, lat.dims))
+            raise ValueError(f"{array.name} is on a curvilinear grid ({where}): {_UNSTRUCTURED}")
+        if lat.ndim == 1 and lat.dims == lon.dims:
+            known_cells = known_cells or [str(lat.dims[0])]
+    if not known_cells and is_healpix(array, ds):
+        known_cells = [dim for dim in dims if array.sizes[dim] > 1 and not _is_pressure(array, dim)][-1:]
+    if known_cells:
+        return (known_cells[0],), lambda: find_cells(array, known_cells[0], ds)
+    lacking = [dim for dim in dims if dim in (*names.LATITUDES, *names.LONGITUDES)]
+    if len(lacking) == 2:
+        missing = [dim for dim in lacking if dim not in array.coords]
+        raise ValueError(f"{array.name} has no coordinate {' and no '.join(missing)}: add its degrees")
     raise ValueError(
-        f"{array.name} has the dimensions {', '.join(dims) or 'time only'}: it must be on HEALPix cells (dimension "
-        "cell) or on latitudes and longitudes (lat, lon)"
+        f"{array.name} has the dimensions {', '.join(map(str, array.dims)) or 'none'}: it must be on HEALPix cells "
+        f"(dimension cell) or on latitudes and longitudes (lat, lon); {_UNSTRUCTURED}"
     )
 
 
-def _healpix_zoom(ds: xr.Dataset, dim: str, cells: int, zoom: int) -> int:
-    from_zoom = next((z for z in range(_LARGEST_ZOOM) if healpix.n_cells(z) == cells), None)
-    if from_zoom is None:
-        raise ValueError(f"the data have {cells} cells: the whole globe has 12 * 4**zoom, and all of it is needed")
-    if from_zoom < zoom:
-        raise ValueError(f"the data are of zoom {from_zoom} and zoom {zoom} is refined: give that or a finer one")
-    for variable in ds.variables.values():
-        order = str(variable.attrs.get("healpix_order", variable.attrs.get("indexing_scheme", "nested"))).lower()
-        if not order.startswith("nest"):
-            raise ValueError(f"the cells are in {order} order: reorder them to nested with healpy.reorder")
-    if dim in ds.coords and not np.array_equal(np.asarray(ds[dim].values), np.arange(cells)):
-        raise ValueError(f"{dim} does not count the cells of the globe from 0: give all of them, in nested order")
-    return from_zoom
+def _is_pressure(array: xr.DataArray, dim: str) -> bool:
+    """Whether a dimension has a coordinate of pressures."""
+    if dim not in array.coords or array.coords[dim].dtype.kind not in "iuf":
+        return False
+    attrs = array.coords[dim].attrs
+    if "hybrid" in str(attrs.get("standard_name", "")) or "sigma" in str(attrs.get("standard_name", "")):
+        return False
+    text = attrs.get("units")
+    if text is None:
+        return dim in names.LEVELS
+    try:
+        return bool(units.conversion(str(text), "Pa"))
+    except ValueError:
+        return False
 
 
-def _latlon(
-    array: xr.DataArray, spatial: tuple[str, ...], sources: tuple[Source, ...]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], tuple[Source, ...]]:
-    """Latitudes, longitudes, each once, and the sources on them."""
-    from dataclasses import replace
+def _pascals(levels: xr.DataArray) -> npt.NDArray[np.float64]:
+    stored = np.asarray(levels.values, np.float64)
+    text = levels.attrs.get("units") or ("Pa" if stored.max() > _PASCAL_FROM else "hPa")
+    return stored * units.conversion(str(text), "Pa").factor
 
-    axes: list[Any] = []
-    for dim in spatial:
-        if dim not in array.coords or array[dim].ndim != 1:
-            raise ValueError(f"the grid has no coordinate {dim} in degrees along the dimension of this name: add it")
-        axes.append(np.asarray(array[dim].values, np.float64))
-    lat, lon = axes
-    once = np.sort(np.unique(np.round(lon % 360, 6), return_index=True)[1])  # 0 and 360 may both be there
-    steps = np.diff(np.sort(lon[once] % 360), append=np.sort(lon[once] % 360)[:1] + 360)
-    if lat.size < 2 or once.size < 2 or np.abs(lat).max() > 90.001 or len(np.unique(lat)) < lat.size:
-        raise ValueError(f"{spatial[0]} and {spatial[1]} must be degrees, at least two of each, no latitude twice")
-    spacing = float(np.median(np.diff(np.sort(lat))))
-    gap = max(90 - lat.max(), 90 + lat.min())
-    if steps.max() > 1.5 * np.median(steps) or gap > 1.01 * spacing:
-        raise ValueError(
-            f"the grid spans {lat.min():g} to {lat.max():g} degrees north and {lon.min():g} to {lon.max():g} east: "
-            "all of the globe is needed, as the network is told of all of it; give a box of the result instead"
-        )
-    if once.size < lon.size:
-        sources = tuple(replace(one, array=one.array.isel({spatial[1]: once})) for one in sources)
-    return lat, lon[once], sources
+
+def _has_levels(ds: xr.Dataset, name: str) -> bool:
+    array = ds[name]
+    return any(
+        (dim in names.LEVELS or _is_pressure(array, str(dim))) and array.sizes[dim] > 1 for dim in array.dims
+    ) or any(_is_pressure(array, str(dim)) for dim in array.dims)
+
+
+def _is_of_a_level(array: xr.DataArray) -> bool:
+    """Whether a field without levels is of one, by its name (t850, u100) or by a single pressure."""
+    single = any(name in array.coords and array.coords[name].ndim == 0 for name in names.LEVELS)
+    return single or bool(_LEVEL_IN_NAME.fullmatch(str(array.name)))
+
+
+def _of_level(variable: channels.Variable, channel: str, others: Iterable[str]) -> dict[str, float]:
+    """Names of one level of a variable as a variable of its own: Z500, zg500, z500."""
+    level = channels.parse(channel).level
+    if level is None:
+        return {channel: 1.0}
+    stems = dict.fromkeys((variable.name, *others))
+    return {channel: 1.0, **{f"{stem}{level // 100}": 1.0 for stem in stems}}
+
+
+def _is_spatial(ds: xr.Dataset, name: str, dim: str) -> bool:
+    if dim in (*names.CELLS, *names.LATITUDES, *names.LONGITUDES):
+        return True
+    axes = latlon.axes_of(ds[name])
+    return any(dim in axis.dims for axis in axes.values()) or (
+        ds[name].ndim > 0 and is_healpix(ds[name], ds) and dim == ds[name].dims[-1] and dim not in names.TIMES
+    )
+
+
+def conversion_of(field: Field, variable: channels.Variable, sign: float = 1.0) -> units.Conversion:
+    """Factor and offset from a field as it is stored to one of our variables.
+
+    Raises
+    ------
+    ValueError
+        If it has no units, or they are those of something else.
+    """
+    text: Any = field.units
+    if text is None:
+        raise ValueError(f"{field.name} has no units: set its attribute, such as attrs['units'] = {variable.units!r}")
+    try:
+        factor, offset = units.conversion(text, variable.units)
+    except ValueError as error:
+        rate = units.rate_of(text, variable.units)
+        if rate:
+            raise ValueError(
+                f"{field.name} in {text!r} is a sum over time: divide by its seconds and set units to {rate!r}"
+            ) from None
+        raise ValueError(f"the units of {field.name}: {error}; mend its attribute units") from None
+    return units.Conversion(sign * factor, sign * offset)

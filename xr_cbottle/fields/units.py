@@ -1,72 +1,116 @@
-"""Units that data may come in, and names that a variable may have, beside ours: a small table, and nothing guessed."""
+"""Units of data sets of others into ours, as straight lines: ours = theirs * factor + offset."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import re
+import tokenize
+from typing import NamedTuple
 
 from xr_cbottle.fields.channels import GRAVITY
 
-Linear = tuple[float, float]  # factor and offset: ours = theirs * factor + offset
-
-_UNITS: Mapping[str, Mapping[str, Linear]] = {
-    "K": {"K": (1, 0), "kelvin": (1, 0), "degK": (1, 0)}
-    | dict.fromkeys(("degC", "°C", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius"), (1, 273.15)),
-    "Pa": {"Pa": (1, 0)} | dict.fromkeys(("hPa", "mbar", "millibar", "millibars", "mb"), (100, 0)) | {"kPa": (1000, 0)},
-    "m s-1": {"m s-1": (1, 0), "m/s": (1, 0), "km h-1": (1 / 3.6, 0), "km/h": (1 / 3.6, 0)},
-    "kg m-2": {"kg m-2": (1, 0), "kg/m2": (1, 0), "mm": (1, 0), "g m-2": (1e-3, 0)},
-    "kg m-2 s-1": {"kg m-2 s-1": (1, 0), "kg/m2/s": (1, 0)}
-    | dict.fromkeys(("mm s-1", "mm/s"), (1, 0))
-    | dict.fromkeys(("mm h-1", "mm/h", "mm hr-1", "mm/hr", "kg m-2 h-1"), (1 / 3600, 0))
-    | dict.fromkeys(("mm day-1", "mm d-1", "mm/day", "kg m-2 day-1"), (1 / 86400, 0))
-    | dict.fromkeys(("m s-1", "m/s"), (1000, 0)),  # a depth of water
-    "W m-2": {"W m-2": (1, 0), "W/m2": (1, 0)},
-    "m": {"m": (1, 0), "gpm": (1, 0), "m2 s-2": (1 / GRAVITY, 0), "m2/s2": (1 / GRAVITY, 0)},
-    "kg kg-1": {"kg kg-1": (1, 0), "kg/kg": (1, 0), "1": (1, 0), "g kg-1": (1e-3, 0), "g/kg": (1e-3, 0)},
-    "Pa s-1": {"Pa s-1": (1, 0), "Pa/s": (1, 0), "hPa s-1": (100, 0)},
-    "1": dict.fromkeys(("1", "(0 - 1)", "(0-1)", "0-1", "fraction"), (1.0, 0.0))
-    | {"%": (0.01, 0), "percent": (0.01, 0)},
-}
-
-NAMES: Mapping[str, Mapping[str, float]] = {
-    "ua": {"u": 1}, "va": {"v": 1}, "ta": {"t": 1}, "zg": {"z": 1}, "hus": {"q": 1}, "hur": {"r": 1}, "wap": {"w": 1},
-    "prw": {"tcwv": 1}, "clwvi": {"cllvi": 1, "tclw": 1}, "clivi": {"tciw": 1}, "tas": {"t2m": 1, "2t": 1},
-    "ts": {"skt": 1}, "uas": {"u10": 1, "10u": 1}, "vas": {"v10": 1, "10v": 1}, "sfcWind": {"si10": 1, "10si": 1},
-    "psl": {"msl": 1, "pres_msl": 1}, "ps": {"sp": 1}, "pr": {"tp": 1, "mtpr": 1, "avg_tprate": 1, "tprate": 1},
-    # Net fluxes of ERA5 are positive downwards, and nothing comes in.
-    "rlut": {"mtnlwrf": -1, "avg_tnlwrf": -1, "ttr": -1}, "rsds": {"msdwswrf": 1, "avg_sdswrf": 1, "ssrd": 1},
-    "rlds": {"msdwlwrf": 1, "avg_sdlwrf": 1, "strd": 1}, "sst": {"tos": 1, "tosbcs": 1},
-    "siconc": {"sic": 1, "ci": 1, "siconca": 1}, "clt": {"tcc": 1},
+_TEMPERATURE = re.compile(r"°?\s*(?:deg(?:rees?)?)?[\s_]*(c|k|f)(?:elsius|elvin|ahrenheit)?")
+_DIMENSIONLESS = frozenset(
+    {"", "-", "~", "0-1", "0 - 1", "(0-1)", "(0 - 1)", "none", "frac", "fraction", "proportion", "unitless",
+     "dimensionless"}
+)  # fmt: skip
+_WORDS = {
+    "kg": "kg", "pascal": "Pa", "pascals": "Pa", "pa": "Pa", "hpa": "hPa", "hectopascal": "hPa", "hectopascals": "hPa",
+    "mb": "hPa", "mbar": "hPa", "millibar": "hPa", "millibars": "hPa", "watt": "W", "watts": "W", "w": "W",
+    "joule": "J", "joules": "J", "sec": "s", "secs": "s", "hr": "hour", "hrs": "hour", "h": "hour", "d": "day",
+    "gpm": "m", "wm": "W m",
 }  # fmt: skip
-"""{our name: {other names: sign}}: those of ERA5 and of cBottle."""
+"""Words that pint does not know, or takes for something else (``mb`` is a millibarn), in whatever letters."""
+_LONGEST = 100  # what is longer is not looked at
+_SCALED = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)(?:\s+(.+))?")
+_OF_WATER = re.compile(r"\s+of\s+(?:liquid\s+)?water(?:\s+equivalent)?|\s+water\s+equivalent|\b(?:geo)?potential\s+")
+#: What turns a quantity into another: water of 1000 kg m-3 for depths of it, gravity for geopotential.
+_BRIDGES = {
+    ("[length] / [time]", "[mass] / [length] ** 2 / [time]"): (1000.0, "kg m-3"),
+    ("[length]", "[mass] / [length] ** 2"): (1000.0, "kg m-3"),
+    ("[length] ** 2 / [time] ** 2", "[length]"): (1 / GRAVITY, "s2 m-1"),
+}
+_SUMS = {"J m-2": "W m-2", "m": "m s-1", "mm": "mm s-1", "kg m-2": "kg m-2 s-1"}
 
-_ACCUMULATED = {"J m-2": "W m-2", "J/m2": "W m-2", "m": "m s-1", "mm": "mm s-1", "kg m-2": "kg m-2 s-1"}
+
+class Conversion(NamedTuple):
+    """A straight line between units: wanted = given * factor + offset."""
+
+    factor: float = 1.0
+    offset: float = 0.0
 
 
-def conversion(units: str, wanted: str) -> Linear | None:
-    """Factor and offset from some units to ours; None if the table does not have them.
+#: Those of nearly every file, so that pint (a second to import) is not needed for them.
+_PLAIN = {("degC", "K"): Conversion(1.0, 273.15), ("hPa", "Pa"): Conversion(100.0), ("percent", "1"): Conversion(0.01)}
+
+
+@functools.cache
+def conversion(given: str, wanted: str) -> Conversion:
+    """Factor and offset that turn values of one unit into values of another.
+
+    Depths of liquid water become masses per area (``mm day-1`` -> ``kg m-2 s-1``) and geopotential becomes
+    geopotential height (``m2 s-2`` -> ``m``).
 
     Parameters
     ----------
-    units
-        As an attribute has them; ``m s**-1`` is ``m s-1``.
+    given
+        Unit as CF writes it, or as others do: ``mm/day``, ``kg m**-2``, ``degrees C``.
     wanted
-        Units of a `xr_cbottle.fields.channels.Variable`.
+        Unit of a `xr_cbottle.fields.channels.Variable`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such conversion, or ``given`` is no unit.
     """
-    found = _UNITS.get(wanted, {wanted: (1, 0)}).get(plain(units))
-    return None if found is None else (float(found[0]), float(found[1]))
+    if len(given) > _LONGEST:
+        raise ValueError(f"{given[:20]!r}... is not a unit that can be read")
+    plain = spelled(given)
+    if plain == spelled(wanted):
+        return Conversion()
+    if (plain, wanted) in _PLAIN:
+        return _PLAIN[plain, wanted]
+    if (scaled := _SCALED.fullmatch(plain)) and float(scaled[1]) != 1:
+        unscaled = conversion(scaled[2] or "1", wanted)
+        if unscaled.offset:
+            raise ValueError(f"{given!r} is not a unit that can be read")
+        return Conversion(float(scaled[1]) * unscaled.factor)
+    import pint
+    from cf_xarray.units import units
+
+    try:
+        unit, target = units.Unit(plain), units.Unit(wanted)
+        bridge = _BRIDGES.get((str(unit.dimensionality), str(target.dimensionality)))
+
+        def converted(value: float) -> float:
+            quantity = units.Quantity(value, unit) * (units.Quantity(*bridge) if bridge else 1)
+            return float(quantity.to(target).magnitude)
+
+        offset = converted(0.0)
+        return Conversion(converted(1.0) if offset == 0 else (converted(1e6) - offset) / 1e6, offset)
+    except pint.DimensionalityError:
+        raise ValueError(f"{given!r} cannot be converted to {wanted!r}: they measure different things") from None
+    except (pint.PintError, tokenize.TokenError, ValueError, AssertionError, TypeError, AttributeError, RecursionError,
+            ArithmeticError):  # fmt: skip
+        raise ValueError(f"{given!r} is not a unit that can be read") from None
 
 
-def known(wanted: str) -> list[str]:
-    """Units from which there is a conversion."""
-    return list(_UNITS.get(wanted, {wanted: (1, 0)}))
+def rate_of(units: str, wanted: str) -> str | None:
+    """The unit of the rate, if some units are those of a sum over time where a rate is wanted; else None."""
+    rate = _SUMS.get(spelled(units))
+    try:
+        return rate if rate is not None and conversion(rate, wanted) else None
+    except ValueError:
+        return None
 
 
-def accumulated(units: str, wanted: str) -> str | None:
-    """The unit of the rate, if some units are those of a sum over time where a rate is wanted."""
-    rate = _ACCUMULATED.get(plain(units))
-    return rate if rate is not None and conversion(rate, wanted) is not None else None
-
-
-def plain(units: str) -> str:
-    """Units without the stars of exponents and superfluous blanks."""
-    return " ".join(units.replace("**", "").replace("^", "").split())
+def spelled(units: str) -> str:
+    """Units spelled as CF does where others spell them in their own way: ``Deg C`` -> ``degC``."""
+    text = " ".join(units.replace("**", "").replace("^", "").replace("{", "").replace("}", "").split())
+    lower = text.lower()
+    if match := _TEMPERATURE.fullmatch(lower):
+        return {"c": "degC", "k": "K", "f": "degF"}[match[1]]
+    if lower in _DIMENSIONLESS:
+        return "1"
+    text = "percent" if text == "%" else _OF_WATER.sub("", text)
+    return re.sub(r"[A-Za-z_]+", lambda word: _WORDS.get(word[0].lower(), word[0]), text)

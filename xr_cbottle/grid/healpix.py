@@ -27,6 +27,22 @@ def n_cells(zoom: int) -> int:
     return FACES * 4**zoom
 
 
+def zoom_of(cells: int) -> int | None:
+    """HEALPix level of a globe of so many cells; None if no whole globe has that number."""
+    zoom = max(cells // FACES, 1).bit_length() // 2
+    return zoom if n_cells(zoom) == cells else None
+
+
+@functools.lru_cache(maxsize=4)
+def nest_to_ring(zoom: int) -> Indices:
+    """Gather indices from RING to NEST: ``nest = ring[..., nest_to_ring(zoom)]``, the RING number of each NEST cell."""
+    import healpy
+
+    indices = healpy.nest2ring(nside(zoom), np.arange(n_cells(zoom)))
+    indices.flags.writeable = False
+    return indices
+
+
 def lonlat(zoom: int, cells: Indices | None = None) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Longitude [0, 360) and latitude in degrees of the centres of all cells, or some, NEST order."""
     import healpy
@@ -163,14 +179,15 @@ def face_padding(n: int, padding: int) -> FacePadding:
     return FacePadding(gather.reshape(-1), np.concatenate(averaged), np.concatenate(partner))
 
 
-def coarsen(values: npt.NDArray[np.floating], steps: int) -> npt.NDArray[np.floating]:
+def coarsen(values: npt.NDArray[np.floating], steps: int, spread: bool = False) -> npt.NDArray[np.floating]:
     """Means of 4 cells, ``steps`` times, along the last axis in NEST order.
 
-    Cells without a value (NaN) are left out of a mean, as xarray's ``coarsen(cell=4).mean()`` does.
+    Cells without a value (NaN) are left out of a mean, as xarray's ``coarsen(cell=4).mean()`` does, unless they are
+    to spread: then a mean that needs one has none.
     """
     for _ in range(steps):
         quads = values.reshape(*values.shape[:-1], -1, 4)
-        if np.isnan(quads).any():
+        if not spread and np.isnan(quads).any():
             count = (~np.isnan(quads)).sum(-1)
             total = np.nansum(quads, -1)
             with np.errstate(invalid="ignore"):
@@ -214,7 +231,7 @@ def interpolate(
 
 
 def bilinear_from_latlon(
-    values: npt.NDArray[np.floating], lat: npt.ArrayLike, lon: npt.ArrayLike, zoom: int
+    values: npt.NDArray[np.floating], lat: npt.ArrayLike, lon: npt.ArrayLike, zoom: int, spread: bool = False
 ) -> npt.NDArray[np.floating]:
     """Bilinear interpolation of (..., lat, lon) to the cells of a zoom, NEST order.
 
@@ -227,10 +244,13 @@ def bilinear_from_latlon(
         latitude the field goes on unchanged, so that the poles have values.
     zoom
         HEALPix level.
+    spread
+        Whether a point without a value leaves every cell that needs it without one.
 
     Returns
     -------
-    (..., cell), NaN where the points with a value carry less than half of the weight.
+    (..., cell), NaN where the points with a value carry less than half of the weight, or less than all of it if
+    missing values spread.
     """
     lat, lon = np.asarray(lat, float), np.asarray(lon, float) % 360
     rows, columns = np.argsort(lat), np.argsort(lon)
@@ -247,11 +267,11 @@ def bilinear_from_latlon(
 
     cells = np.stack([j * len(lon) + i, j * len(lon) + after, (j + 1) * len(lon) + i, (j + 1) * len(lon) + after])
     weights = np.stack([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u])
-    return _weighted(values.reshape(*values.shape[:-2], -1), cells, weights)
+    return _weighted(values.reshape(*values.shape[:-2], -1), cells, weights, spread)
 
 
 def _weighted(
-    values: npt.NDArray[np.floating], cells: Indices, weights: npt.NDArray[np.float64]
+    values: npt.NDArray[np.floating], cells: Indices, weights: npt.NDArray[np.float64], spread: bool = False
 ) -> npt.NDArray[np.floating]:
     """Sum of weights (k, cell) times values[..., cells (k, cell)], over those that are not NaN."""
     neighbours = values[..., cells]
@@ -259,4 +279,5 @@ def _weighted(
     total = np.where(known, neighbours * weights, 0).sum(-2)
     weight = np.where(known, weights, 0).sum(-2)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(weight >= 0.5, total / weight, np.nan).astype(values.dtype)
+        found = np.where(weight >= 0.5, total / weight, np.nan).astype(values.dtype)
+    return np.where((~known & (weights > 0)).any(-2), np.nan, found).astype(values.dtype) if spread else found

@@ -161,5 +161,6 @@ def _evenly(positions: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
 def _values(label: LabelData, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """(n, channel, cell NEST) of some instants that were learnt; 0 where the label lacks a channel."""
     values = np.stack([label.values[i] for i in chosen]).astype(np.float64)
-    order = healpix.padxy_to_nest(round(np.log2(values.shape[-1] / 12) / 2))
-    return np.nan_to_num(values[..., order])
+    zoom = healpix.zoom_of(values.shape[-1])
+    assert zoom is not None  # `sources.read` brought them to the cells of one
+    return np.nan_to_num(values[..., healpix.padxy_to_nest(zoom)])

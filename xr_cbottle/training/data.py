@@ -17,7 +17,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle.bottle.climatology import Climatology
-from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import preparation, statistics
 from xr_cbottle.training.config import DataConfig, as_dict

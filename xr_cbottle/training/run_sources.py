@@ -185,10 +185,10 @@ class Instants:
         for (number, variable_name), members in groups.items():
             store, places = self.stores[number], self._places[number][chosen]
             levels = [channel.level for _, channel, _ in members]
-            fields = store.fields(variable_name, places, levels)
+            fields, spread = store.fields(variable_name, places, levels), store.spreads(variable_name)
             for (index, channel, variable), field in zip(members, fields, strict=True):
                 values = store.converted(field, variable, channel.variable) / np.float32(channel.factor)
-                out[:, index] = to_zoom(values, zoom, store.name)
+                out[:, index] = to_zoom(values, zoom, store.name, spread)
         return out
 
     def variable(self, name: str, chosen: Array) -> tuple[Array, str]:
@@ -201,7 +201,7 @@ class Instants:
     def constant(self, name: str) -> Array | None:
         """(cell,) of a variable without time; None if there is none."""
         for store in self.stores:
-            if name in store and "time" not in store.datasets[0][name].dims:
+            if name in store and not store.has_time(name):
                 return store.fields(name, np.zeros(1, int), [None])[0][0]
         return None
 
@@ -209,11 +209,10 @@ class Instants:
         """The store that has a channel, and its name there."""
         looked_for = []
         for number, store in enumerate(self.stores):
-            named = store.variables
-            wanted = named.get(channel.name) or named.get(channel.variable.name)
-            if (variable := wanted or VariableConfig(channel.variable.name)).name in store:
+            if (variable := store.find(channel)) is not None:
                 return number, variable
-            looked_for.append(variable.name)
+            said = store.variables.get(channel.name) or store.variables.get(channel.variable.name)
+            looked_for.append(channel.variable.name if said is None else said.name)
         raise ValueError(
             f"{' and '.join(store.name for store in self.stores)} has no variable {looked_for[0]!r} for channel "
             f"{channel.name!r}; list the channel under 'missing' of source {self.source.label!r}, or take it out, "

@@ -36,7 +36,9 @@ class VariableConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreConfig:
-    """A HEALPix data set: files, or an entry of an intake catalog; exactly one of both.
+    """A data set as files, or as an entry of an intake catalog; exactly one of both.
+
+    On HEALPix cells, or on latitudes and longitudes: see `docs/data-formats.md`.
 
     Attributes
     ----------
@@ -51,7 +53,7 @@ class StoreConfig:
         Of the entry, such as ``{zoom: 6, time: PT3H}``.
     variables
         xr_cbottle's variable (``tas``) or channel (``T850``) -> what it is called there, or a mapping of name, units
-        and factor. Those with the same name need not be listed. Units are converted.
+        and factor. Those whose names are known (``t2m``) need not be listed. Units are converted.
     """
 
     files: tuple[str, ...] = ()
@@ -108,7 +110,7 @@ class SstConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig(StoreConfig):
-    """One data set to imitate, on HEALPix cells, of the network's zoom or finer.
+    """One data set to imitate, on cells of the network's zoom or finer, or on a grid as fine.
 
     Attributes
     ----------

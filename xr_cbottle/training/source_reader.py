@@ -1,4 +1,4 @@
-"""Data sets along time, as they are stored: their cells put in order, their units converted."""
+"""Data sets along time, as training reads them: joined, in blocks, by the names of its configuration."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle.fields import channels as channel_names
+from xr_cbottle.fields import dates, names, reader
+from xr_cbottle.fields.cells import Cells
+from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.fields.reader import Field
+from xr_cbottle.fields.units import conversion
 from xr_cbottle.grid import healpix
 from xr_cbottle.training.source_config import VariableConfig
-from xr_cbottle.training.unit_table import conversion
 
 Array = npt.NDArray[Any]
 BLOCK = 128  # instants that are read at a time, if the chunks they are stored in are not larger
 BLOCK_BYTES = 2**30  # of a variable
-_CELLS = ("cell", "cells", "value", "values", "pix", "pixel")
-_PASCAL_FROM = 1100  # pressures without a unit whose largest is above this are in Pa, not in hPa
 
 
 class Stored:
@@ -43,11 +45,13 @@ class Stored:
     def __init__(
         self, datasets: Sequence[xr.Dataset], name: str, variables: Mapping[str, VariableConfig] | None = None
     ) -> None:
-        self.datasets, self.name, self.variables = tuple(datasets), name, dict(variables or {})
-        stamps = [_times(dataset, name) for dataset in datasets]
+        self.name, self.variables = name, dict(variables or {})
+        self._fields_known: dict[tuple[int, str], Field] = {}
+        self.datasets = tuple(reader.as_dataset(dataset, name) for dataset in datasets)
+        stamps = [_times(dataset, name) for dataset in self.datasets]
         self.times = np.concatenate(stamps)
         self._starts = np.cumsum([0, *(len(part) for part in stamps)])
-        self.block = _block(datasets[0])
+        self.block = _block(self.datasets[0])
 
     def __contains__(self, name: str) -> bool:
         return name in self.datasets[0]
@@ -64,61 +68,90 @@ class Stored:
         return [np.concatenate(part) for part in parts]
 
     def _fields(self, dataset: xr.Dataset, name: str, places: Array, levels: Sequence[int | None]) -> list[Array]:
-        field = dataset[name]
-        cell = next((dim for dim in _CELLS if dim in field.dims), field.dims[-1])
-        others = [dim for dim in field.dims if dim not in ("time", cell)]
-        if "time" in field.dims:
+        field = self._understood(dataset, name)
+        picked = [self._level(field, level) for level in levels]
+        array = field.array
+        if field.pressures is not None:
+            used = sorted({level for level in picked if level is not None})
+            array = array.isel(pressure=used)
+            picked = [used.index(level) for level in picked if level is not None]
+        if field.has_time:
             # A stride is read as such; anything else by what lies around it.
             step = int(places[1] - places[0]) if len(places) > 1 else 1
             even = step > 0 and bool((np.diff(places) == step).all())
             low = int(places.min())
-            field = field.isel(time=slice(low, int(places.max()) + 1, step if even else 1))
+            array = array.isel(time=slice(low, int(places.max()) + 1, step if even else 1))
             places = np.arange(len(places)) if even else places - low
         else:
-            places = np.zeros(1, int)
-        single = [dim for dim in others if field.sizes[dim] == 1 and (not any(levels) or dim not in field.coords)]
-        field = field.isel({dim: 0 for dim in single})
-        others = [dim for dim in others if dim in field.dims]
-        if not others:
-            if any(levels) and name not in self._single_levels:
-                raise ValueError(
-                    f"{self.name}: {name} has dimensions {field.dims}, and none of them is pressure; if it is a level, "
-                    f"say under 'variables' of which channel, such as T850: {name}"
-                )
-            picked: list[int | None] = [None] * len(levels)
-        elif len(others) > 1 or None in levels:
-            raise ValueError(f"{self.name}: {name} has dimensions {field.dims}: one is too many")
-        else:
-            picked = [self._level(field, str(others[0]), level) for level in levels]
-            used = sorted({level for level in picked if level is not None})
-            field = field.isel({others[0]: used})
-            picked = [used.index(level) for level in picked if level is not None]
-        order = _order(dataset, str(cell), field.sizes[cell])
-        values = field.transpose(..., *others, cell).astype(np.float32).values
-        if "time" not in field.dims:
-            values = values[None]
-        values = values[places]
+            array, places = array.expand_dims("time"), np.zeros(1, int)
+        values = array.astype(np.float32).values[places]
         found = [values if level is None else values[:, level] for level in picked]
-        return [one if order is None else one[:, order] for one in found]
+        return [self._on_cells(field, one) for one in found]
 
-    def _level(self, field: xr.DataArray, dim: str, level: int | None) -> int:
-        if dim not in field.coords:
-            raise ValueError(f"{self.name}: {field.name} has no coordinate {dim!r}, which should hold its pressures")
-        stored = np.asarray(field[dim].values, np.float64)
-        units = field[dim].attrs.get("units") or ("Pa" if stored.max() > _PASCAL_FROM else "hPa")
-        try:
-            pressures = stored * conversion(units, "Pa").factor
-        except ValueError as error:
-            raise ValueError(f"{self.name}: the units of {dim!r}, along which {field.name} lies: {error}") from None
-        near = np.flatnonzero(np.abs(pressures - (level or 0)) < 1)
-        if not len(near):
-            have = ", ".join(f"{p:g}" for p in pressures)
+    def _understood(self, dataset: xr.Dataset, name: str) -> Field:
+        """A variable of one of the data sets, looked at once."""
+        key = id(dataset), name
+        if key not in self._fields_known:
+            self._fields_known[key] = reader.read_field(dataset, name, f"{self.name}: ")
+        return self._fields_known[key]
+
+    def _on_cells(self, field: Field, values: Array) -> Array:
+        """(n, cell) NEST at the zoom of the data, or one as fine as their latitudes and longitudes."""
+        return field.grid.averaged(values, field.grid.zoom, self.spreads(field))
+
+    def spreads(self, field: Field | str) -> bool:
+        """Whether a missing value leaves each cell that needs it without one: on latitudes and longitudes."""
+        if isinstance(field, str):
+            field = self._understood(self.datasets[0], field)
+        known = VARIABLES.get(self._ours(field.name))
+        return not isinstance(field.grid, Cells) and not (known is not None and known.ocean_only)
+
+    def _ours(self, name: str) -> str:
+        """Our name of a variable as far as it is known, else its own."""
+        said = [key for key, stored in self.variables.items() if stored.name == name]
+        own = [key for key, others in names.VARIABLES.items() if name in others]
+        return (said + own + [name])[0]
+
+    def _level(self, field: Field, level: int | None) -> int | None:
+        """Position of a pressure among those of a field; None where it has none and needs none."""
+        if field.pressures is None:
+            if level is not None and not self._is_single(field.name, level):
+                raise ValueError(
+                    f"{self.name}: {field.name} has dimensions {field.array.dims}, and none of them is pressure; if it "
+                    f"is a level, say under 'variables' of which channel, such as T850: {field.name}"
+                )
+            return None
+        if level is None:
+            if field.pressures.size == 1:
+                return 0
+            raise ValueError(f"{self.name}: {field.name} has dimensions {field.array.dims}: pressure is one too many")
+        place = field.place_of(level)
+        if place is None:
+            have = ", ".join(f"{p:g}" for p in field.pressures)
             raise ValueError(f"{self.name}: {field.name} has no level {level} Pa; it has {have} Pa")
-        return int(near[0])
+        return place
 
-    @property
-    def _single_levels(self) -> set[str]:
-        return {stored.name for key, stored in self.variables.items() if key not in channel_names.VARIABLES}
+    def find(self, channel: channel_names.Channel) -> VariableConfig | None:
+        """What a channel is called in the data: as the configuration says, else by names that are known."""
+        said = self.variables.get(channel.name) or self.variables.get(channel.variable.name)
+        if said is not None:
+            return said if said.name in self else None
+        try:
+            found = reader.find_variable(self.datasets[0], channel.variable, channel.name)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        return None if found is None else VariableConfig(found[0], factor=found[1])
+
+    def _is_single(self, name: str, level: int) -> bool:
+        """Whether a variable without pressures is one level of another: as the configuration says, or by its name."""
+        keys = [key for key, stored in self.variables.items() if stored.name == name]
+        if keys:
+            return any(key not in VARIABLES for key in keys)
+        return name.endswith(str(level // 100))
+
+    def has_time(self, name: str) -> bool:
+        """Whether a variable changes with time."""
+        return self._understood(self.datasets[0], name).has_time
 
     def units(self, name: str) -> str:
         """The unit that a variable says it has, or nothing."""
@@ -140,64 +173,37 @@ class Stored:
         return (values.astype(np.float64) * factor + offset).astype(np.float32)
 
 
-def to_zoom(values: Array, zoom: int, where: str) -> Array:
-    """(..., cell) NEST fields at their own zoom or a coarser one.
+def to_zoom(values: Array, zoom: int, where: str, spread: bool = False) -> Array:
+    """(..., cell) NEST fields at their own zoom or a coarser one, see `healpix.coarsen`.
 
     Raises
     ------
     ValueError
         If they are on other cells, or on coarser ones.
     """
-    steps = round(np.log2(values.shape[-1] / healpix.n_cells(zoom)) / 2)
-    if steps < 0 or values.shape[-1] != healpix.n_cells(zoom + max(steps, 0)):
+    own = healpix.zoom_of(values.shape[-1])
+    if own is None or own < zoom:
         raise ValueError(f"{where} has {values.shape[-1]} cells: not a HEALPix grid of zoom {zoom} or finer")
-    return healpix.coarsen(values, steps) if steps else values
+    return healpix.coarsen(values, own - zoom, spread) if own > zoom else values
 
 
 def _times(dataset: xr.Dataset, name: str) -> Array:
-    if "time" not in dataset.coords:
+    """(time,) datetime64[ns] of the coordinate of time that the most fields have."""
+    found = [time for key in reader.fields_of(dataset) if (time := dates.time_of(dataset[key])) is not None]
+    if not found:
         raise ValueError(f"{name} has no coordinate 'time'")
-    times = np.atleast_1d(dataset["time"].values)
-    if times.dtype.kind == "M":
-        return times.astype("datetime64[ns]")
-    try:  # times of other calendars: noleap has no day that we have not
-        return np.array([np.datetime64(time.isoformat(), "ns") for time in times])
-    except (ValueError, AttributeError):
-        raise ValueError(
-            f"{name} has times that are no dates of our calendar ({times[0]!r}, ...): convert them, "
-            "for instance by xarray's convert_calendar('standard', align_on='year')"
-        ) from None
+    times = dates.datetimes(dates.values_of(dataset[max(found, key=found.count)]), name)
+    return dates.each_once(times, name).astype("datetime64[ns]")
 
 
 def _block(dataset: xr.Dataset) -> int:
     """As many whole chunks as come near `BLOCK`, or a chunk if it is larger, within `BLOCK_BYTES`."""
     chunk, bytes_each = 1, 1
     for variable in dataset.data_vars.values():
-        if "time" in variable.dims and variable.ndim > 1:
-            sizes = variable.chunksizes.get("time") or (variable.encoding.get("preferred_chunks") or {}).get("time")
+        time = dates.time_of(variable)
+        if time in variable.dims and variable.ndim > 1:
+            sizes = variable.chunksizes.get(time) or (variable.encoding.get("preferred_chunks") or {}).get(time)
             chunk = max(chunk, int(sizes if isinstance(sizes, int) else sizes[0] if sizes else 1))
-            bytes_each = max(bytes_each, 4 * variable.size // variable.sizes["time"])
+            bytes_each = max(bytes_each, 4 * variable.size // variable.sizes[time])
     block = max(BLOCK // chunk, 1) * chunk
     return max(min(block, BLOCK_BYTES // bytes_each), 1)
-
-
-def _order(dataset: xr.Dataset, cell: str, cells: int) -> Array | None:
-    """Where the cells of NEST order lie in a data set; None if they are in that order already."""
-    if cell in dataset.coords and dataset[cell].dims == (cell,) and dataset[cell].dtype.kind in "iu":
-        numbers = dataset[cell].values
-        order = None if np.array_equal(numbers, np.arange(cells)) else np.argsort(numbers)
-        if order is not None and not np.array_equal(numbers[order], np.arange(cells)):
-            order = None  # a part of the globe, of which to_zoom() will complain
-    else:
-        order = None
-    said = [
-        str(variable.attrs.get(key, "")).lower()
-        for variable in dataset.variables.values()
-        for key in ("healpix_order", "indexing_scheme")
-    ]
-    if "ring" not in said:
-        return order
-    import healpy
-
-    ring = healpy.nest2ring(round((cells / healpix.FACES) ** 0.5), np.arange(cells))
-    return ring if order is None else order[ring]

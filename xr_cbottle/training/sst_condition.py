@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from xr_cbottle.draw.conditions import SeaSurfaceTemperature
+from xr_cbottle.fields import reader
 from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.fields.sst import SeaSurfaceTemperature
+from xr_cbottle.fields.units import conversion
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import run_sources
 from xr_cbottle.training.config import DataConfig
 from xr_cbottle.training.source_config import SourceConfig, SstConfig
-from xr_cbottle.training.unit_table import conversion
 
 
 def write_sst(config: DataConfig, path: Path, *, progress: bool = False) -> None:
@@ -34,21 +35,16 @@ def write_sst(config: DataConfig, path: Path, *, progress: bool = False) -> None
     """
     spec = config.sst
     if spec.source is None:
-        sst, land = _stored(spec), None
+        assert spec.path is not None
+        sst, land = _stored(spec.path, spec.variable), None
     else:
         source = next(source for source in config.sources if source.label == spec.source)
         sst, land = monthly_means(source, spec, progress=progress)
     if spec.land_path is not None:
-        with run_sources.open_path(spec.land_path) as dataset:
-            land = _variable(dataset, spec.land_path, spec.land_variable).load()
+        land = _stored(spec.land_path, spec.land_variable)
     if land is not None:
-        if "cell" in sst.dims and land.sizes.get("cell") != sst.sizes["cell"]:
-            raise ValueError(
-                f"sst: the land fraction has {land.sizes.get('cell')} cells and the SST {sst.sizes['cell']}: "
-                "they must lie on the same"
-            )
-        sst = sst.where(land < spec.land_threshold)
-    monthly = SeaSurfaceTemperature.from_dataset(sst, config.zoom, spec.variable)
+        sst = sst.where(_on_the_same(land, sst) < spec.land_threshold)
+    monthly = SeaSurfaceTemperature.from_dataset(sst, config.zoom)
     packed = xr.Dataset(
         {"sst": (("time", "cell"), monthly.values, dict(units="K", standard_name="sea_surface_temperature"))},
         coords={"time": monthly.times.astype("datetime64[ns]")},
@@ -103,13 +99,20 @@ def _to_kelvin(units: str, label: str, variable: str) -> tuple[float, float]:
         raise ValueError(f"sst: {variable!r} of source {label!r}: {error}") from None
 
 
-def _stored(spec: SstConfig) -> xr.DataArray:
-    assert spec.path is not None
-    with run_sources.open_path(spec.path) as dataset:
-        return _variable(dataset, spec.path, spec.variable).load()
+def _stored(path: str, name: str) -> xr.DataArray:
+    """(time, cell NEST) or (time, lat, lon) of a variable of a file, or without time, read."""
+    with run_sources.open_path(path) as opened:
+        if name not in opened:
+            raise ValueError(f"{path} has no variable {name!r}; it has {sorted(map(str, opened.data_vars))}")
+        return reader.in_order(reader.read_field(reader.as_dataset(opened, path), name, f"{path}: ", 90.0))
 
 
-def _variable(dataset: xr.Dataset, path: str, name: str) -> xr.DataArray:
-    if name not in dataset:
-        raise ValueError(f"{path} has no variable {name!r}; it has {sorted(map(str, dataset.data_vars))}")
-    return dataset[name]
+def _on_the_same(land: xr.DataArray, sst: xr.DataArray) -> xr.DataArray:
+    """The land fraction, where it lies on the cells of the SST."""
+    land = land.isel(time=0, drop=True) if "time" in land.dims else land
+    same = land.dims == sst.dims[1:] and land.shape == sst.shape[1:]
+    if not same or any(not np.array_equal(land[dim], sst[dim]) for dim in land.dims if dim in land.coords):
+        raise ValueError(
+            f"sst: the land fraction has {land.size} cells and the SST {sst[0].size}: they must lie on the same"
+        )
+    return land

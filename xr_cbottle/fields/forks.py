@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 
 _renewed: weakref.WeakSet[Lock] = weakref.WeakSet()
-_at_fork: list[weakref.WeakMethod] = []
+_at_fork: list[weakref.WeakMethod[Callable[[], None]]] = []
 _threads_lost = False
 
 
@@ -34,7 +34,7 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def __reduce__(self) -> tuple[type[Lock], tuple]:
+    def __reduce__(self) -> tuple[type[Lock], tuple[()]]:
         return Lock, ()
 
 

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from xr_cbottle.fields import channels
-from xr_cbottle.fields.reader import read_given
+from xr_cbottle.fields.coarse_fields import read_given
 from xr_cbottle.grid import healpix
 
 ZOOM = 3
@@ -121,27 +121,32 @@ WRONG = {
     "nothing": (lambda: xr.Dataset(), "the data set has no tas .near-surface air temperature, K.; it has none"),
     "an array": (lambda: cells(ZOOM).tas, "is an xarray.Dataset, not DataArray"),
     "no units": (lambda: without(cells(ZOOM), units=None), r"tas has no units: set its attribute, such as .* 'K'"),
-    "wrong units": (lambda: without(cells(ZOOM), units="Pa"), "tas in 'Pa' cannot be made K: give one of K, kelvin"),
-    "coarse": (lambda: cells(ZOOM - 1), "the data are of zoom 2 and zoom 3 is refined: give that or a finer one"),
-    "a part": (lambda: cells(ZOOM).isel(cell=slice(100)), "the data have 100 cells: the whole globe has 12"),
-    "ring": (
-        lambda: cells(ZOOM).assign_coords(crs=((), 0, {"healpix_order": "ring"})),
-        "the cells are in ring order: reorder them to nested",
+    "wrong units": (
+        lambda: without(cells(ZOOM), units="Pa"),
+        "units of tas: 'Pa' cannot be converted to 'K': they measure different things; mend",
     ),
-    "shuffled": (
-        lambda: cells(ZOOM).assign_coords(cell=np.arange(768)[::-1]),
-        "cell does not count the cells of the globe from 0",
+    "coarse": (lambda: cells(ZOOM - 1), "the data are of zoom 2 and zoom 3 is refined: give that or a finer one"),
+    "a part": (
+        lambda: cells(ZOOM).isel(cell=slice(100)),
+        "tas has 100 cells along cell: the whole globe of HEALPix has 12",
+    ),
+    "numbers from 1": (
+        lambda: cells(ZOOM).assign_coords(cell=np.arange(1, 769)),
+        "cell of tas does not count the cells of the globe from 0",
     ),
     "a box": (lambda: latlon(LAT[:40], LON), "spans 12 to 90 degrees north .* all of the globe is needed"),
     "a sector": (lambda: latlon(LAT, LON[:100]), "0 to 198 east: all of the globe is needed"),
     "wide": (lambda: latlon(np.arange(-90, 91, 15.0), np.arange(0, 360, 15.0)), "spacing of 15 degrees and x refines"),
     "no degrees": (lambda: latlon(LAT * 100, LON), "must be degrees"),
-    "no coordinate": (lambda: latlon(LAT, LON).drop_vars("lat"), "no coordinate lat in degrees"),
+    "no coordinate": (lambda: latlon(LAT, LON).drop_vars("lat"), "tas has no coordinate lat: add its degrees"),
     "a member": (lambda: cells(ZOOM).expand_dims(member=2), "has the dimension member too: choose one of it"),
-    "another grid": (lambda: cells(ZOOM).rename(cell="station"), "has the dimensions station: it must be on HEALPix"),
+    "another grid": (
+        lambda: cells(ZOOM).rename(cell="station"),
+        "has the dimensions time, station: it must be on HEALPix",
+    ),
     "no time": (lambda: cells(ZOOM).isel(time=0, drop=True), "no time, by which the noise is chosen"),
-    "no dates": (lambda: cells(ZOOM).assign_coords(time=[0, 1]), "the times are int64, not datetime64"),
-    "twice": (lambda: cells(ZOOM).isel(time=[0, 0]), "each one once"),
+    "no dates": (lambda: cells(ZOOM).assign_coords(time=[0, 1]), "tas has times that are int64 and no dates"),
+    "twice": (lambda: cells(ZOOM).isel(time=[0, 0]), "keep each one once"),
 }
 
 
