@@ -14,7 +14,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "xr_cbottle"
 ARCHITECTURE = PACKAGE.parent / "docs" / "architecture.md"
-ORDER = ("grid", "fields", "bottle", "network", "draw", "cube", "serve")
+ORDER = ("base", "grid", "fields", "bottle", "network", "draw", "cube", "serve")
 """Rooms from low to high: each may import those before it."""
 _LIST = re.compile("(?<=<!-- modules -->\n).*(?=<!-- end of modules -->)", re.S)
 Edges = frozenset[tuple[str, str]]

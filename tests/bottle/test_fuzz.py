@@ -21,13 +21,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import bottles
+from xr_cbottle.base.plain_text import is_plain
 from xr_cbottle.bottle import checkpoint, netcdf
 from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import Manifest
-from xr_cbottle.grid.plain_text import is_plain
 
 SHORT = 300
 LONG = int(os.environ.get("XR_CBOTTLE_FUZZ", "20000"))

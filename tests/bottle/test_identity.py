@@ -213,7 +213,7 @@ def test_the_command_pins_and_fetches_again(folder, tmp_path, capsys, monkeypatc
 
 def test_nothing_active_reaches_the_terminal(tmp_path, capsys, monkeypatch):
     from xr_cbottle import cli
-    from xr_cbottle.grid.plain_text import is_plain
+    from xr_cbottle.base.plain_text import is_plain
 
     monkeypatch.chdir(tmp_path)
     bottles.synthetic_bottle(tmp_path / "a\x1b[2J\u202e.cbottle", name="a", licence="one\ntwo")

@@ -16,9 +16,9 @@ from tests.drawing import ARCHITECTURE, ORDER, PACKAGE, Edges
 
 SEES = {
     **{room: {*ORDER[:i], room} for i, room in enumerate(ORDER)},
-    "diagnostics": {"grid", "fields", "diagnostics"},
-    "training": {*ORDER[:5], "diagnostics", "training"},
-    "evaluation": {*ORDER[:6], "diagnostics", "plot", "evaluation"},
+    "diagnostics": {"base", "grid", "fields", "diagnostics"},
+    "training": {*ORDER[:6], "diagnostics", "training"},
+    "evaluation": {*ORDER[:7], "diagnostics", "plot", "evaluation"},
 }
 """What each room may import; a door, which is a module at the top, may import all but the two of `OWN`."""
 OWN = {"training", "evaluation"}

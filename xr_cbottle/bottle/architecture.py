@@ -13,9 +13,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import json_text, limits
 from xr_cbottle.grid import healpix
-from xr_cbottle.grid.plain_text import one_line
 
 Architecture = Literal["unet_hpx64", "unet_hpx1024_patch", "unet_healpix", "unet_patch"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)

@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import archive, checkpoint, limits
 from xr_cbottle.bottle.contents import read_contents
 from xr_cbottle.bottle.download import base_name
@@ -27,7 +28,6 @@ from xr_cbottle.bottle.manifest import (
 )
 from xr_cbottle.bottle.packing import check_part
 from xr_cbottle.grid import healpix
-from xr_cbottle.grid.plain_text import one_line
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -23,10 +23,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import archive, json_text, limits
 from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.grid.plain_text import one_line
 
 if TYPE_CHECKING:
     import torch

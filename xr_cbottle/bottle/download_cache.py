@@ -16,11 +16,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle.archive import replacing
 from xr_cbottle.bottle.checkpoint import digest
 from xr_cbottle.bottle.download import base_name, download, forget
 from xr_cbottle.bottle.errors import BottleError, FetchError
-from xr_cbottle.grid.plain_text import one_line
 
 Check = Callable[[Path], None]
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import limits
-from xr_cbottle.grid.plain_text import one_line
 
 
 class BottleError(ValueError):

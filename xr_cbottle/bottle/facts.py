@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix, time_axis
-from xr_cbottle.grid.plain_text import one_line
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle

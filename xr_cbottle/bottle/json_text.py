@@ -7,9 +7,9 @@ import math
 import re
 from typing import Any, NoReturn
 
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import limits
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.grid.plain_text import one_line
 
 # Texts first, so that brackets in them do not count. Possessive, and the end may be missing: no text is read twice.
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)

@@ -17,9 +17,9 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import limits
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.grid.plain_text import one_line
 
 if TYPE_CHECKING:
     import h5py

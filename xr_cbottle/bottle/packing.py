@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import archive
 from xr_cbottle.bottle.architecture import PATCH_ARCHITECTURES, BatchInfo, ModelConfig
 from xr_cbottle.bottle.checkpoint import digest, read_part_specs
@@ -18,7 +19,6 @@ from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.location import MANIFEST
 from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SuperresSpec, TimeSpec
 from xr_cbottle.bottle.schema import is_url
-from xr_cbottle.grid.plain_text import one_line
 
 #: Channels ERA5 has not (README of cBottle): under its label they are drawn as ICON's.
 ERA5_MASKED = ("rlut", "rsut", "rsds")

@@ -15,10 +15,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from xr_cbottle.base.plain_text import is_plain
 from xr_cbottle.bottle import limits
 from xr_cbottle.bottle.errors import SchemaError
 from xr_cbottle.grid import time_axis
-from xr_cbottle.grid.plain_text import is_plain
 
 Check = Callable[[Any], Any]
 R = TypeVar("R", bound="Record")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle import __version__
+from xr_cbottle.base.plain_text import one_line, printable
 from xr_cbottle.cli import failure
 from xr_cbottle.cube.keywords import KEYWORDS
-from xr_cbottle.grid.plain_text import one_line, printable
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle

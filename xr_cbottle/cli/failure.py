@@ -6,7 +6,7 @@ import errno
 import os
 import traceback
 
-from xr_cbottle.grid.plain_text import one_line
+from xr_cbottle.base.plain_text import one_line
 
 _EXTRAS = {
     "matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train", "pint": "train",

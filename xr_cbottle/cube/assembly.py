@@ -15,7 +15,7 @@ from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.layout import Layout, Parts
 from xr_cbottle.cube.reading import Reading, progress_bar
 from xr_cbottle.cube.selection import Index, Selection
-from xr_cbottle.cube.sources import Source
+from xr_cbottle.cube.sources import FieldSource
 from xr_cbottle.grid import healpix
 
 Land = Callable[[], npt.NDArray[np.bool_] | None]
@@ -111,7 +111,7 @@ class CubeReader:
     """
 
     layout: Layout
-    source: Source
+    source: FieldSource
     reading: Reading
 
     def __reduce__(self) -> tuple[Any, ...]:

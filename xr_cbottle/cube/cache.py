@@ -14,13 +14,13 @@ import threading
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
 
+from xr_cbottle.base import forks
+from xr_cbottle.base.forks import Lock
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Group, Key
 from xr_cbottle.cube.recent import RecentFields
 from xr_cbottle.cube.turns import Turns
 from xr_cbottle.draw.memory import process_memory
-from xr_cbottle.fields import forks
-from xr_cbottle.fields.forks import Lock
 
 DEFAULT_LIMIT = 4 * 2**30
 Deliver = Callable[[Key, Field], None]

@@ -25,7 +25,7 @@ from xr_cbottle.cube.lazy import LazyVariable
 from xr_cbottle.cube.pieces import Pieces
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.selection import Selection
-from xr_cbottle.cube.sources import DrawnInstants, Source, named
+from xr_cbottle.cube.sources import DrawnInstants, FieldSource, named
 from xr_cbottle.cube.spec import CubeSpec, make_spec
 from xr_cbottle.cube.variables import CubeVariable
 from xr_cbottle.fields.channels import VariableLayout
@@ -78,7 +78,13 @@ class Cube:
 
     @classmethod
     def over(
-        cls, instants: Source, bottle: Bottle, spec: CubeSpec, reading: Reading, told: dict[str, str], member: int = 0
+        cls,
+        instants: FieldSource,
+        bottle: Bottle,
+        spec: CubeSpec,
+        reading: Reading,
+        told: dict[str, str],
+        member: int = 0,
     ) -> Cube:
         """A cube whose instants come from another source, of one member."""
         cube = cls.__new__(cls)
@@ -87,7 +93,7 @@ class Cube:
 
     def _fill(
         self,
-        instants: Source,
+        instants: FieldSource,
         bottle: Bottle,
         spec: CubeSpec,
         reading: Reading,
@@ -110,7 +116,7 @@ class Cube:
     # What it is ------------------------------------------------------------------------------------------------
 
     @functools.cached_property
-    def source(self) -> Source:
+    def source(self) -> FieldSource:
         """Where the fields that values are made of come from: its instants, or pieces of them above the native zoom."""
         fine = self.spec.fine
         return self.instants if fine is None else Pieces(self.instants, self.bottle, self.spec, fine, self.reading)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.base.plain_text import shown
 from xr_cbottle.cube.assembly import CubeReader
 from xr_cbottle.cube.layout import Layout
 from xr_cbottle.cube.selection import is_everything
 from xr_cbottle.cube.xarray_internals import OuterIndexer, apply_indexer, as_indexable
-from xr_cbottle.grid.plain_text import shown
 
 if TYPE_CHECKING:
     import dask.array as da

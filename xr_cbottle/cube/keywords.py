@@ -21,9 +21,9 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_ty
 
 import numpy as np
 
+from xr_cbottle.base.plain_text import one_line, shown
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.draw.defaults import PRECISIONS
-from xr_cbottle.grid.plain_text import one_line, shown
 from xr_cbottle.grid.time_axis import METHODS
 
 SUPERRES_MODES = ("tiles", "global")

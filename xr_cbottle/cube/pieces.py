@@ -16,7 +16,7 @@ from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
-from xr_cbottle.cube.sources import DrawnInstants, Source, named
+from xr_cbottle.cube.sources import DrawnInstants, FieldSource, named
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.fine import Fine
 
@@ -42,7 +42,7 @@ class Pieces:
         Where they are kept.
     """
 
-    instants: Source
+    instants: FieldSource
     bottle: Bottle
     spec: CubeSpec
     fine: Fine

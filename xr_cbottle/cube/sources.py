@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 
-class Source(Protocol):
+class FieldSource(Protocol):
     """Where the fields that values are made of come from; it can be pickled and sent to other processes."""
 
     @property

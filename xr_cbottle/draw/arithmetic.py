@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from xr_cbottle.fields import forks
+from xr_cbottle.base import forks
 
 _AUTOCAST_DEVICES = ("cpu", "cuda")
 _NUMPY_ERRORS: dict[str, Any] = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}

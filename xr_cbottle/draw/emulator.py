@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
+from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import LabelSpec
@@ -28,7 +29,6 @@ from xr_cbottle.draw.defaults import default_batch_size
 from xr_cbottle.draw.models import Model, choose_device, load_model
 from xr_cbottle.draw.once import Once
 from xr_cbottle.draw.padded_batch import PaddedBatch
-from xr_cbottle.fields.forks import Lock
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import edm

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.bottle.climatology import Climatology
@@ -23,7 +24,6 @@ from xr_cbottle.draw.arithmetic import loading
 from xr_cbottle.draw.defaults import PRECISIONS
 from xr_cbottle.draw.memory import process_memory
 from xr_cbottle.draw.once import Once
-from xr_cbottle.fields.forks import Lock
 from xr_cbottle.network import edm, unet
 from xr_cbottle.network.fitting import check_fit
 

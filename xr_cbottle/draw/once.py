@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-from xr_cbottle.fields import forks
+from xr_cbottle.base import forks
 
 
 class _Turn:

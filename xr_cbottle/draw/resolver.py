@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.draw import noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.models import PatchModel, choose_device, load_superres
 from xr_cbottle.draw.noise import Time
 from xr_cbottle.draw.once import Once
-from xr_cbottle.fields.forks import Lock
 from xr_cbottle.grid import conservation, healpix
 from xr_cbottle.grid.healpix import Indices
 from xr_cbottle.grid.patches import Region

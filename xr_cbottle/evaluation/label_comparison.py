@@ -24,7 +24,7 @@ from xr_cbottle.evaluation import (
 from xr_cbottle.evaluation.portrait import portrait
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.quantity_case import QuantityCase
-from xr_cbottle.evaluation.reference import Stored
+from xr_cbottle.evaluation.reference import StoredReference
 from xr_cbottle.evaluation.response_targets import Climate, Months
 from xr_cbottle.evaluation.row import ReportTarget, Row
 from xr_cbottle.evaluation.sampling import RESPONSE, Drawing
@@ -55,9 +55,9 @@ class Sides:
     """
 
     label: str
-    reference: Stored
-    others: Stored | None
-    left: Drawing | Stored
+    reference: StoredReference
+    others: StoredReference | None
+    left: Drawing | StoredReference
 
 
 @dataclass(eq=False)
@@ -195,7 +195,7 @@ def climate(case: QuantityCase) -> Climate:
     return Climate(mine, theirs, samples, (copies[0], copies[1]))
 
 
-def comparable(left: Drawing | Stored, reference: Stored) -> list[Quantity]:
+def comparable(left: Drawing | StoredReference, reference: StoredReference) -> list[Quantity]:
     """Quantities that both sides have.
 
     Raises
@@ -226,7 +226,7 @@ def several(fields: Mapping[str, tuple[xr.DataArray, xr.DataArray]]) -> dict[str
 
 def _noise(
     sides: Sides, chosen: npt.NDArray[np.int64], count: int
-) -> tuple[list[tuple[tuple[Stored, Any], tuple[Stored, Any]]], str]:
+) -> tuple[list[tuple[tuple[StoredReference, Any], tuple[StoredReference, Any]]], str]:
     """Samples of the reference to be held against each other: (data set, positions) twice, and what they are."""
     reference, others = sides.reference, sides.others
     if others is not None:
@@ -248,7 +248,7 @@ def _noise(
     return [((reference, halves[0]), (reference, halves[1]))], words
 
 
-def _answer(result: Comparison, drawn: Stored, chosen: npt.NDArray[np.int64], monthly: int) -> None:
+def _answer(result: Comparison, drawn: StoredReference, chosen: npt.NDArray[np.int64], monthly: int) -> None:
     """Target f: monthly means of all years, of the bottle from few instants of each."""
     sides, left = result.sides, result.sides.left
     reason = ""
@@ -273,7 +273,7 @@ def _answer(result: Comparison, drawn: Stored, chosen: npt.NDArray[np.int64], mo
     result.rows += response_targets.response_rows(sides.label, result.months, reason)
 
 
-def _fields(parts: list[Stored], by_month: bool = False) -> dict[str, xr.DataArray]:
+def _fields(parts: list[StoredReference], by_month: bool = False) -> dict[str, xr.DataArray]:
     """{name: (time, cell)} of what the response is made of; whole records as monthly means, file by file."""
     found = {}
     for name in RESPONSE:
@@ -287,14 +287,14 @@ def _fields(parts: list[Stored], by_month: bool = False) -> dict[str, xr.DataArr
     return found
 
 
-def _runs(stored: Stored) -> Iterator[npt.NDArray[np.int64]]:
+def _runs(stored: StoredReference) -> Iterator[npt.NDArray[np.int64]]:
     """Positions of each calendar year."""
     calendar = stored.times.astype("datetime64[Y]")
     for year in np.unique(calendar):
         yield np.flatnonzero(calendar == year)
 
 
-def _absent(label: str, present: list[str], drawn: Stored) -> list[Row]:
+def _absent(label: str, present: list[str], drawn: StoredReference) -> list[Row]:
     """Rows for what a target names or the left side has, and cannot be compared."""
     rows = [
         Row(target, f"{target}.{kind}.{one.key}", what, one.title, label, reason=f"{one.title} is not on both sides")

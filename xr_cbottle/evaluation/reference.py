@@ -95,7 +95,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredReference:
     """A data set of one or several files.
 
     Attributes
@@ -119,7 +119,7 @@ class Stored:
         """Names of its files."""
         return tuple(part.name for part in self.parts)
 
-    def at(self, zoom: int) -> Stored:
+    def at(self, zoom: int) -> StoredReference:
         """The same, read at another zoom.
 
         Raises
@@ -189,7 +189,7 @@ def is_stored(location: str) -> bool:
     )  # fmt: skip
 
 
-def open_stored(locations: Sequence[str]) -> Stored:
+def open_stored(locations: Sequence[str]) -> StoredReference:
     """Open netCDF files, patterns of them, or a zarr store, as one data set.
 
     Raises
@@ -212,7 +212,7 @@ def open_stored(locations: Sequence[str]) -> Stored:
             "none that overlaps another"
         )
     zoom = parts[0].grid.zoom
-    stored = Stored(tuple(parts), times, zoom, zoom)
+    stored = StoredReference(tuple(parts), times, zoom, zoom)
     if not stored.quantities:
         raise ValueError(
             f"{names} have no variable in common that has the dimensions (time, cell) or (time, pressure, cell)"

@@ -18,7 +18,7 @@ from xr_cbottle import __version__
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.evaluation import response_targets
 from xr_cbottle.evaluation.label_comparison import Comparison, Sides, compare
-from xr_cbottle.evaluation.reference import Stored, is_stored, open_stored
+from xr_cbottle.evaluation.reference import StoredReference, is_stored, open_stored
 from xr_cbottle.evaluation.row import TARGETS, ReportTarget, Row, counted
 from xr_cbottle.evaluation.sampling import Drawing
 
@@ -286,7 +286,7 @@ def _facts(found: _Evaluation) -> dict[str, str]:
 
 def _stored_names(found: _Evaluation) -> tuple[str, ...]:
     left = found.compared[0].sides.left
-    assert isinstance(left, Stored)  # as there is no bottle
+    assert isinstance(left, StoredReference)  # as there is no bottle
     return left.names
 
 
@@ -306,7 +306,11 @@ def _about(one: Comparison) -> dict[str, str]:
 
 def _counted(one: Comparison) -> str:
     mine, theirs = len(one.times), len(one.reference_times)
-    return f"{mine}" if isinstance(one.sides.left, Stored) else f"{mine} of the bottle and {theirs} of the reference"
+    return (
+        f"{mine}"
+        if isinstance(one.sides.left, StoredReference)
+        else f"{mine} of the bottle and {theirs} of the reference"
+    )
 
 
 def _figures(evaluation: _Evaluation) -> dict[str, Any]:
@@ -361,5 +365,5 @@ def _sampler(bottle: Bottle, settings: EvaluationSettings) -> str:
 
 
 def _named(stored: Any) -> str:
-    assert isinstance(stored, Stored)
+    assert isinstance(stored, StoredReference)
     return Path(stored.names[0]).stem if len(stored.names) == 1 else f"{Path(stored.names[0]).stem} and others"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from xr_cbottle.cube import writer
 from xr_cbottle.evaluation.quantity import Quantity
-from xr_cbottle.evaluation.reference import Stored, open_stored
+from xr_cbottle.evaluation.reference import StoredReference, open_stored
 from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix, time_axis
 
@@ -74,7 +74,7 @@ class Drawing:
 
     def draw(
         self, label: str | None, times: npt.NDArray[np.datetime64], variables: Sequence[str] | None = None
-    ) -> Stored:
+    ) -> StoredReference:
         """The fields of a label at some times, from the folder as far as they are there.
 
         Parameters

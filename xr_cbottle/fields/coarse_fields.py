@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class CoarseField:
     """Where a channel comes from: channel = data * factor + offset.
 
     Attributes
@@ -64,7 +64,7 @@ class Given:
         Whether time is a dimension.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[CoarseField, ...]
     seconds: npt.NDArray[np.int64]
     zoom: int
     grid: str
@@ -195,7 +195,7 @@ def _checked_grid(places: Grid, zoom: int, what: str) -> str:
     return f"{places.words}, interpolated bilinearly to HEALPix zoom {max(zoom, places.zoom)}{averaged}"
 
 
-def _source(name: str, field: Field, sign: float) -> Source:
+def _source(name: str, field: Field, sign: float) -> CoarseField:
     channel = channels.parse(name)
     variable = channel.variable
     factor, offset = reader.conversion_of(field, variable, sign)
@@ -205,6 +205,6 @@ def _source(name: str, field: Field, sign: float) -> Source:
     if sign < 0:
         changes.append(f"sign of {field.name} changed")
     array = field.array if field.has_time else field.array.expand_dims("time")
-    return Source(
+    return CoarseField(
         name, array, factor / channel.factor, offset / channel.factor, variable.ocean_only, ", ".join(changes)
     )

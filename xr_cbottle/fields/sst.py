@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.base.forks import Lock
 from xr_cbottle.fields import channels, dates, names, reader, units
 from xr_cbottle.fields.cells import Cells
-from xr_cbottle.fields.forks import Lock
 from xr_cbottle.fields.reader import Field, Grid
 from xr_cbottle.grid import healpix
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.grid.plain_text import shown
+from xr_cbottle.base.plain_text import shown
 
 METHODS = ("inst", "mean")
 """``inst``: the instant itself. ``mean``: the mean over the step that ends at the time."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xr_cbottle.grid.plain_text import shown
+from xr_cbottle.base.plain_text import shown
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
 
 MOST_MEMBERS = 4096

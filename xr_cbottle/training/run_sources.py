@@ -21,7 +21,7 @@ from xr_cbottle.bottle.schema import is_url
 from xr_cbottle.fields import channels as channel_names
 from xr_cbottle.grid import healpix
 from xr_cbottle.training.source_config import SourceConfig, StoreConfig, VariableConfig
-from xr_cbottle.training.source_reader import Stored, to_zoom
+from xr_cbottle.training.source_reader import StoredSource, to_zoom
 
 Array = npt.NDArray[Any]
 
@@ -135,7 +135,7 @@ class Instants:
         (m,) int. Those from the source's start to its end.
     """
 
-    def __init__(self, source: SourceConfig, first: Stored, others: Sequence[Stored]) -> None:
+    def __init__(self, source: SourceConfig, first: StoredSource, others: Sequence[StoredSource]) -> None:
         self.source, self.stores = source, (first, *others)
         have = np.ones(len(first.times), bool)
         for other in others:
@@ -228,9 +228,9 @@ def _ignores_parameters() -> bool:
     return int(metadata.version("intake-xarray").partition(".")[0]) >= 2
 
 
-def _stored(store: StoreConfig, paths: Sequence[str], label: str, stack: contextlib.ExitStack) -> Stored:
+def _stored(store: StoreConfig, paths: Sequence[str], label: str, stack: contextlib.ExitStack) -> StoredSource:
     """Data sets at the addresses of a store, open until the stack is left."""
     entry = store.catalog is not None
     datasets = [stack.enter_context(open_entry(store) if entry else open_path(path)) for path in paths]
     name = paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1]}"
-    return Stored(datasets, f"source {label!r}: {name}", store.variables)
+    return StoredSource(datasets, f"source {label!r}: {name}", store.variables)

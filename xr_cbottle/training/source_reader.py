@@ -23,7 +23,7 @@ BLOCK = 128  # instants that are read at a time, if the chunks they are stored i
 BLOCK_BYTES = 2**30  # of a variable
 
 
-class Stored:
+class StoredSource:
     """The data sets of one store, joined along time.
 
     Parameters

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle import __version__
+from xr_cbottle.base.plain_text import inert, one_line
 from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.draw.fine import finest_zoom
-from xr_cbottle.grid.plain_text import inert, one_line
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
 from xr_cbottle.serve import address
 from xr_cbottle.serve.hierarchy import Hierarchy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from xr_cbottle.grid import plain_text
+from xr_cbottle.base import plain_text
 
 
 def printable(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.bottles import fine_specs, synthetic_bottle
-from xr_cbottle.fields import forks
+from xr_cbottle.base import forks
 
 #: A program of its own with two threads of torch: with one nothing can hang.
 PROGRAM = """

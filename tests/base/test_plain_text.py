@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import bottles
+from xr_cbottle.base.plain_text import inert, is_plain, one_line, printable
 from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.manifest import Manifest
-from xr_cbottle.grid.plain_text import inert, is_plain, one_line, printable
 
 ACTIVE = {
     "escape": "\x1b[2J", "C1": "\x9b31m", "bell": "\a", "return": "\r", "null": "\0", "turned": "\u202egnp.exe",

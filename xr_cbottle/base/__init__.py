@@ -1,0 +1,1 @@
+"""What every room stands on: plain text in messages, and processes that are forked."""
