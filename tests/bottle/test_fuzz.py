@@ -1,6 +1,8 @@
 """Bottles that a machine spoils: whatever comes, a bottle or one sentence, soon and in little memory.
 
-The short form runs for about a minute. The long one is marked ``slow``; ``XR_CBOTTLE_FUZZ=100000`` says how many.
+The short form is the same every time and takes half a minute. The long one runs only where it is asked for, with new
+examples each time: ``XR_CBOTTLE_FUZZ=20000 pytest tests/bottle/test_fuzz.py -k long``. It once ran into a loop inside
+HDF5's own library on a damaged file, which nothing in this process can end: see ``SECURITY.md``.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import Manifest
 
 SHORT = 300
-LONG = int(os.environ.get("XR_CBOTTLE_FUZZ", "20000"))
+LONG = int(os.environ.get("XR_CBOTTLE_FUZZ", "0"))
 SECONDS, BYTES = 10, 1 << 30
 
 
@@ -55,16 +57,15 @@ def examples(count: int):
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
-        derandomize=count < LONG,
+        derandomize=count == SHORT,
     )
 
 
 def both(strategy, check):
     """A test's short and long form."""
-    short, long = (examples(count)(given(strategy)(check)) for count in (SHORT, LONG))
-    return pytest.mark.parametrize(
-        "run", [pytest.param(short, id="short"), pytest.param(long, id="long", marks=pytest.mark.slow)]
-    )
+    counts = {"short": SHORT} | ({"long": LONG} if LONG else {})
+    forms = [pytest.param(examples(count)(given(strategy)(check)), id=name) for name, count in counts.items()]
+    return pytest.mark.parametrize("run", forms)
 
 
 # JSON ---------------------------------------------------------------------------------------------------------------

@@ -326,7 +326,7 @@ def test_a_bottle_that_was_replaced_is_503_with_the_reason(folder):
         path.unlink()
         gone = client.ask("/fine/PT6H_inst_s0_m0_z6.zarr/tas/0.0")
         assert gone.status == 503
-        assert "fine is gone" in gone.text
+        assert "fine: it cannot be read (No such file or directory)" in gone.text
         assert str(folder) not in gone.text
 
 

@@ -42,10 +42,11 @@ def _integer(name: str, value: Any, least: int, most: int) -> int:
     return value
 
 
-def _integers(name: str, value: Any, least: int, most: int, length: int) -> tuple[int, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence) or not 1 <= len(value) <= length:
+def _integers(name: str, value: Any, least: int, most: int, length: int, fewest: int = 1) -> tuple[int, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not fewest <= len(value) <= length:
         raise ValueError(
-            f"model.json: {name} must be a list of 1 to {length} integers from {least} to {most}, got {_shown(value)}"
+            f"model.json: {name} must be a list of {fewest} to {length} integers from {least} to {most}, "
+            f"got {_shown(value)}"
         )
     return tuple(_integer(name, v, least, most) for v in value)
 
@@ -117,7 +118,7 @@ class ModelConfig:
         for name, (least, most) in _BOUNDS.items():
             _integer(name, getattr(self, name), least, most)
         widths = _integers("channel_mult", self.channel_mult, 1, limits.CHANNEL_MULTIPLE, limits.RESOLUTIONS)
-        sizes = _integers("attn_resolutions", self.attn_resolutions, 1, 2**limits.ZOOM, limits.RESOLUTIONS)
+        sizes = _integers("attn_resolutions", self.attn_resolutions, 1, 2**limits.ZOOM, limits.RESOLUTIONS, fewest=0)
         object.__setattr__(self, "channel_mult", widths)
         object.__setattr__(self, "attn_resolutions", sizes)
         for name in ("calendar_include_legacy_bug", "enable_classifier"):

@@ -39,8 +39,8 @@ LABEL_VECTOR = 65_536
 PARTS = 32
 #: Values of one instant, channels times cells: 256 MiB of float32. The published model has 2.2 million.
 INSTANT_VALUES = 1 << 26
-#: Instants of the time axis: a thousand years of hours. The index of a data set holds 8 bytes for each.
-INSTANTS = 10_000_000
+#: Instants of the time axis: two thousand years of hours. The index of a data set holds 8 bytes for each.
+INSTANTS = 20_000_000
 #: Seconds between two instants: a century, beyond which a time axis has no meaning.
 STEP_SECONDS = 36_525 * 86_400
 #: Levels of noise, as many as the keyword ``num_steps`` may ask for.

@@ -1,4 +1,4 @@
-"""Training bottles: configuration, data, loss and loop. Nothing in the rest of the package imports this."""
+"""Training bottles: configuration, data, loss and loop. Only the command line imports this."""
 
 from __future__ import annotations
 
