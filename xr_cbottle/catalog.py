@@ -89,7 +89,7 @@ class CbottleSource(DataSource):  # type: ignore[misc]  # intake has no types
     # The entry -------------------------------------------------------------------------------------------------
 
     def configure_new(self, **kwargs: Any) -> CbottleSource:
-        """The same source with other parameters; those given before are kept.
+        """Make the source again with other parameters; those given before are kept.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class CbottleSource(DataSource):  # type: ignore[misc]  # intake has no types
         return self._open(self.chunks)
 
     def read_chunked(self) -> xr.Dataset:
-        """As `to_dask`, as with other sources of xarray's data sets."""
+        """Make the data set in the chunks of this source, like `to_dask`, which has the same result."""
         return self.to_dask()
 
     def read(self) -> xr.Dataset:

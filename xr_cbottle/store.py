@@ -69,7 +69,7 @@ class CBottleStore(Store):
 
     @property
     def cube(self) -> Cube:
-        """What it stands for."""
+        """The cube whose values the store holds."""
         return self.hierarchy.cube
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -91,7 +91,7 @@ class CBottleStore(Store):
         return f"cbottle://{self.cube.bottle.manifest.name}/{self.cube.spec.token[:12]}"
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """What is under a key, drawn if need be; None if there is nothing."""
+        """Read what is under a key, drawn if need be; None if there is nothing."""
         content = self.hierarchy.documents().get(key)
         if content is None:
             chunk = self.hierarchy.chunk(key)

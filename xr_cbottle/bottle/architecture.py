@@ -1,4 +1,4 @@
-"""What a network is, in words that need no torch: the JSON members of a cBottle v1 checkpoint.
+"""The architecture of a network, in words that need no torch: the JSON members of a cBottle v1 checkpoint.
 
 `ModelConfig` is ``model.json`` and `BatchInfo` is ``batch_info.json``. Both are frozen, so that
 they can be cache keys, and both forget keys they do not know, as NVlabs/cBottle does.

@@ -46,7 +46,7 @@ class Bottle:
 
     Attributes
     ----------
-    path : str
+    path
         Absolute path, or URL.
     """
 

@@ -1,4 +1,4 @@
-"""What a network still gets wrong after its training, mended in what it has drawn.
+"""Calibration, which mends what a network still gets wrong after its training in what it has drawn.
 
 A network that has seen too few images draws some sizes of patterns too strongly and others too weakly, and heavy rain
 too rarely or too often. Both are seen in what it draws at times that it has learnt, and both are mended without

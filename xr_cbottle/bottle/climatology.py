@@ -90,7 +90,7 @@ class Climatology:
         K, NaN over land.
     root : (channel,) float64
         1, or which root of the channel all this is about.
-    calibration : Calibration, optional
+    calibration
         What is mended in all that is drawn.
     """
 

@@ -1,4 +1,4 @@
-"""What is at a bottle's path (zip, folder, manifest, checkpoint): the manifest, checked against files."""
+"""Contents of a bottle's path (zip, folder, manifest, checkpoint): the manifest, checked against files."""
 
 from __future__ import annotations
 

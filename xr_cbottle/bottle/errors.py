@@ -1,4 +1,4 @@
-"""What can be wrong with a bottle, in one sentence each.
+"""Errors of bottles, in one sentence each.
 
 `xr_cbottle.bottle` offers the same names; they live here so that the lower rooms can raise them.
 """
@@ -52,7 +52,7 @@ class SchemaError(BottleError):
         return one_line(f"bottle.json: {field} must be {self.must}, got {one_line(_quoted(self.got), 80)}")
 
     def inside(self, path: str) -> SchemaError:
-        """The same error seen from the document that holds this field under `path`."""
+        """Make the same error seen from the document that holds this field under `path`."""
         dot = "." if path and self.field and not self.field.startswith("[") else ""
         return SchemaError(path + dot + self.field, self.must, self.got)
 

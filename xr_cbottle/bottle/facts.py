@@ -1,4 +1,4 @@
-"""What a bottle is and what it stands for, in figures and in words. Reads no weights."""
+"""Facts of a bottle: what it is and stands for, in figures and in words. Reads no weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bottle is, shown in a minute: open it, draw a few instants, say what they cost, and map one."""
+"""A demonstration of a bottle in a minute: open it, draw a few instants, say what they cost, and map one."""
 
 from __future__ import annotations
 

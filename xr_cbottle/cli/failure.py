@@ -1,4 +1,4 @@
-"""What went wrong, in one sentence for a user; real faults of the program are let through with a request to report."""
+"""Failures, put in one sentence for a user; real faults of the program are let through with a request to report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REMEDIES = {
 
 
 def sentence(error: BaseException) -> str | None:
-    """What a user can do about an error, on one line; None if it is a fault of the program.
+    """Say what a user can do about an error, on one line; None if it is a fault of the program.
 
     Parameters
     ----------

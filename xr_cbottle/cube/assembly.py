@@ -119,7 +119,7 @@ class CubeReader:
 
     @functools.cached_property
     def tasks(self) -> dict[Any, Any]:
-        """What `xr_cbottle.cube.graph` shares between the variables of this data set."""
+        """Tasks that `xr_cbottle.cube.graph` shares between the variables of this data set."""
         return {}
 
     @functools.cached_property

@@ -29,7 +29,7 @@ Gather = Callable[[Sequence[Key], Deliver], None]
 
 
 class State(enum.Enum):
-    """What is happening to a field that somebody has asked for."""
+    """State of a field that somebody has asked for."""
 
     QUEUED = "it waits to be drawn"
     READING = "a thread looks for it on disk"

@@ -138,7 +138,7 @@ class ChunkedVariable(xr.Variable):
         return super().chunk(chunks, name, *args, **kwargs)
 
     def to_base_variable(self) -> xr.Variable:
-        """Itself: xarray asks for it after an index with a `DataArray`, and times may be taken further."""
+        """Return the variable itself: xarray asks after an index with a `DataArray`, and more times may be taken."""
         return self._replace()
 
     def _replace(self, dims: Any = None, data: Any = None, attrs: Any = None, encoding: Any = None) -> Any:

@@ -46,11 +46,11 @@ class Cube:
 
     Attributes
     ----------
-    spec : CubeSpec
+    spec
         Everything that its values and its form are a function of.
-    reading : Reading
+    reading
         How values are read.
-    told : dict
+    told
         Keywords that are not the default, as text.
 
     Raises
@@ -117,18 +117,18 @@ class Cube:
 
     @functools.cached_property
     def source(self) -> FieldSource:
-        """Where the fields that values are made of come from: its instants, or pieces of them above the native zoom."""
+        """The source of the fields that values are made of: instants, or pieces of them above the native zoom."""
         fine = self.spec.fine
         return self.instants if fine is None else Pieces(self.instants, self.bottle, self.spec, fine, self.reading)
 
     @functools.cached_property
     def layout(self) -> Layout:
-        """Its dimensions, sizes, variables and chunks."""
+        """Dimensions, sizes, variables and chunks of the data set."""
         return Layout(self.spec, self.source.channels, self.member)
 
     @functools.cached_property
     def reader(self) -> CubeReader:
-        """What reads its values."""
+        """The reader of the values of the data set."""
         return CubeReader(self.layout, self.source, self.reading)
 
     @property

@@ -14,7 +14,7 @@ Group = tuple[str, str | None]
 
 
 class Key(NamedTuple):
-    """What an instant, or a piece of one, is a function of.
+    """The key of an instant, or of a piece of one: all that it is a function of.
 
     Attributes
     ----------
@@ -40,5 +40,5 @@ class Key(NamedTuple):
 
     @property
     def group(self) -> Group:
-        """What all keys of a batch have in common: namespace and label."""
+        """Namespace and label, which all keys of a batch have in common."""
         return self.namespace, self.label

@@ -78,7 +78,7 @@ class Keyword:
 
     @property
     def option(self) -> str:
-        """Its documentation on the command line: the first sentence, and the default."""
+        """Documentation of the keyword on the command line: the first sentence, and the default."""
         first = _first_sentence(self.about)
         return f"{first[0].lower() if first[1].islower() else first[0]}{first[1:]} [{self.usual}]"
 

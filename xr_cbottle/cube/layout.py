@@ -69,7 +69,7 @@ class Layout:
         return tuple(self.sizes[dim] for dim in self.dims(name))
 
     def select(self, name: str, part: Mapping[str, Any]) -> Selection:
-        """What a part of a variable touches: positions or a slice for some dimensions, all of the others."""
+        """Find what a part of a variable touches: positions or slices for some dimensions, all of the others."""
         dims = self.dims(name)
         return select_within(tuple(part.get(dim, slice(None)) for dim in dims), self.shape(name), dims)
 
@@ -84,7 +84,7 @@ class Layout:
 
     @property
     def unit(self) -> str:
-        """What is drawn at once, in a word: an instant, or above the native zoom a tile of one."""
+        """The word for what is drawn at once: instant, or above the native zoom tile."""
         return "instant" if self.spec.fine is None else "tile"
 
     def preferred_chunks(self, name: str | None = None) -> dict[str, int]:

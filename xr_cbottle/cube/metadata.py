@@ -47,7 +47,7 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
 
 
 def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -> dict[str, Any]:
-    """What made the values, without the moment: the same data set has the same attributes."""
+    """Attributes of a data set that say what made its values; the same data set always has the same."""
     from xr_cbottle import __version__
 
     steps, low, high, rho, solver = spec.sampler

@@ -1,4 +1,4 @@
-"""What an index touches: pure functions from xarray's indexers to the instants and cells they need.
+"""Selections say what an index touches: pure functions from xarray's indexers to the instants and cells they need.
 
 Reading goes instant by instant, because an instant is what is drawn. A `Selection` therefore says for each
 touched (member, time) where its values go in the result, and which levels and cells they are.
@@ -59,7 +59,7 @@ class Selection:
 
 
 def select(key: ExplicitIndexer, shape: tuple[int, ...], dims: tuple[str, ...]) -> Selection:
-    """What an index of an array with some of the dimensions `DIMS` touches.
+    """Find what an index of an array with some of the dimensions `DIMS` touches.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def select(key: ExplicitIndexer, shape: tuple[int, ...], dims: tuple[str, ...]) 
 
 
 def select_within(key: tuple[Any, ...], shape: tuple[int, ...], dims: tuple[str, ...]) -> Selection:
-    """What positions, slices and arrays of positions along each dimension touch, each dimension by itself.
+    """Find what positions, slices and arrays of positions touch, each dimension by itself.
 
     Raises
     ------

@@ -45,7 +45,7 @@ class FieldSource(Protocol):
 
 
 def named(spec: CubeSpec, asked: Bottle, bottle: Bottle) -> CubeSpec:
-    """What is asked, by the digests of the files that a bottle has: of its own, and of its super-resolution's network.
+    """Name what is asked by the digests of the files that a bottle has: its own, and that of its fine network.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class CubeVariable(xr.Variable):
         return cls(lazy.dims, LazilyIndexedArray(lazy), fastpath=True)
 
     def cached(self) -> CubeVariable:
-        """The same variable as `xarray.open_dataset` holds it: what is read once is kept."""
+        """Make the variable that `xarray.open_dataset` holds of this one: what is read once is kept."""
         return self._replace(data=wrapped(self._data))
 
     def chunk(  # type: ignore[override]

@@ -33,19 +33,19 @@ SUFFIXES = (".zarr", ".nc")
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """What is drawn and written at once: some times of one member."""
+    """A piece that is drawn and written at once: some times of one member."""
 
     times: slice
     member: slice | None
 
     @property
     def within(self) -> dict[str, slice]:
-        """Its place along each dimension of which it is not all."""
+        """Place of the piece along each dimension of which it is not all."""
         members = {} if self.member is None else {"member": self.member}
         return {"time": self.times, **members}
 
     def index(self, dims: Sequence[str]) -> tuple[slice, ...]:
-        """Its place in a variable of these dimensions."""
+        """Place of the piece in a variable of these dimensions."""
         return tuple(self.within.get(dim, slice(None)) for dim in dims)
 
 

@@ -1,4 +1,4 @@
-"""What a network is told about a time: sea surface temperature, second of the day, day of the year."""
+"""Conditions, which tell a network of a time: sea surface temperature, second of the day, day of the year."""
 
 from __future__ import annotations
 

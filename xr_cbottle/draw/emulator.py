@@ -91,7 +91,7 @@ class Emulator:
 
     Attributes
     ----------
-    drawn : int
+    drawn
         Instants drawn so far by this object; padding of batches does not count.
     """
 

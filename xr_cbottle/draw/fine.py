@@ -1,4 +1,4 @@
-"""What is asked for above the native zoom: which network, how it is sampled, and in which pieces it draws.
+"""The fine level, above the native zoom: which network, how it is sampled, and in which pieces it draws.
 
 A piece is what is drawn and kept at once of the fine level: a tile, or with ``sr_mode="global"`` the globe. Needs no
 torch, and reads no weights: opening a data set is not to cost more above the native zoom than below.
@@ -56,7 +56,7 @@ class Fine:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """What it makes, in the order of the network."""
+        """Names of the channels that the network makes, in its order."""
         return self.spec.channels
 
     @property
@@ -74,7 +74,7 @@ class Fine:
         return healpix.n_cells(zoom) // self.pieces
 
     def attrs(self) -> dict[str, Any]:
-        """What made the values, as attributes of a data set."""
+        """Attributes of a data set that say how its fine values were made."""
         spec, tiling = self.spec, self.tiling
         if spec.sampler is not None:
             steps, sampler = spec.sampler.num_steps, "Heun, EDM schedule, no churn"

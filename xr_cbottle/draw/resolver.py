@@ -96,9 +96,9 @@ class Resolver:
 
     Attributes
     ----------
-    evaluated : int
+    evaluated
         Patches denoised so far, once for each evaluation; padding of batches does not count.
-    drawn : int
+    drawn
         Tiles drawn so far; the globe counts as all of them.
     """
 

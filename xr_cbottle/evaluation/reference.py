@@ -54,7 +54,7 @@ class StoredFile:
 
     @property
     def quantities(self) -> list[Quantity]:
-        """What it has."""
+        """Quantities that the file has."""
         found = []
         for name, (field, _) in self.fields.items():
             levels = [None] if field.pressures is None else sorted(np.round(field.pressures).astype(int).tolist())
@@ -120,7 +120,7 @@ class StoredReference:
         return tuple(part.name for part in self.parts)
 
     def at(self, zoom: int) -> StoredReference:
-        """The same, read at another zoom.
+        """Make a reader of the same files at another zoom.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class StoredReference:
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """What all of its files have."""
+        """Quantities that all files have."""
         found = [part.quantities for part in self.parts]
         return tuple(one for one in found[0] if all(one in other for other in found[1:]))
 

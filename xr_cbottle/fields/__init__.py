@@ -1,1 +1,1 @@
-"""What fields are: channels and variables, their units, and data sets that come from outside."""
+"""Fields: channels and variables, their units, and data sets that come from outside."""

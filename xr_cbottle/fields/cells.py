@@ -46,7 +46,7 @@ class Cells:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What two fields of one grid have in common."""
+        """Key of the grid, which two fields of one grid have in common."""
         return "HEALPix", self.zoom, None if self.order is None else self.order.tobytes()
 
     @property

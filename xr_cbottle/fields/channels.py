@@ -1,4 +1,4 @@
-"""What the channels of a network mean: variable, pressure level, units and names.
+"""Channels of networks and what they mean: variable, pressure level, units and names.
 
 A *channel* is what a network makes (``T850``, ``pres_msl``); a *variable* is what users read (``ta`` at
 ``pressure`` 85000, ``psl``). Channel names are those of cBottle's checkpoints; variable names, units and

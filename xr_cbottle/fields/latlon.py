@@ -41,7 +41,7 @@ class LatLon:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What two fields of one grid have in common."""
+        """Key of the grid, which two fields of one grid have in common."""
         return "latitudes and longitudes", self.lat.tobytes(), self.lon.tobytes()
 
     @property

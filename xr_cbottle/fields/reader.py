@@ -87,7 +87,7 @@ class Field:
 
 
 def as_dataset(data: xr.Dataset | xr.DataArray, where: str) -> xr.Dataset:
-    """What a user gave as a data set whose packed integers, fill values and times are decoded, lazily.
+    """Make a data set of what a user gave, whose packed integers, fill values and times are decoded, lazily.
 
     Raises
     ------

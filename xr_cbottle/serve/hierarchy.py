@@ -69,7 +69,7 @@ class Chunk:
 
     @property
     def nbytes(self) -> int:
-        """Its length, without reading it."""
+        """Length of the chunk in bytes, known without reading it."""
         return self.array.chunk_nbytes
 
     @property
@@ -83,21 +83,21 @@ class Chunk:
 
     @property
     def keys(self) -> list[Key]:
-        """What has to be in the cache for it: instants, or above the native zoom a piece of each."""
+        """Keys of the fields that the chunk is made of: instants, or above the native zoom a piece of each."""
         layout = self.cube.layout
         piece = next(iter(layout.parts(self._span)), None)
         return [key for frame in self.frames for key in layout.keys(*frame, piece)]
 
     @functools.cached_property
     def selection(self) -> Selection | None:
-        """What it is of the variable; None for a coordinate."""
+        """The part of the variable that the chunk holds; None for a coordinate."""
         if not self._is_drawn:
             return None
         at = {"member": 0, "pressure": 0, **self._at}
         return self.cube.layout.select(self.name, {**at, "cell": self._span})
 
     def read(self) -> bytes:
-        """Its bytes. Draws what is not in the cache, in this thread or with another that draws the same."""
+        """Read the bytes of the chunk. What is not in the cache is drawn, here or by whoever draws it already."""
         if self.selection is not None:
             values = self.cube.read({self.name: self.selection})[self.name].astype("<f4", copy=False)
         else:

@@ -28,17 +28,17 @@ class StoredSource:
 
     Parameters
     ----------
-    datasets : sequence of Dataset
+    datasets
         ``(time, [pressure], cell)`` with the same variables, not yet read.
-    name : str
+    name
         What they are, in messages.
-    variables : mapping, optional
+    variables
         What variables and channels are called in them.
 
     Attributes
     ----------
     times : (n,) datetime64[ns]
-    block : int
+    block
         Instants to read at a time.
     """
 
@@ -132,7 +132,7 @@ class StoredSource:
         return place
 
     def find(self, channel: channel_names.Channel) -> VariableConfig | None:
-        """What a channel is called in the data: as the configuration says, else by names that are known."""
+        """Find what a channel is called in the data: as the configuration says, else by names that are known."""
         said = self.variables.get(channel.name) or self.variables.get(channel.variable.name)
         if said is not None:
             return said if said.name in self else None

@@ -22,10 +22,10 @@ def write_sst(config: DataConfig, path: Path, *, progress: bool = False) -> None
 
     Parameters
     ----------
-    config : DataConfig
-    path : Path
+    config
+    path
         The file to write.
-    progress : bool
+    progress
         Show a bar, if a source is read for it.
 
     Raises

@@ -52,7 +52,7 @@ _READERS = 2 * (os.cpu_count() or 2)
 
 
 class Server:
-    """What answers: bottles, the lanes in which they draw, and counts.
+    """The server: bottles, the lanes in which they draw, and counts.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Server:
         return await anyio.to_thread.run_sync(work, limiter=self.readers)
 
     async def catalog_json(self, request: Request) -> Response:
-        """What is served, for the page and for programs."""
+        """Answer what is served, for the page and for programs."""
         bottles = await self._read(self.shelf.catalog)
         for entry in bottles:
             entry["loaded"] = self.lanes[entry["name"]].status == "ok"
@@ -144,7 +144,7 @@ class Server:
         return await Content.of(body, "application/json", answer.FRESH).answer(request)
 
     async def catalog_yaml(self, request: Request) -> Response:
-        """What is served, for intake."""
+        """Answer what is served, as a catalog of intake."""
         dataset = request.path_params.get("dataset")
         catalog = await self._read(lambda: self.shelf.intake(base_url(request), dataset))
         body = yaml.safe_dump(catalog, sort_keys=False, allow_unicode=True, width=120).encode()

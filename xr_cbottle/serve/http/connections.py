@@ -94,7 +94,7 @@ class Connection(H11Protocol):
         self.gate.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """Forget a connection that is gone."""
         self.gate.leave(self)
         super().connection_lost(exc)
 

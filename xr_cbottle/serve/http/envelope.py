@@ -1,4 +1,4 @@
-"""What all answers have in common: methods, who may ask, headers for browsers, and a line in the log."""
+"""The envelope that all answers have in common: methods, who may ask, headers for browsers, and a line in the log."""
 
 from __future__ import annotations
 

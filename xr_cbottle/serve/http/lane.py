@@ -31,7 +31,7 @@ _LONGEST_RETRY = 3600
 
 
 class Unavailable(Exception):
-    """It cannot be had now.
+    """A chunk cannot be had now.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a server may be told: where it listens, how it draws, and how much it does for whom."""
+"""Settings of a server: where it listens, how it draws, and how much it does for whom."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class Shelf:
         return Hierarchy(cube, member_dimension=asked.has_member_dimension)
 
     def catalog(self) -> list[dict[str, Any]]:
-        """What is served, as the page and programs read it."""
+        """List what is served, as the page and programs read it."""
         return [dict(entry) for entry in self._entries]
 
     @functools.cached_property
