@@ -163,7 +163,7 @@ def face_padding(n: int, padding: int) -> FacePadding:
     diagonal of the gap is the mean of the W and E neighbours.
     """
     if not 0 <= padding <= n:
-        raise ValueError(f"padding must be between 0 and the face's {n} cells, got {padding}.")
+        raise ValueError(f"padding must be between 0 and the face's {n} cells, got {padding}")
     size = n + 2 * padding
     r, c = np.meshgrid(np.arange(-padding, n + padding), np.arange(-padding, n + padding), indexing="ij")
     tables = [neighbour_cells(face, r, c, n) for face in range(FACES)]
