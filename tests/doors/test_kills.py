@@ -22,7 +22,7 @@ from tests.webserver import WebServer
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.manifest import SamplerDefaults
 
-TIMES = "1980-01-01/1980-01-20/PT6H"
+TIMES = "1980-01-01/1980-01-06/PT6H"
 
 
 @pytest.fixture
