@@ -14,8 +14,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=str(Path(__file__).parent / "reference"),
         help="folder of fixtures recorded from NVlabs/cBottle",
     )
-    parser.addoption("--kills", type=int, default=3, help="how often test_kills kills each command")
-    parser.addoption("--reads", type=int, default=80, help="random reads that test_random_reads makes")
+    parser.addoption("--long", action="store_true", help="also run the tests that are marked long")
+    parser.addoption("--kills", type=int, default=2, help="how often test_kills kills each command")
+    parser.addoption("--reads", type=int, default=60, help="random reads that test_random_reads makes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes long: --long runs it"))
 
 
 # These machines are shared: how long an example takes says nothing about the code.

@@ -103,7 +103,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     "how",
     [
         "fork", "fork while another thread draws", "threads", "joblib", "DataLoader",
-        pytest.param("spawn", marks=pytest.mark.slow), pytest.param("forkserver", marks=pytest.mark.slow),
+        pytest.param("spawn", marks=pytest.mark.slow), pytest.param("forkserver", marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_a_process_started_after_a_draw_draws(program: tuple[Path, Path], how: str) -> None:

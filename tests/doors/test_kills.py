@@ -32,7 +32,7 @@ def kills(request) -> int:
 
 @pytest.fixture(scope="module")
 def bottle(tmp_path_factory) -> Path:
-    sampler = SamplerDefaults(num_steps=12, sigma_max=80.0)  # slow enough to be killed in the middle
+    sampler = SamplerDefaults(num_steps=6, sigma_max=80.0)  # slow enough to be killed in the middle
     return bottles.synthetic_bottle(tmp_path_factory.mktemp("kills") / "b.cbottle", 3, ("tas", "pr"), sampler=sampler)
 
 
@@ -110,7 +110,7 @@ def test_serve(bottle, tmp_path, kills):
             first = int(rng.integers(100))
             asked = [client.send(path.format(first + i)) for i in range(8)]
             time.sleep(rng.uniform(0, 1.0))
-            content = client.get(path.format(first)).read() if number % 2 else b""
+            content = client.ask(path.format(first)).body if number % 2 else b""
             server.process.send_signal(signal.SIGKILL)
             server.process.wait()
             for one in asked:
@@ -119,7 +119,7 @@ def test_serve(bottle, tmp_path, kills):
             np.testing.assert_array_equal(np.frombuffer(content, "<f4"), expected[first].values)
     with serving.Process(bottle, "--cache-dir", keep) as server:
         for i in (0, 50, 99):
-            found = np.frombuffer(server.client.get(path.format(i)).read(), "<f4")
+            found = np.frombuffer(server.client.ask(path.format(i)).body, "<f4")
             np.testing.assert_array_equal(found, expected[i].values)
     for file in keep.rglob("*.npy"):
         if not file.name.startswith("."):

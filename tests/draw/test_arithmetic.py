@@ -305,6 +305,7 @@ def test_no_transform_reaches_the_values(draw: Draw, quiet: dict[str, np.ndarray
     check(drawn[0], quiet)
 
 
+@pytest.mark.long
 def test_threads_are_a_matter_of_the_last_bits(draw: Draw, quiet: dict[str, np.ndarray]) -> None:
     before = torch.get_num_threads()
     with put(torch.set_num_threads, before + 1, before):

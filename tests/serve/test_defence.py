@@ -294,7 +294,7 @@ def many_files():
 
 
 @pytest.mark.parametrize(
-    ("idle", "threads", "count"), [(100, 24, 2), pytest.param(1000, 76, 9, marks=pytest.mark.slow)]
+    ("idle", "threads", "count"), [(100, 24, 2), pytest.param(1000, 76, 9, marks=pytest.mark.long)]
 )
 def test_a_polite_client_gets_its_instant_within_three_times_its_time_alone(slow, many_files, idle, threads, count):
     with Process(slow, "--device", "cpu", "--quiet", "--max-waiting", 16, "--stop-wait", 0) as process:
