@@ -19,7 +19,8 @@ from intake.source.base import DataSource, Schema
 from xr_cbottle import __version__
 from xr_cbottle.base.plain_text import inert, one_line
 from xr_cbottle.cube import chunks as chunking
-from xr_cbottle.cube.keywords import KEYWORDS, from_text, is_absent
+from xr_cbottle.cube.checks import is_absent
+from xr_cbottle.cube.keywords import KEYWORDS, from_text
 
 if TYPE_CHECKING:
     import xarray as xr

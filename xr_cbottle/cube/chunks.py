@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from xr_cbottle.base.plain_text import shown
-from xr_cbottle.cube.keywords import is_absent, is_integer
+from xr_cbottle.cube.checks import is_absent, is_integer
 
 _MOST_CHUNKS = 10**6
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.cube import keywords as keyword
 from xr_cbottle.cube import metadata
+from xr_cbottle.cube.checks import integer
 from xr_cbottle.cube.cube import Cube
-from xr_cbottle.cube.keywords import KEYWORDS, integer
+from xr_cbottle.cube.keywords import KEYWORDS
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import GivenInstants
 from xr_cbottle.cube.spec import make_spec

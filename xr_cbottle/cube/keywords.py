@@ -9,9 +9,7 @@ What a bottle has, such as zooms and labels, is checked where the bottle is know
 
 from __future__ import annotations
 
-import ast
 import inspect
-import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,23 +17,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_type_hints
 
-import numpy as np
-
-from xr_cbottle.base.plain_text import one_line, shown
+from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle.sampler import SOLVERS
+from xr_cbottle.cube import checks
 from xr_cbottle.draw.defaults import PRECISIONS
 from xr_cbottle.grid.time_axis import METHODS
 
 SUPERRES_MODES = ("tiles", "global")
 """``tiles``: each tile by itself, at the price of the tiles that are read. ``global``: the globe at once."""
 
-_HIGHEST_NOISE = 1e5
-"""No network is trained beyond; far above it float32 has no signal left. NVIDIA's go to 800."""
 MOST_INSTANTS = 10_000
 """Most instants that one read may draw if nobody says."""
 
-Check = Callable[[str, Any], Any]
-Parse = Callable[[str, str], Any]
 Group = Literal["data set", "sampler", "machine", "reading"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -70,8 +63,8 @@ class Keyword:
     group: Group
     about: str
     usual: str
-    check: Check
-    parse: Parse
+    check: checks.Check
+    parse: checks.Parse
     metavar: str = ""
     downscale: bool = False
     serve: bool = False
@@ -83,147 +76,12 @@ class Keyword:
         return f"{first[0].lower() if first[1].islower() else first[0]}{first[1:]} [{self.usual}]"
 
 
-# Checks -------------------------------------------------------------------------------------------------------------
-
-
-def is_integer(value: Any) -> bool:
-    """Whether a value is an integer, of Python or numpy, and no truth value."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
-
-
-def integer(name: str, value: Any, low: int, end: int) -> int:
-    """An integer from ``low`` to before ``end``; anything else is a ValueError that says so."""
-    if not is_integer(value) or not low <= value < end:
-        allowed = f"an integer from {low} to {end - 1}" if end - 1 > low else str(low)
-        raise ValueError(f"{name} is {shown(value)}: it must be {allowed}")
-    return operator.index(value)
-
-
-def _within(low: int, end: int) -> Check:
-    return lambda name, value: integer(name, value, low, end)
-
-
-def _one_of(words: Sequence[str]) -> Check:
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in words:
-            raise ValueError(f"{name} is {shown(value)}: choose one of {', '.join(words)}")
-        return value
-
-    return check
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 < value <= _HIGHEST_NOISE:
-        return float(value)
-    raise ValueError(f"{name} is {shown(value)}: it must be a positive number of at most {_HIGHEST_NOISE:g}")
-
-
-def _members(name: str, members: Any) -> tuple[int, ...]:
-    if is_integer(members):
-        if not 1 <= members <= 2**20:
-            raise ValueError(f"members is {shown(members)}: give how many, at least 1, or a list of member numbers")
-        return tuple(range(operator.index(members)))
-    try:
-        numbers = tuple(integer("a member", m, 0, 2**32) for m in members)
-    except TypeError:
-        raise ValueError(f"members is {shown(members)}: give how many, or a list of member numbers") from None
-    if not numbers or len(set(numbers)) < len(numbers) or isinstance(members, (str, bytes)):
-        raise ValueError(f"members is {shown(members)}: give at least one member number, and each once")
-    return numbers
-
-
-def _bytes(name: str, size: Any) -> int:
-    number = size
-    if isinstance(size, str):
-        from dask.utils import parse_bytes
-
-        try:
-            number = parse_bytes(size)
-        except ValueError:
-            number = -1
-    if not is_integer(number) or number < 0:
-        raise ValueError(f"{name} is {shown(size)}: give bytes, or text such as '2 GiB'; 0 keeps nothing")
-    return operator.index(number)
-
-
-def _folder(name: str, path: Any) -> str:
-    if not isinstance(path, (str, os.PathLike)) or os.path.isfile(path):
-        raise ValueError(f"{name} is {shown(path)}: give the path of a folder")
-    return os.path.abspath(os.path.expanduser(os.fspath(path)))
-
-
-def _count(name: str, value: Any) -> int:
-    if not is_integer(value) or value < 1:
-        raise ValueError(f"{name} is {shown(value)}: it must be an integer of at least 1")
-    return operator.index(value)
-
-
-def _flag(name: str, value: Any) -> bool:
-    if value not in (True, False):
-        raise ValueError(f"{name} is {shown(value)}: choose True, False, or None for a bar on a terminal")
-    return bool(value)
-
-
-def _text(name: str, value: Any) -> str:
-    return str(value)
-
-
-def _as_is(name: str, value: Any) -> Any:
-    return value
-
-
-# Text ---------------------------------------------------------------------------------------------------------------
-
-
-def _parse_integer(name: str, text: str) -> int:
-    if not re.fullmatch(r"\s*[+-]?[0-9]{1,20}\s*", text):
-        raise ValueError(f"{name} is {shown(text)}: it must be an integer")
-    return int(text)
-
-
-def _parse_number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{name} is {shown(text)}: it must be a positive number") from None
-
-
-def _parse_members(name: str, text: str) -> int | list[int]:
-    """How many, or the numbers of some: ``5``, ``0,2,5`` or ``[0, 2, 5]``; 0 is no dimension ``member``."""
-    wrong = ValueError(f"{name} is {shown(text)}: give how many, or a list of member numbers such as 0,2,5")
-    if re.fullmatch(r"\s*[0-9]{1,20}\s*", text):
-        return int(text)
-    try:
-        found = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise wrong from None
-    if not isinstance(found, (list, tuple)) or not found:
-        raise wrong
-    return list(found)
-
-
-def _parse_times(name: str, text: str) -> Any:
-    """A step, a time, several with commas, or START/END with or without /STEP."""
-    if "/" in text:
-        parts = text.split("/")
-        if len(parts) > 3 or not all(parts):
-            raise ValueError(f"{name} is {shown(text)}: write START/END or START/END/STEP")
-        return slice(*parts)
-    return text.split(",") if "," in text else text
-
-
-def _parse_flag(name: str, text: str) -> bool:
-    if text.title() not in ("True", "False"):
-        raise ValueError(f"{name} is {shown(text)}: choose True, False, or leave it out")
-    return text.title() == "True"
-
-
 # The keywords -------------------------------------------------------------------------------------------------------
 
 # How values and their checks belong together, several keywords each.
-_INTEGER = {"parse": _parse_integer, "metavar": "N"}
-_NUMBER = {"check": _positive, "parse": _parse_number, "metavar": "S"}
-_WORD: dict[str, Any] = {"parse": _text}
+_INTEGER = {"parse": checks.parse_integer, "metavar": "N"}
+_NUMBER = {"check": checks.positive, "parse": checks.parse_number, "metavar": "S"}
+_WORD: dict[str, Any] = {"parse": checks.text}
 
 
 class Keywords(TypedDict, total=False):
@@ -236,7 +94,7 @@ class Keywords(TypedDict, total=False):
             "HEALPix level, 0 to the bottle's own, or above by super-resolution. Coarser levels are exact means of "
             "four cells. Above the bottle's own there are the variables that super-resolution makes; levels below its "
             "finest are means of that, not of the bottle's own.",
-            "the bottle's", _as_is, _parse_integer, "Z",
+            "the bottle's", checks.as_is, checks.parse_integer, "Z",
         ),
     ]  # fmt: skip
     time: Annotated[
@@ -245,7 +103,7 @@ class Keywords(TypedDict, total=False):
             None, "data set",
             "An ISO-8601 step (``PT6H``, any multiple of the bottle's), explicit times, or a slice of times, with a "
             "step if need be. Times are strings, datetime64, a list, an index or a DataArray of them.",
-            "the bottle's step", _as_is, _parse_times, "TIME",
+            "the bottle's step", checks.as_is, checks.parse_times, "TIME",
         ),
     ]  # fmt: skip
     time_method: Annotated[
@@ -254,7 +112,7 @@ class Keywords(TypedDict, total=False):
             "inst", "data set",
             "``inst``, instants; or ``mean``, the mean of all instants of the step that ends at the time, which "
             "costs all of them.",
-            "inst", _one_of(METHODS), **_WORD, metavar="inst|mean",
+            "inst", checks.one_of(METHODS), **_WORD, metavar="inst|mean",
         ),
     ]  # fmt: skip
     members: Annotated[
@@ -263,7 +121,7 @@ class Keywords(TypedDict, total=False):
             None, "data set",
             "How many members, or a list of their numbers. It adds a dimension; without it there is member 0 and no "
             "dimension.",
-            "none", _members, _parse_members, "N|I,J",
+            "none", checks.members, checks.parse_members, "N|I,J",
         ),
     ]  # fmt: skip
     seed: Annotated[
@@ -271,7 +129,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             0, "data set",
             "Seed of all noise, 0 to 2**63 - 1. Another seed is another ensemble.",
-            "0", _within(0, 2**63), **_INTEGER,
+            "0", checks.within(0, 2**63), **_INTEGER,
         ),
     ]  # fmt: skip
     label: Annotated[
@@ -279,7 +137,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "data set",
             "Data set to imitate, where a bottle knows several.",
-            "the bottle's", _as_is, **_WORD, metavar="LABEL",
+            "the bottle's", checks.as_is, **_WORD, metavar="LABEL",
         ),
     ]  # fmt: skip
     num_steps: Annotated[
@@ -287,7 +145,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "sampler",
             "Noise levels of the sampler. Fewer are faster and less exact.",
-            "the bottle's", _within(2, 10_001), **_INTEGER, serve=True,
+            "the bottle's", checks.within(2, 10_001), **_INTEGER, serve=True,
         ),
     ]  # fmt: skip
     sigma_min: Annotated[
@@ -303,7 +161,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "sampler",
             "``heun``, two evaluations of the network a step, or ``dpmpp_2m``, one.",
-            "the bottle's", _one_of(tuple(SOLVERS)), **_WORD, metavar="|".join(SOLVERS), serve=True,
+            "the bottle's", checks.one_of(tuple(SOLVERS)), **_WORD, metavar="|".join(SOLVERS), serve=True,
         ),
     ]  # fmt: skip
     sst: Annotated[
@@ -312,7 +170,7 @@ class Keywords(TypedDict, total=False):
             None, "data set",
             "Your own sea surface temperature, monthly, in K or °C: path, Dataset, DataArray or "
             "`SeaSurfaceTemperature`. Times are then those that it covers.",
-            "the bottle's", _as_is, **_WORD, metavar="FILE",
+            "the bottle's", checks.as_is, **_WORD, metavar="FILE",
         ),
     ]  # fmt: skip
     sr_mode: Annotated[
@@ -321,7 +179,7 @@ class Keywords(TypedDict, total=False):
             "tiles", "data set",
             "Above the bottle's zoom: ``tiles``, of which a read draws those that it touches, or ``global``, the "
             "globe at once.",
-            "tiles", _one_of(SUPERRES_MODES), **_WORD, metavar="tiles|global", downscale=True,
+            "tiles", checks.one_of(SUPERRES_MODES), **_WORD, metavar="tiles|global", downscale=True,
         ),
     ]  # fmt: skip
     sr_network: Annotated[
@@ -329,7 +187,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "data set",
             "Above the bottle's zoom: ``distilled``, a few steps, or ``full``.",
-            "the first that there is", _as_is, **_WORD, metavar="distilled|full", downscale=True,
+            "the first that there is", checks.as_is, **_WORD, metavar="distilled|full", downscale=True,
         ),
     ]  # fmt: skip
     precision: Annotated[
@@ -337,7 +195,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             "float32", "sampler",
             "Arithmetic of the network: float32, tf32, bfloat16 or float16.",
-            "float32", _one_of(PRECISIONS), **_WORD, metavar="|".join(PRECISIONS), downscale=True, serve=True,
+            "float32", checks.one_of(PRECISIONS), **_WORD, metavar="|".join(PRECISIONS), downscale=True, serve=True,
         ),
     ]  # fmt: skip
     device: Annotated[
@@ -345,7 +203,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "machine",
             "Device of the network: ``cpu``, ``cuda`` or ``cuda:1``. It is chosen where values are read.",
-            "a GPU if there is one", _text, **_WORD, metavar="DEVICE", downscale=True, serve=True,
+            "a GPU if there is one", checks.text, **_WORD, metavar="DEVICE", downscale=True, serve=True,
         ),
     ]  # fmt: skip
     batch_size: Annotated[
@@ -353,7 +211,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "sampler",
             "Instants drawn at once. All batches are padded to it, because the last bits of values depend on it.",
-            "4", _within(1, 2**10), **_INTEGER, downscale=True, serve=True,
+            "4", checks.within(1, 2**10), **_INTEGER, downscale=True, serve=True,
         ),
     ]  # fmt: skip
     weights: Annotated[
@@ -361,7 +219,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "reading",
             "Local copies of the bottle's files: a folder, or a mapping from locations to paths.",
-            "none", _as_is, **_WORD, metavar="FOLDER", downscale=True, serve=True,
+            "none", checks.as_is, **_WORD, metavar="FOLDER", downscale=True, serve=True,
         ),
     ]  # fmt: skip
     cache_size: Annotated[
@@ -370,7 +228,8 @@ class Keywords(TypedDict, total=False):
             None, "reading",
             "Finished instants to keep in memory, in bytes or text such as ``2 GiB``, shared by all data sets of the "
             "process.",
-            "a quarter of the memory, at most 4 GiB", _bytes, **_WORD, metavar="BYTES", downscale=True, serve=True,
+            "a quarter of the memory, at most 4 GiB", checks.byte_count, **_WORD, metavar="BYTES", downscale=True,
+            serve=True,
         ),
     ]  # fmt: skip
     cache_dir: Annotated[
@@ -378,7 +237,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "reading",
             "Folder in which to keep finished instants, for other processes and another day.",
-            "none", _folder, **_WORD, metavar="FOLDER", serve=True,
+            "none", checks.folder, **_WORD, metavar="FOLDER", serve=True,
         ),
     ]  # fmt: skip
     max_instants: Annotated[
@@ -386,7 +245,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             MOST_INSTANTS, "reading",
             "Most instants, or above the bottle's zoom tiles, that one read may draw. A read of more is refused.",
-            f"{MOST_INSTANTS}", _count, _parse_integer, downscale=True,
+            f"{MOST_INSTANTS}", checks.count, checks.parse_integer, downscale=True,
         ),
     ]  # fmt: skip
     progress: Annotated[
@@ -394,7 +253,7 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "reading",
             "Whether long reads show a progress bar.",
-            "on a terminal or in a notebook", _flag, _parse_flag, downscale=True,
+            "on a terminal or in a notebook", checks.flag, checks.parse_flag, downscale=True,
         ),
     ]  # fmt: skip
 
@@ -445,32 +304,19 @@ def from_text(name: str, value: Any) -> Any:
     ValueError
         If it is nothing of the kind.
     """
-    if is_absent(value):
+    if checks.is_absent(value):
         return None
     keyword = KEYWORDS.get(name)
     if keyword is None:
         return value
     parsed = keyword.parse(name, value) if isinstance(value, str) else value
-    if keyword.parse is _parse_integer:
-        return _whole(name, parsed)
-    if keyword.parse is _parse_members:
+    if keyword.parse is checks.parse_integer:
+        return checks.whole(name, parsed)
+    if keyword.parse is checks.parse_members:
         if hasattr(parsed, "__iter__"):
-            return [_whole("a member", number) for number in parsed]
-        return _whole(name, parsed) or None  # a catalog's parameter of type int cannot be null
+            return [checks.whole("a member", number) for number in parsed]
+        return checks.whole(name, parsed) or None  # a catalog's parameter of type int cannot be null
     return parsed
-
-
-def _whole(name: str, value: Any) -> int:
-    """An integer, also where a template made 1.0 of 1."""
-    number = int(value) if isinstance(value, float) and value.is_integer() else value
-    if not is_integer(number):
-        raise ValueError(f"{name} is {shown(value)}: it must be an integer")
-    return operator.index(number)
-
-
-def is_absent(value: Any) -> bool:
-    """Whether a value is None, or what a template makes of a parameter that nobody gave."""
-    return value is None or (isinstance(value, str) and value.strip() in ("", "None", "none", "null"))
 
 
 def told(given: Mapping[str, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xr_cbottle.base.plain_text import shown
-from xr_cbottle.cube.keywords import is_integer
+from xr_cbottle.cube.checks import is_integer
 from xr_cbottle.draw.defaults import default_batch_size
 from xr_cbottle.draw.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.grid import time_axis

@@ -1,0 +1,184 @@
+"""Values of keywords: checks that say what is allowed, and values from the text of a catalog or a command line."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xr_cbottle.base.plain_text import shown
+
+Check = Callable[[str, Any], Any]
+"""From name and value to the value as it is used."""
+Parse = Callable[[str, str], Any]
+"""From name and text to the value."""
+
+_HIGHEST_NOISE = 1e5
+"""No network is trained beyond; far above it float32 has no signal left. NVIDIA's go to 800."""
+
+
+# Checks -------------------------------------------------------------------------------------------------------------
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, of Python or numpy, and no truth value."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def integer(name: str, value: Any, low: int, end: int) -> int:
+    """An integer from ``low`` to before ``end``; anything else is a ValueError that says so."""
+    if not is_integer(value) or not low <= value < end:
+        allowed = f"an integer from {low} to {end - 1}" if end - 1 > low else str(low)
+        raise ValueError(f"{name} is {shown(value)}: it must be {allowed}")
+    return operator.index(value)
+
+
+def within(low: int, end: int) -> Check:
+    """Make a check for integers from ``low`` to before ``end``."""
+    return lambda name, value: integer(name, value, low, end)
+
+
+def one_of(words: Sequence[str]) -> Check:
+    """Make a check for one of some words."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"{name} is {shown(value)}: choose one of {', '.join(words)}")
+        return value
+
+    return check
+
+
+def positive(name: str, value: Any) -> float:
+    """Check a positive number."""
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 < value <= _HIGHEST_NOISE:
+        return float(value)
+    raise ValueError(f"{name} is {shown(value)}: it must be a positive number of at most {_HIGHEST_NOISE:g}")
+
+
+def members(name: str, members: Any) -> tuple[int, ...]:
+    """Check how many members, or their numbers, and return the numbers."""
+    if is_integer(members):
+        if not 1 <= members <= 2**20:
+            raise ValueError(f"members is {shown(members)}: give how many, at least 1, or a list of member numbers")
+        return tuple(range(operator.index(members)))
+    try:
+        numbers = tuple(integer("a member", m, 0, 2**32) for m in members)
+    except TypeError:
+        raise ValueError(f"members is {shown(members)}: give how many, or a list of member numbers") from None
+    if not numbers or len(set(numbers)) < len(numbers) or isinstance(members, (str, bytes)):
+        raise ValueError(f"members is {shown(members)}: give at least one member number, and each once")
+    return numbers
+
+
+def byte_count(name: str, size: Any) -> int:
+    """Check a number of bytes, also as text such as ``2 GiB``."""
+    number = size
+    if isinstance(size, str):
+        from dask.utils import parse_bytes
+
+        try:
+            number = parse_bytes(size)
+        except ValueError:
+            number = -1
+    if not is_integer(number) or number < 0:
+        raise ValueError(f"{name} is {shown(size)}: give bytes, or text such as '2 GiB'; 0 keeps nothing")
+    return operator.index(number)
+
+
+def folder(name: str, path: Any) -> str:
+    """Check the path of a folder, and make it absolute."""
+    if not isinstance(path, (str, os.PathLike)) or os.path.isfile(path):
+        raise ValueError(f"{name} is {shown(path)}: give the path of a folder")
+    return os.path.abspath(os.path.expanduser(os.fspath(path)))
+
+
+def count(name: str, value: Any) -> int:
+    """Check an integer of at least 1."""
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"{name} is {shown(value)}: it must be an integer of at least 1")
+    return operator.index(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check True or False."""
+    if value not in (True, False):
+        raise ValueError(f"{name} is {shown(value)}: choose True, False, or None for a bar on a terminal")
+    return bool(value)
+
+
+def text(name: str, value: Any) -> str:
+    """Return the text of a value."""
+    return str(value)
+
+
+def as_is(name: str, value: Any) -> Any:
+    """Return a value as it is: it is checked where the bottle is known."""
+    return value
+
+
+# Text ---------------------------------------------------------------------------------------------------------------
+
+
+def parse_integer(name: str, text: str) -> int:
+    """Read an integer."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,20}\s*", text):
+        raise ValueError(f"{name} is {shown(text)}: it must be an integer")
+    return int(text)
+
+
+def parse_number(name: str, text: str) -> float:
+    """Read a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} is {shown(text)}: it must be a positive number") from None
+
+
+def parse_members(name: str, text: str) -> int | list[int]:
+    """How many, or the numbers of some: ``5``, ``0,2,5`` or ``[0, 2, 5]``; 0 is no dimension ``member``."""
+    wrong = ValueError(f"{name} is {shown(text)}: give how many, or a list of member numbers such as 0,2,5")
+    if re.fullmatch(r"\s*[0-9]{1,20}\s*", text):
+        return int(text)
+    try:
+        found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise wrong from None
+    if not isinstance(found, (list, tuple)) or not found:
+        raise wrong
+    return list(found)
+
+
+def parse_times(name: str, text: str) -> Any:
+    """A step, a time, several with commas, or START/END with or without /STEP."""
+    if "/" in text:
+        parts = text.split("/")
+        if len(parts) > 3 or not all(parts):
+            raise ValueError(f"{name} is {shown(text)}: write START/END or START/END/STEP")
+        return slice(*parts)
+    return text.split(",") if "," in text else text
+
+
+def parse_flag(name: str, text: str) -> bool:
+    """Read True or False."""
+    if text.title() not in ("True", "False"):
+        raise ValueError(f"{name} is {shown(text)}: choose True, False, or leave it out")
+    return text.title() == "True"
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a value is None, or what a template makes of a parameter that nobody gave."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None", "none", "null"))
+
+
+def whole(name: str, value: Any) -> int:
+    """An integer, also where a template made 1.0 of 1."""
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if not is_integer(number):
+        raise ValueError(f"{name} is {shown(value)}: it must be an integer")
+    return operator.index(number)
