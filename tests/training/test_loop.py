@@ -187,6 +187,8 @@ def test_compiled_is_the_same(values, tmp_path, monkeypatch):
     # Traced and differentiated as always, but not turned into C++, which takes minutes.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     torch._dynamo.reset()
+    # The counts are the process's, not this test's: another test may have compiled before.
+    torch._dynamo.utils.counters.clear()
     frames = torch._dynamo.utils.counters["frames"]
     values["network"].update(channel_mult=[1], attn_resolutions=[])
     plain = steps(values, tmp_path, "plain", images=8)
