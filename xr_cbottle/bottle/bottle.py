@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from xr_cbottle.base.plain_text import one_line
@@ -20,7 +21,7 @@ from xr_cbottle.bottle.contents import read_contents
 from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.files import Files, Pins, Weights
-from xr_cbottle.bottle.location import MANIFEST, find, is_remote
+from xr_cbottle.bottle.location import MANIFEST, bundled_folder, find, is_remote
 from xr_cbottle.bottle.manifest import (
     ConditionSpec,
     Manifest,
@@ -242,7 +243,8 @@ class Bottle:
         with self.open_file(spec, progress=progress) as file:
             inside = isinstance(getattr(file, "raw", None), archive.MemberWindow)
             what = f"{self.path}: {base_name(spec.location)}"
-            return netcdf.open_checked(file, what, in_memory=inside, load=inside and not lazy)
+            bundled = inside and Path(self.path).parent == bundled_folder()
+            return netcdf.open_checked(file, what, in_memory=inside, load=inside and not lazy, trusted=bundled)
 
 
 def _check_form(manifest: Manifest, sizes: Mapping[Any, int], what: str) -> None:

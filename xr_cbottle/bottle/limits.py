@@ -86,6 +86,10 @@ CLASSIC_BYTES = 2 << 30
 CHUNK_BYTES = 1 << 30
 #: Chunks of a file, which are looked at one by one.
 CHUNKS = 1_000_000
+#: Seconds of a processor, seconds on the clock, and bytes of memory that a child process may take to read a file first.
+TRIAL_SECONDS, TRIAL_WALL_SECONDS, TRIAL_BYTES = 30, 300.0, 4 << 30
+#: Bytes of values that it reads; of larger files it looks at what says where the values are.
+TRIAL_VALUES = 512 << 20
 #: Harmonics of a climatology: of the year, of the day, and degrees of its calibration.
 HARMONICS, DEGREES, KNOTS = 64, 4_096, 10_000
 
