@@ -158,6 +158,11 @@ class Climatology:
         mean, cycle = (_combine(rows, part[i]) for part in (self.mean, self.cycle))
         return mean, np.maximum(self.spread[i], SMALLEST_SPREAD) * np.sqrt(np.maximum(cycle, SMALLEST_CYCLE))
 
+    def usual(self, label: str | None, times: npt.ArrayLike) -> Floats:
+        """Means at (n,) times, (n, channel, cell NEST) in the channels' units: what an anomaly of 0 would be."""
+        mean, _ = self.at(label, times)
+        return powered(self.center[:, None] + self.scale[:, None] * mean.astype(np.float64), self.root)
+
     def physical(self, x: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
         """Standardised anomalies (n, channel, cell NEST) as values in the channels' units; float64."""
         mean, spread = self.at(label, times)

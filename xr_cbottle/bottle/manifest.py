@@ -24,6 +24,7 @@ key                type                      meaning
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``nonnegative``    list of text              channels of which nothing is below 0
+``bounds``         {channel: bound}          what is drawn is moved into these; absent: nothing is
 ``time``           time                      the time axis the bottle stands for
 ``sampler``        sampler                   the sampler's default settings
 ``trained_on``     object                    free: what is known of the training
@@ -57,6 +58,13 @@ one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(t
 its units. The climatology is what `xr_cbottle.bottle.climatology.Climatology.write` writes, with the labels and
 channels of the manifest.
 
+**bound** ``least``, ``most`` (numbers in the channel's unit, or null), ``sun`` ({label: hours 0..24}: at most what
+falls on the top of the atmosphere, as an instant or in the mean over so many hours; or null), ``saturation`` (number
+> 0: at most so many times what saturated air holds, for a channel of specific humidity at a level, or null), with
+``temperature`` (the channel of the air's temperature there), ``mean`` (number 0..1: which share of the departure of the
+global mean from that of the climatology is kept, or null). Fields are moved with their global mean kept. Channels that
+have no bounds are as they are drawn; a part of super-resolution above them keeps their means, not their bounds.
+
 **location** a relative path with ``/`` (a member of the zip, or a file beside the manifest), or a URL. Inside
 a zip ``sha256`` must be given. Elsewhere it may be null: a URL is then pinned to what it held at its first
 use.
@@ -79,6 +87,7 @@ from xr_cbottle.bottle import json_text, limits, schema
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.bottle.schema import Record, field
+from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix, time_axis
 from xr_cbottle.grid.patches import PatchGrid
 
@@ -182,6 +191,33 @@ class ConditionSpec(Record):
 
 
 @dataclasses.dataclass(frozen=True)
+class BoundSpec(Record):
+    """What a channel keeps to: a least and a most value, the sun above it, saturation, a steady global mean."""
+
+    least: float | None = field(schema.optional(schema.number(-limits.SIGMA)), None)
+    most: float | None = field(schema.optional(schema.number(-limits.SIGMA)), None)
+    sun: Mapping[str, float] | None = field(
+        schema.optional(schema.mapping(schema.label(), schema.number(0, most=24), limits.LABELS)), None
+    )
+    saturation: float | None = field(schema.optional(schema.number(0, open_end=True)), None)
+    temperature: str | None = field(schema.optional(schema.channel()), None)
+    mean: float | None = field(schema.optional(schema.number(0, most=1)), None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.least is not None and self.most is not None and self.most <= self.least:
+            raise SchemaError("most", f"more than least ({self.least:g})", self.most)
+        if (self.saturation is None) != (self.temperature is None):
+            raise SchemaError("temperature", "given with saturation, and only with it", self.temperature)
+        if not self.plain():
+            raise SchemaError("", "of one bound at least (least, most, sun, saturation, mean)", {})
+
+    def plain(self) -> dict[str, Any]:
+        """The record as JSON's types, without what is null."""
+        return {key: value for key, value in super().plain().items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True)
 class TimeSpec(Record):
     """The time axis the bottle stands for: both ends included, UTC; step an ISO-8601 duration."""
 
@@ -224,6 +260,9 @@ class Manifest(Record):
     sst: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     climatology: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     nonnegative: tuple[str, ...] = field(schema.each(schema.channel()), ())
+    bounds: Mapping[str, BoundSpec] = field(
+        schema.mapping(schema.channel(), schema.nested(BoundSpec), limits.CHANNELS), schema.empty
+    )
     sampler: SamplerDefaults = field(schema.nested(SamplerDefaults), SamplerDefaults())  # noqa: RUF009
     trained_on: Mapping[str, Any] = field(schema.free(), schema.empty)
 
@@ -244,6 +283,7 @@ class Manifest(Record):
         for i, name in enumerate(self.nonnegative):
             if name not in self.channels:
                 raise SchemaError(f"nonnegative[{i}]", "one of channels", name)
+        self._check_bounds()
         self._check_labels()
         levels = [part.sigma_min for part in self.coarse]
         if not levels:
@@ -273,6 +313,27 @@ class Manifest(Record):
             assert before is not None
             if (spec.zoom, spec.channels) != (before.zoom, before.channels):
                 raise SchemaError(f"{path}.superres", f"of the zoom and channels of parts[{first}]", spec.plain())
+
+    def _check_bounds(self) -> None:
+        for name, bound in self.bounds.items():
+            path = f"bounds.{name}"
+            if name not in self.channels:
+                raise SchemaError(path, "one of channels", name)
+            for label in bound.sun or ():
+                if label not in self.labels:
+                    raise SchemaError(f"{path}.sun.{label}", "one of labels", label)
+            if bound.mean is not None and self.climatology is None:
+                raise SchemaError(f"{path}.mean", "absent, as there is no climatology", bound.mean)
+            if bound.saturation is not None:
+                self._check_saturation(name, bound)
+
+    def _check_saturation(self, name: str, bound: BoundSpec) -> None:
+        path, air = f"bounds.{name}", bound.temperature
+        humid = _level_of("hus", name)
+        if humid is None:
+            raise SchemaError(f"{path}.saturation", "of a channel of specific humidity at a level", name)
+        if air not in self.channels or _level_of("ta", str(air)) != humid:
+            raise SchemaError(f"{path}.temperature", f"the channel of temperature at {humid} Pa", air)
 
     def _check_labels(self) -> None:
         indices: dict[int, str] = {}
@@ -372,8 +433,17 @@ class Manifest(Record):
         return cls.from_plain(values)
 
 
-_LATER = ("climatology", "nonnegative")
+def _level_of(variable: str, name: str) -> int | None:
+    """Pressure in Pa of a channel, if it is one of this variable."""
+    try:
+        channel = channels.parse(name)
+    except ValueError:
+        return None
+    return channel.level if channel.variable.name == variable else None
+
+
+_LATER = ("climatology", "nonnegative", "bounds")
 _ORDER = (
     "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
-    "default_label", "parts", "sst", "climatology", "nonnegative", "time", "sampler", "trained_on",
+    "default_label", "parts", "sst", "climatology", "nonnegative", "bounds", "time", "sampler", "trained_on",
 )  # fmt: skip

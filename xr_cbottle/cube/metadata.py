@@ -39,6 +39,8 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
         comments.append(f"The data of label {spec.label} had no {', '.join(lent)}: drawn under label {label.donor}.")
     if all(names[i] in manifest.nonnegative for i in layout.channels):
         comments.append("Values below 0 are set to 0, and those above scaled to keep the mean over the globe.")
+    if spec.fine is None and all(names[i] in manifest.bounds for i in layout.channels):
+        comments.append("Moved within physical bounds, with the mean over the globe kept.")
     if layout.variable.ocean_only and (spec.sst or manifest.sst):
         comments.append("Missing where the sea surface temperature that drives the model is missing.")
     if comments:

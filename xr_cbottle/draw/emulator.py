@@ -25,6 +25,7 @@ from xr_cbottle.bottle.netcdf import readable
 from xr_cbottle.bottle.sampler import evaluations
 from xr_cbottle.draw import conditions, noise
 from xr_cbottle.draw.arithmetic import drawing
+from xr_cbottle.draw.bounds import Bounds
 from xr_cbottle.draw.defaults import default_batch_size
 from xr_cbottle.draw.models import Model, choose_device, load_model
 from xr_cbottle.draw.once import Once
@@ -238,12 +239,15 @@ class Emulator:
         chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
         if chosen:
             values[:, chosen] = without_negatives(values[:, chosen])
+        if self.bottle.manifest.bounds:
+            usual = None if model.climatology is None else model.climatology.usual(label, times)
+            values = Bounds(self.bottle.manifest).applied(values, label, times, usual)
         return values
 
     def normalised(
         self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
-        """Undo `physical`, but for what was below 0."""
+        """Undo `physical`, but for what was below 0 or beyond a bound."""
         model = self.model
         if model.climatology is not None:
             return model.climatology.standardised(values, label, times)

@@ -83,6 +83,7 @@ def pack_run(
         sst=ConditionSpec("sst.nc", variable="sst"),
         climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
         nonnegative=about.nonnegative,
+        bounds=about.bounds,
         time=TimeSpec(about.start, about.end, about.step),
         sampler=SamplerDefaults(about.num_steps, about.sigma_min, about.sigma_max, about.rho, about.solver),
         trained_on={**facts, **about.trained_on, **(figures or {})},
@@ -97,7 +98,7 @@ def pack_run(
             if climatology is None:
                 raise ValueError("calibrate needs a climatology: train with scale: climatology")
             # As the network draws it: what was set to 0 at an unchanged mean is no longer that.
-            raw = dataclasses.replace(manifest, nonnegative=())
+            raw = dataclasses.replace(manifest, nonnegative=(), bounds={})
             draft = pack(Path(folder) / "draft.cbottle", raw, parts, data.sst_path, climatology)
             mended = calibrated(Emulator(draft), data, calibrate, matched=about.matched, progress=run.progress)
             climatology = Path(folder) / "climatology.nc"

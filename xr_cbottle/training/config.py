@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from xr_cbottle.bottle import schema
 from xr_cbottle.bottle.checkpoint import DISK_TYPES
-from xr_cbottle.bottle.errors import SchemaError
-from xr_cbottle.bottle.manifest import Manifest, PartSpec, SamplerDefaults, TimeSpec
+from xr_cbottle.bottle.errors import BottleError, SchemaError
+from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
 from xr_cbottle.fields.channels import VARIABLES
 from xr_cbottle.training.parsing import build, check_choices, read
 from xr_cbottle.training.source_config import SourceConfig, SstConfig
@@ -270,6 +270,8 @@ class BottleConfig:
         Solver of the diffusion ODE: heun (two evaluations of the network a step) or dpmpp_2m (one).
     nonnegative
         Channels of which nothing is to be below 0; what is, is set to 0 at an unchanged global mean.
+    bounds
+        Bounds of channels that nothing drawn goes beyond, as in the manifest: ``{clt: {least: 0, most: 1}}``.
     matched
         Channels of which ``--calibrate`` matches the distribution over cells and times with the data's, such as rain,
         whose heaviest a network learns last.
@@ -292,6 +294,7 @@ class BottleConfig:
     references: tuple[str, ...] = ()
     default_label: str | None = None
     nonnegative: tuple[str, ...] = ()
+    bounds: dict[str, Any] = field(default_factory=dict)
     matched: tuple[str, ...] = ()
     num_steps: int = 18
     sigma_min: float = 0.02
@@ -340,11 +343,26 @@ class Config:
         for key in ("nonnegative", "matched"):
             if unknown := sorted(set(getattr(self.bottle, key)) - set(self.data.channels)):
                 raise ValueError(f"bottle: {key} lists {unknown}, which are not among the channels")
+        self._check_bounds()
         if len(self.data.sources) > self.network.label_dim:
             raise ValueError(
                 f"network: label_dim is {self.network.label_dim}, but there are {len(self.data.sources)} sources; "
                 "make it at least that"
             )
+
+    def _check_bounds(self) -> None:
+        """Check the bounds as the manifest will, before hours of training."""
+        about = self.bottle
+        try:
+            Manifest(
+                name=about.name, zoom=0, channels=self.data.channels, bounds=about.bounds,
+                labels={source.label: LabelSpec(i) for i, source in enumerate(self.data.sources)},
+                parts=(PartSpec("coarse", 0.0, "coarse.checkpoint"),),
+                time=TimeSpec(about.start, about.end, about.step),
+                climatology=ConditionSpec("climatology.nc") if self.data.scale == "climatology" else None,
+            )  # fmt: skip
+        except BottleError as error:
+            raise ValueError(f"bottle: {error}") from None
 
 
 def load(path: str | os.PathLike[str]) -> Config:
