@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from xr_cbottle.bottle import checkpoint, open_bottle, packing
+from xr_cbottle.bottle import checkpoint, location, open_bottle, packing
 from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.manifest import (
@@ -25,6 +26,8 @@ from xr_cbottle.bottle.manifest import (
     TimeSpec,
 )
 
+#: Fewest evaluations of the network with which the climate is still one: 4 steps from where weather appears.
+QUICK_SAMPLER = {"num_steps": 4, "sigma_max": 5.0}
 CHANNELS = ("T850", "T500", "U850", "Z500", "tas", "pr", "rlut", "sst")
 #: (centre, scale) of the channels that tests use; others have (0, 1).
 _STATISTICS = {
@@ -218,3 +221,24 @@ def latlon_sst(start: str = "1940-01-01", months: int = 12 * 83) -> xr.Dataset:
 def read_json(path: Path) -> dict:
     """A manifest's text as plain values, to be spoiled by a test."""
     return json.loads(path.read_text())
+
+
+def quick_gcm(folder: Path) -> Path:
+    """The bundled bottle `gcm` with `QUICK_SAMPLER`, for ``XR_CBOTTLE_PATH``: values of a climate within seconds.
+
+    Parameters
+    ----------
+    folder
+        Where ``gcm.cbottle``, a folder, is made.
+
+    Returns
+    -------
+    The bottle.
+    """
+    place = folder / "gcm.cbottle"
+    with zipfile.ZipFile(location.bundled_folder() / "gcm.cbottle") as bottle:
+        bottle.extractall(place)
+    manifest = json.loads((place / "bottle.json").read_text())
+    manifest["sampler"] |= QUICK_SAMPLER
+    (place / "bottle.json").write_text(json.dumps(manifest))
+    return place

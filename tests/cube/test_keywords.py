@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ import xr_cbottle
 from tests.bottles import synthetic_bottle
 from xr_cbottle.backend import CbottleBackendEntrypoint
 from xr_cbottle.cli import _parser
-from xr_cbottle.cube.keywords import KEYWORDS, Keywords, checked, from_text
+from xr_cbottle.cube.keywords import KEYWORDS, Keywords, checked, from_text, table
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.serve.http.settings import OF_DATA, Settings
 
@@ -19,6 +20,11 @@ from xr_cbottle.serve.http.settings import OF_DATA, Settings
 @pytest.fixture(scope="module")
 def bottle(tmp_path_factory):
     return synthetic_bottle(tmp_path_factory.mktemp("keywords") / "b.cbottle", 2, ("tas",))
+
+
+def test_the_page_of_keywords_has_the_table_of_the_code():
+    """``python -c "from xr_cbottle.cube.keywords import table; print(table())"`` makes it."""
+    assert f"\n{table()}\n" in (Path(__file__).parents[2] / "docs" / "keywords.md").read_text()
 
 
 def test_every_keyword_has_a_record_and_a_type():

@@ -615,7 +615,7 @@ except ValueError as error:
         assert said[3] == "No plugins loaded for this entry: cbottle"
 
     def test_intake_xarray_2_ignores_parameters_of_driver_zarr(self):
-        """If this fails, it has learned to: tell so in served.yaml and the README."""
+        """If this fails, it has learned to: tell so in served.yaml and docs/catalogs.md."""
         said = environments.new_intake().python(IGNORED, MAIN)
         assert said.startswith("2.0.9 2.0.0 ")
         assert "http://127.0.0.1:8000/gcm/PT6H_inst_s0_m0_z4_lplasim.zarr" in said

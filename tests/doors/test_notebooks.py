@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
-import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +19,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tests.bottles import quick_gcm
 from xr_cbottle.bottle import location
 from xr_cbottle.grid import healpix
 
@@ -37,8 +36,6 @@ pytestmark = [
     pytest.mark.skipif(not NOTEBOOKS, reason="only in a checkout"),
     pytest.mark.skipif("gcm" not in location.bundled(), reason="the bottle gcm is not here"),
 ]
-# Fewest evaluations of the network with which the climate is still one: 4 steps from where weather appears.
-SAMPLER = {"num_steps": 4, "sigma_max": 5.0}
 YEAR = slice("1990-01-01T00", "1990-12-31", "PT294H")  # each time another hour of the day
 BEFORE = "import warnings\nwarnings.filterwarnings('error', module='xr_cbottle')"
 AFTER = """
@@ -75,12 +72,7 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
 def folder(tmp_path_factory):
     """With the quick bottle in ``bottles``."""
     folder = tmp_path_factory.mktemp("notebooks")
-    place = folder / "bottles" / "gcm.cbottle"
-    with zipfile.ZipFile(location.find("gcm")) as bottle:
-        bottle.extractall(place)
-    manifest = json.loads((place / "bottle.json").read_text())
-    manifest["sampler"] |= SAMPLER
-    (place / "bottle.json").write_text(json.dumps(manifest))
+    quick_gcm(folder / "bottles")
     return folder
 
 

@@ -1,7 +1,7 @@
 """The keywords of a data set, one record each: name, type, default, a line of documentation, and how it is checked.
 
 Every door takes its keywords from here: `xr_cbottle.Cube`, the engine of xarray, the catalog, the command line, the
-server, `xr_cbottle.downscale`, the attributes of a data set, and the table in the README. To add one, add it to
+server, `xr_cbottle.downscale`, the attributes of a data set, and the table in `docs/keywords.md`. To add one, add it to
 `Keywords` and use it where it takes effect.
 
 What a bottle has, such as zooms and labels, is checked where the bottle is known: `xr_cbottle.cube.spec`.
@@ -386,7 +386,7 @@ def _first_sentence(text: str) -> str:
 
 
 def table() -> str:
-    """The keywords as a table in Markdown, as the README has it."""
+    """The keywords as a table in Markdown, as `docs/keywords.md` has it."""
     rows = [
         f"| `{name}` | {keyword.usual} | {keyword.about.replace('``', '`').replace('|', chr(92) + '|')} |"
         for name, keyword in KEYWORDS.items()

@@ -1,0 +1,137 @@
+"""The code of the documentation: the blocks of a page, and running them as a reader would, one after the other.
+
+A block is ``sh``, ``python``, ``yaml`` or another language. All ``python`` of a page shares one scope, and all ``sh``
+and ``python`` one folder. A ``yaml`` block that a sentence before it names (`` `mine/mine.yaml` is ``) is written to
+that file. What cannot be run says why, in a comment right before it: ``<!-- not run: the weights are gigabytes -->``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+RUN = ("sh", "python", "yaml")
+#: Languages of blocks that are not run here; each with who else does.
+OTHERS = {
+    "": "a drawing",
+    "text": "nothing to run",
+    "json": "tests/bottle/test_manifest.py",
+    "js": "tests/serve/test_tools.py",
+    "julia": "no Julia is on these machines",
+}
+_BLOCK = re.compile(r"^(?P<reason><!-- not run: [^\n]*-->\n)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.M | re.S)
+_FILE = re.compile(r"`([\w/.-]+\.ya?ml)` is [^`]*\Z")
+_SERVER = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of code: its language, its text, why it is not run, and the file that it is."""
+
+    language: str
+    text: str
+    reason: str | None = None
+    file: str | None = None
+
+
+def blocks(page: Path) -> list[Block]:
+    """The blocks of a page of Markdown, in order."""
+    whole = page.read_text(encoding="utf-8")
+    found = []
+    for match in _BLOCK.finditer(whole):
+        reason, before = match["reason"], whole[: match.start()]
+        file = _FILE.search(before.rstrip())
+        found.append(
+            Block(
+                match["language"],
+                match["text"],
+                reason and reason[len("<!-- not run: ") : -len(" -->\n")],
+                file[1] if file and match["language"] == "yaml" else None,
+            )
+        )
+    return found
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The commands of a block of sh, split into words; without comments."""
+    for line in re.sub(r"\\\n", " ", text).splitlines():
+        for part in line.split(" && "):
+            words = shlex.split(part, comments=True)
+            if words:
+                yield words
+
+
+@dataclass
+class Reader:
+    """Somebody who types what a page says, in this process; what installs into it is left out.
+
+    Attributes
+    ----------
+    folder
+        Where they are.
+    main
+        The command ``xr-cbottle``.
+    serve
+        Starts a server of some bottles: (a context that gives its URL).
+    """
+
+    folder: Path
+    main: Callable[[list[str]], int]
+    serve: Callable[[list[str]], contextlib.AbstractContextManager[str]]
+    url: str = _SERVER
+    scope: dict[str, Any] = field(default_factory=dict)
+    left: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def read(self, page: Path) -> None:
+        """Type every block of a page."""
+        with self.left:
+            for block in blocks(page):
+                if block.reason is None:
+                    self._type(block)
+
+    def _type(self, block: Block) -> None:
+        if block.language == "python":
+            exec(compile(block.text.replace(_SERVER, self.url), "<page>", "exec"), self.scope)
+        elif block.language == "sh":
+            for words in commands(block.text):
+                self._command(words)
+        elif block.file is not None:
+            path = self.folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text.replace("$PWD", str(self.folder)), encoding="utf-8")
+
+    def _command(self, words: list[str]) -> None:
+        program = words[0]
+        if program == "xr-cbottle" and words[1] == "serve":
+            self.url = self.left.enter_context(self.serve(words[2:]))
+        elif program == "xr-cbottle":
+            status = self.main(words[1:])
+            assert status == 0, f"{shlex.join(words)} ended with {status}"
+        elif program == "pip" and "--target" in words:
+            pip([*words[1:]], self.folder)
+        elif program == "pip" or words[:3] == ["python3", "-m", "venv"] or program in (".", "./.ci/test"):
+            pass  # the environment is there
+        else:
+            subprocess.run([sys.executable, *words[1:]] if program == "python" else words, cwd=self.folder, check=True)
+
+
+def pip(words: list[str], folder: Path) -> None:
+    """Run pip in a folder; `ConnectionError` where nobody answers."""
+    from tests.environments import UNREACHABLE
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *words, "--retries=1", "--timeout=20"], cwd=folder, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        if any(sign in done.stderr for sign in UNREACHABLE):
+            raise ConnectionError(done.stderr.strip().splitlines()[-1])
+        raise RuntimeError(f"pip {shlex.join(words)} failed:\n{done.stderr}")
