@@ -192,7 +192,7 @@ class ConditionSpec(Record):
 
 @dataclasses.dataclass(frozen=True)
 class BoundSpec(Record):
-    """What a channel keeps to: a least and a most value, the sun above it, saturation, a steady global mean."""
+    """Bounds of a channel: a least and a most value, the sun above it, saturation, a steady global mean."""
 
     least: float | None = field(schema.optional(schema.number(-limits.SIGMA)), None)
     most: float | None = field(schema.optional(schema.number(-limits.SIGMA)), None)
