@@ -64,7 +64,7 @@ class Bounds:
         out = np.array(values, np.float64)
         for name in self.order:
             spec, c = self.specs[name], self.channels.index(name)
-            field = out[:, c]
+            field: Floats = out[:, c]
             if spec.mean is not None and usual is not None:
                 field = steadied(field, usual[:, c], spec.mean)
             least, most = self._limits(name, spec, out, label, times)
@@ -77,7 +77,7 @@ class Bounds:
         """Least and most of a channel, each (n or 1, cell or 1) or None."""
         least = None if spec.least is None else np.full((1, 1), spec.least)
         mosts = [] if spec.most is None else [np.full((1, 1), spec.most)]
-        if spec.sun is not None and label in spec.sun:
+        if spec.sun is not None and label is not None and label in spec.sun:
             mosts.append(sun.insolation(times, self.lon, self.lat, spec.sun[label]))
         if spec.saturation is not None:
             level = channels.parse(name).level

@@ -82,4 +82,5 @@ def _mean_height(constant: Floats, swing: Floats, angle: Floats, half: float) ->
         start = np.maximum(angle - half, noon - sunset)
         end = np.maximum(np.minimum(angle + half, noon + sunset), start)
         total += constant * (end - start) + swing * (np.sin(end - noon) - np.sin(start - noon))
-    return np.maximum(total / (2 * half), 0)
+    mean: Floats = np.maximum(total / (2 * half), 0)
+    return mean
