@@ -69,7 +69,8 @@ def insolation(times: npt.ArrayLike, lon: Floats, lat: Floats, hours: float = 0.
         height = np.maximum(constant + swing * np.cos(angle), 0)
     else:
         height = _mean_height(constant, swing, angle, hours / 24 * np.pi)
-    return SOLAR_CONSTANT * distance * height
+    shine: Floats = SOLAR_CONSTANT * distance * height
+    return shine
 
 
 def _mean_height(constant: Floats, swing: Floats, angle: Floats, half: float) -> Floats:
@@ -82,5 +83,4 @@ def _mean_height(constant: Floats, swing: Floats, angle: Floats, half: float) ->
         start = np.maximum(angle - half, noon - sunset)
         end = np.maximum(np.minimum(angle + half, noon + sunset), start)
         total += constant * (end - start) + swing * (np.sin(end - noon) - np.sin(start - noon))
-    mean: Floats = np.maximum(total / (2 * half), 0)
-    return mean
+    return np.maximum(total / (2 * half), 0)
