@@ -84,6 +84,43 @@ def test_defaults():
     assert first.default_label == "icon"
 
 
+def test_levels_that_were_chosen():
+    sampler = {"num_steps": 3, "solver": "ipndm3", "sigmas": [[80, 4, 0.5], [80, 0.5]]}
+    manifest = Manifest.from_json(spoiled("sampler", sampler))
+    assert manifest.sampler.sigmas == ((80.0, 4.0, 0.5), (80.0, 0.5))
+    assert manifest.sampler.chosen(2) == (80.0, 0.5)
+    assert manifest.sampler.chosen(4) == ()
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert "sigmas" not in Manifest.from_json(json.dumps(GOOD)).canonical()  # older bottles keep their digests
+
+
+def test_settings_that_keywords_ask_for():
+    default = SamplerDefaults(3, 0.02, 80.0, solver="ipndm3", sigmas=((80.0, 4.0, 0.5), (70.0, 0.5)))
+
+    def asked(**keywords):
+        found = default.asked(keywords)
+        return found.num_steps, found.sigma_min, found.sigma_max, found.solver, found.sigmas
+
+    assert asked() == (3, 0.5, 80.0, "ipndm3", ((80.0, 4.0, 0.5),))
+    assert asked(num_steps=2) == (2, 0.5, 70.0, "ipndm3", ((70.0, 0.5),))
+    assert asked(num_steps=4) == (4, 0.02, 80.0, "ipndm3", ())  # none is offered: rho spaces them
+    assert asked(solver="heun") == (3, 0.02, 80.0, "heun", ())  # they were chosen for another
+    assert asked(sigma_max=60.0) == (3, 0.02, 60.0, "ipndm3", ())
+    assert asked(sigmas=(9.0, 1.0), solver="heun") == (2, 1.0, 9.0, "heun", ((9.0, 1.0),))
+    with pytest.raises(ValueError, match="sigmas gives all noise levels: leave sigma_min and sigma_max out"):
+        asked(sigmas=(9.0, 1.0), sigma_min=0.1, sigma_max=8.0)
+    with pytest.raises(ValueError, match="num_steps is 3 and sigmas has 2 noise levels: leave num_steps out"):
+        asked(sigmas=(9.0, 1.0), num_steps=3)
+
+
+def test_levels_are_offered_for_one_solver_and_each_number_once():
+    default = SamplerDefaults(3, 0.02, 80.0, solver="ipndm3", sigmas=((80.0, 4.0, 0.5), (70.0, 0.5)))
+    more = default.offering([(80.0, 3.1234567, 0.5)])
+    assert more.sigmas == ((80.0, 3.1235, 0.5), (70.0, 0.5))
+    assert default.replaced(num_steps=2).sigmas == default.sigmas
+    assert default.replaced(solver="heun").sigmas == ()
+
+
 def test_every_field_is_documented():
     for record in (Manifest, PartSpec, ConditionSpec, LabelSpec, TimeSpec, SamplerDefaults, SuperresSpec):
         for field in dataclasses.fields(record):
@@ -93,6 +130,12 @@ def test_every_field_is_documented():
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
+        ("sampler.sigmas", [[80]], "sampler.sigmas[0] must be a list of at least 2, got [80]"),
+        ("sampler.sigmas", [80, 2], "sampler.sigmas[0] must be a list of at least 2, got 80"),
+        ("sampler.sigmas", [[80, 2, 2]], "sampler.sigmas[0][2] must be less than the one before (2), got 2.0"),
+        ("sampler.sigmas", [[80, 0]], "sampler.sigmas[0][1] must be a number > 0, got 0"),
+        ("sampler.sigmas", [[80, 2], [9, 1]], "sampler.sigmas[1] must be of a length that no earlier list has"),
+        ("sampler.sigmas", [[2, 1]] * 65, "sampler.sigmas must be a list of at most 64"),
         ("labels.icon.index", "x", "bottle.json: labels.icon.index must be an int from 0 to 65535, got 'x'"),
         ("labels.icon.index", True, "labels.icon.index must be an int from 0 to 65535, got True"),
         ("labels.icon.index", 1, "labels.era5.index must be different from that of icon"),
@@ -136,7 +179,7 @@ def test_every_field_is_documented():
         ("sampler.num_steps", 1, "sampler.num_steps must be an int from 2 to 10000, got 1"),
         ("sampler.sigma_max", 0.01, "sampler.sigma_max must be a number > sigma_min (0.02), got 0.01"),
         ("sampler.rho", 0, "sampler.rho must be a number > 0, got 0"),
-        ("sampler.solver", "euler", "sampler.solver must be one of heun, dpmpp_2m, got 'euler'"),
+        ("sampler.solver", "euler", "sampler.solver must be one of heun, dpmpp_2m, ipndm3, got 'euler'"),
         ("trained_on", 5, "trained_on must be an object, got 5"),
         ("chanels", ["tas"], "chanels must be absent or spelled otherwise (known: name, zoom"),
         ("version", 2, "version 2 is newer than this xr_cbottle reads (version 1); update xr_cbottle"),
@@ -287,6 +330,7 @@ def test_super_resolution():
         ([changed(FEW, sigmas=...)], "parts[2].superres.sigmas must be given, as the role is superres-distilled"),
         ([changed(FEW, sampler={})], "parts[2].superres.sampler must be absent, as the role is superres-distilled"),
         ([changed(FEW, sigmas=[15, 800])], "parts[2].superres.sigmas[1] must be less than the one before (15)"),
+        ([changed(FINE, sampler={"sigmas": [[2, 1]]})], "parts[2].superres.sampler.sigmas must be absent in"),
         ([changed(FINE, zoom=3)], "parts[2].superres.zoom must be above that of the bottle (3), got 3"),
         ([changed(FINE, channels=["pr"])], "parts[2].superres.channels[0] must be one of channels, got 'pr'"),
         ([changed(FINE, channels=["tas", "tas"])], "parts[2].superres.channels must be a list of different names"),

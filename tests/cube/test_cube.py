@@ -395,7 +395,7 @@ def test_tokens_are_of_the_content(bottle, tmp_path):
     assert Cube(copy).to_dataset(chunks={}).tas.data.name == Cube(bottle).to_dataset(chunks={}).tas.data.name
     changes = [
         dict(seed=1), dict(label="b"), dict(zoom=1), dict(members=1), dict(members=2), dict(time="P1D"),
-        dict(num_steps=2),
+        dict(num_steps=2), dict(sigmas=[80.0, 2.0, 0.02]), dict(sigmas=[80.0, 2.1, 0.02]),
         dict(sigma_max=70.0), dict(sigma_min=0.03), dict(time="P1D", time_method="mean"), dict(batch_size=3),
         dict(sst=bottles.sst_cells(2)), dict(precision="bfloat16"),
     ]  # fmt: skip

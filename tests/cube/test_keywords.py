@@ -74,6 +74,7 @@ def test_reading_changes_no_values():
         ("zoom", "3", 3), ("zoom", 3.0, 3), ("zoom", "", None), ("seed", " 7 ", 7), ("members", "0", None),
         ("members", "4", 4), ("members", "0,2,5", [0, 2, 5]), ("members", "[1, 3]", [1, 3]), ("label", "era5", "era5"),
         ("sigma_max", "80", 80.0), ("progress", "true", True), ("time", "PT6H", "PT6H"),
+        ("sigmas", "80, 2,0.5", [80.0, 2.0, 0.5]), ("sigmas", "[9,1]", [9.0, 1.0]),
         ("time", "1990-01-01/1990-02-01/PT6H", slice("1990-01-01", "1990-02-01", "PT6H")),
         ("time", "1990-01-01,1990-02-01", ["1990-01-01", "1990-02-01"]), ("unknown", "x", "x"),
     ],
@@ -87,6 +88,7 @@ def test_text_is_read_exactly(name, text, value):
     [
         ("zoom", "1.5", "zoom is '1.5': it must be an integer"), ("zoom", 1.5, "zoom is 1.5: it must be an integer"),
         ("seed", "9" * 5000, "it must be an integer"), ("sigma_min", "low", "it must be a positive number"),
+        ("sigmas", "80;2", "give noise levels with commas, such as 80,20,4,0.5"),
         ("members", "few", "such as 0,2,5"), ("members", ",", "such as 0,2,5"), ("members", "(" * 900, "such as 0,2,5"),
         ("time", "a//b", "write START/END"), ("progress", "maybe", "choose True, False"),
     ],

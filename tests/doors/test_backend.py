@@ -158,6 +158,28 @@ def test_attributes_say_what_made_the_values(bottle):
     assert open_dataset(bottle).attrs == open_dataset(bottle).attrs
 
 
+def test_levels_are_those_that_were_chosen_or_given(tmp_path):
+    levels = [80.0, 6.0, 0.7, 0.05]
+    sampler = bottles.SamplerDefaults(4, 0.02, 80.0, solver="dpmpp_2m", sigmas=(tuple(levels),))
+    chosen = bottles.synthetic_bottle(tmp_path / "chosen.cbottle", sampler=sampler)
+    at = {"time": ["1980-01-05T06"]}
+    ds = open_dataset(chosen, **at)
+    assert ds.attrs["sampler"] == "DPM-Solver++(2M), chosen noise levels, no churn"
+    assert (ds.attrs["num_steps"], ds.attrs["sigma_max"], ds.attrs["sigma_min"]) == (4, 80.0, 0.05)
+    assert ds.attrs["sigmas"] == levels
+    assert "rho" not in ds.attrs
+    given = open_dataset(chosen, sigmas=np.array(levels), **at)
+    assert "sigmas=[8.e+01 6.e+00 7.e-01 5.e-02]" in given.attrs["history"]
+    np.testing.assert_array_equal(ds.tas, given.tas)
+    for other in ({"num_steps": 5}, {"sigma_min": 0.03}, {"solver": "heun"}):
+        spaced = open_dataset(chosen, **other, **at)
+        assert "sigmas" not in spaced.attrs
+        assert spaced.attrs["rho"] == 7.0
+        assert float(abs(spaced.tas - ds.tas).max()) > 1e-3
+    many = open_dataset(chosen, sigmas=np.geomspace(80, 0.02, 60), **at)
+    np.testing.assert_allclose(many.tas, open_dataset(chosen, num_steps=60, **at).tas, atol=1.0)
+
+
 def test_a_solver_with_one_evaluation_a_step_comes_to_the_same(bottle):
     at = dict(time="1980-01-02", drop_variables=["rlut"])
     heun, other = (open_dataset(bottle, num_steps=40, solver=name, **at) for name in ("heun", "dpmpp_2m"))
@@ -306,7 +328,13 @@ def test_drop_variables(bottle):
         (dict(time_method="max"), "choose one of inst, mean"),
         (dict(num_steps=1), "num_steps is 1"),
         (dict(num_steps=2.0), "num_steps"),
-        (dict(solver="euler"), "solver is 'euler': choose one of heun, dpmpp_2m"),
+        (dict(solver="euler"), "solver is 'euler': choose one of heun, dpmpp_2m, ipndm3"),
+        (dict(sigmas=[1.0, 2.0]), "give 2 to 10000 noise levels, each less than the one before"),
+        (dict(sigmas=[1.0]), "give 2 to 10000 noise levels"),
+        (dict(sigmas="80,2"), "give 2 to 10000 noise levels"),
+        (dict(sigmas=3.0), "give 2 to 10000 noise levels"),
+        (dict(sigmas=[2.0, 0.0]), "sigmas is 0"),
+        (dict(sigmas=[2.0, 1.0], sigma_min=0.1), "sigmas gives all noise levels: leave sigma_min out"),
         (dict(sigma_min=0), "sigma_min is 0: it must be a positive number"),
         (dict(sigma_max=float("nan")), "sigma_max is nan"),
         (dict(sigma_min=90.0), "sigma_min is 90 and sigma_max 80"),

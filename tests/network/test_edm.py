@@ -60,7 +60,7 @@ def test_heun_takes_two_evaluations_a_step_and_one_in_the_last() -> None:
     assert min(calls) > 0
 
 
-@pytest.mark.parametrize(("solver", "calls"), [("heun", 35), ("dpmpp_2m", 18)])
+@pytest.mark.parametrize(("solver", "calls"), [("heun", 35), ("dpmpp_2m", 18), ("ipndm3", 18)])
 def test_a_solver_follows_the_ode(solver: str, calls: int) -> None:
     mean, spread, count = 0.3, 0.5, []
     sigmas = edm.edm_schedule(18, 0.02, 80.0)

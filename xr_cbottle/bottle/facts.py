@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle.base.plain_text import one_line
-from xr_cbottle.bottle.sampler import SOLVERS
+from xr_cbottle.bottle.sampler import SOLVERS, SamplerDefaults
 from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix, time_axis
 
@@ -61,7 +61,11 @@ def facts(bottle: Bottle) -> dict[str, Any]:
         "lent_channels": {name: list(label.masked) for name, label in manifest.labels.items() if label.masked},
         "virtual_bytes": virtual,
         "ratio": None if weights is None else virtual / max(weights, bottle.size),
-        "sampler": {**dataclasses.asdict(manifest.sampler), "evaluations": manifest.sampler.evaluations},
+        "sampler": {
+            **dataclasses.asdict(manifest.sampler),
+            "evaluations": manifest.sampler.evaluations,
+            "levels": _levels(manifest.sampler),
+        },
         "networks": len(manifest.coarse),
         "superres": _superres(manifest),
         "licence": manifest.licence,
@@ -71,6 +75,13 @@ def facts(bottle: Bottle) -> dict[str, Any]:
         "trained_on": _plain(manifest.trained_on),
         "digest": f"sha256:{bottle.digest}",
     }
+
+
+def _levels(sampler: SamplerDefaults) -> str:
+    """Noise levels of the default, and for which other numbers of steps there are chosen ones."""
+    others = sorted((len(levels) for levels in sampler.sigmas if len(levels) != sampler.num_steps), reverse=True)
+    offered = f" (chosen levels also for {', '.join(map(str, others))} steps)" if others else ""
+    return sampler.levels_in_words() + offered
 
 
 def _superres(manifest: Manifest) -> dict[str, Any] | None:
@@ -120,8 +131,7 @@ def text(found: Mapping[str, Any]) -> str:
         (
             "sampler",
             f"{SOLVERS[sampler['solver']]}, {sampler['num_steps']} steps = {sampler['evaluations']} evaluations of the "
-            f"network, sigma {sampler['sigma_max']:g} to {sampler['sigma_min']:g}, "
-            f"{_counted(found['networks'], 'network')}",
+            f"network, {sampler['levels']}, {_counted(found['networks'], 'network')}",
         ),
         ("licence", found["licence"]),
         ("made from", found["source"]),

@@ -45,6 +45,8 @@ INSTANTS = 20_000_000
 STEP_SECONDS = 36_525 * 86_400
 #: Levels of noise, as many as the keyword ``num_steps`` may ask for.
 NUM_STEPS = 10_000
+#: Numbers of steps for which a bottle may offer chosen noise levels.
+LEVEL_LISTS = 64
 #: Largest noise level, and largest of other factors; the published one is 800.
 SIGMA = 1e6
 #: Largest exponent of e that sampling takes; float64 ends at 709.

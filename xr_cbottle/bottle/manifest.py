@@ -72,7 +72,9 @@ use.
 **time** ``start``, ``end`` (ISO-8601, UTC, end included), ``step`` (ISO-8601 duration such as ``PT1H``).
 
 **sampler** ``num_steps`` (int >= 2), ``sigma_min``, ``sigma_max`` (0 < min < max), ``rho`` (> 0), ``solver``
-(``"heun"``, the default and the only one of super-resolution, or ``"dpmpp_2m"``).
+(``"heun"``, the default and the only one of super-resolution, ``"dpmpp_2m"`` or ``"ipndm3"``), ``sigmas`` (lists of
+number > 0, each descending and of another length: noise levels that were chosen for this solver and as many steps,
+instead of those that ``rho`` spaces; or absent. Not of super-resolution).
 """
 
 from __future__ import annotations
@@ -128,6 +130,8 @@ class SuperresSpec(Record):
             raise SchemaError("detail", f"absent or {len(self.channels)} numbers, one a channel", list(self.detail))
         if self.sampler is not None and self.sampler.solver != "heun":
             raise SchemaError("sampler.solver", "heun", self.sampler.solver)
+        if self.sampler is not None and self.sampler.sigmas:
+            raise SchemaError("sampler.sigmas", "absent in super-resolution", [list(x) for x in self.sampler.sigmas])
         try:
             PatchGrid(self.zoom, self.patch, self.overlap)
         except ValueError:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle import __version__
 from xr_cbottle.base.plain_text import one_line, printable
+from xr_cbottle.bottle.sampler import SOLVERS, step_counts
 from xr_cbottle.cli import failure
 from xr_cbottle.cube.keywords import KEYWORDS
 
@@ -176,12 +179,39 @@ def _pinned_path(options: argparse.Namespace, bottle: Bottle) -> Path:
 def _pack(options: argparse.Namespace) -> None:
     from xr_cbottle.bottle import facts
     from xr_cbottle.bottle.bottle import open_bottle
+    from xr_cbottle.bottle.repacking import repack
+
+    steps = step_counts(options.choose_levels) if options.choose_levels is not None else ()
+    changed = {name: getattr(options, name) for name in ("solver", "num_steps") if getattr(options, name) is not None}
+    with tempfile.TemporaryDirectory() as folder:
+        bottle = _to_pack(options, Path(folder, "draft.cbottle"))
+        sampler = bottle.manifest.sampler.replaced(**changed)
+        if steps:
+            from xr_cbottle.training.level_choice import choose_levels
+
+            choices = choose_levels(bottle, sampler, steps)
+            sampler = sampler.offering([choice.sigmas for choice in choices])
+            for choice in choices:
+                _say(choice)
+        repack(options.out, bottle, dataclasses.replace(bottle.manifest, sampler=sampler))
+    _say(facts.text(facts.facts(open_bottle(options.out))))
+
+
+def _to_pack(options: argparse.Namespace, draft: Path) -> Bottle:
+    """The bottle that ``pack`` packs: another one, or a draft made of a manifest and its files."""
+    from xr_cbottle.bottle.bottle import open_bottle
     from xr_cbottle.bottle.manifest import Manifest
     from xr_cbottle.bottle.packing import pack
 
+    files = (options.manifest, *options.part, options.sst, options.climatology)
+    if options.bottle is not None:
+        if any(file is not None for file in files):
+            raise ValueError("--from has a manifest and files of its own: leave --manifest, --part and other files out")
+        return open_bottle(options.bottle)
+    if options.manifest is None or not options.part:
+        raise ValueError("pack makes a bottle of --manifest and --part, or of --from BOTTLE: give one of the two")
     manifest = Manifest.from_json(options.manifest.read_text())
-    pack(options.out, manifest, options.part, options.sst)
-    _say(facts.text(facts.facts(open_bottle(options.out))))
+    return open_bottle(pack(draft, manifest, options.part, options.sst, options.climatology))
 
 
 def _open(options: argparse.Namespace) -> Bottle:
@@ -297,13 +327,21 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("-o", "--output", metavar="OUT.cbottle", help="of --pin [BOTTLE-pinned.cbottle]")
     fetch.add_argument("--quiet", action="store_true", help="no progress bar")
 
-    pack = command(_pack, "pack", "make a bottle of a manifest and its files")
+    pack = command(_pack, "pack", "make a bottle of a manifest and its files, or of another bottle")
     pack.add_argument("out", metavar="OUT.cbottle")
-    pack.add_argument("--manifest", required=True, type=Path, metavar="bottle.json")
+    pack.add_argument("--manifest", type=Path, metavar="bottle.json")
     pack.add_argument(
-        "--part", required=True, type=Path, action="append", metavar="FILE", help="checkpoint of each part, in order"
+        "--part", type=Path, action="append", default=[], metavar="FILE", help="checkpoint of each part, in order"
     )
     pack.add_argument("--sst", type=Path, metavar="FILE", help="netCDF of the sea surface temperature")
+    pack.add_argument("--climatology", type=Path, metavar="FILE", help="netCDF of the climatology")
+    pack.add_argument("--from", dest="bottle", metavar="BOTTLE", help="instead of these: a bottle that is there")
+    pack.add_argument(
+        "--choose-levels", metavar="N,N,...",
+        help="choose noise levels for each of these numbers of steps, by drawing; num_steps=N then takes them",
+    )  # fmt: skip
+    pack.add_argument("--solver", choices=tuple(SOLVERS), help="of the bottle from now on [the manifest's]")
+    pack.add_argument("--num-steps", type=int, metavar="N", help="of the bottle from now on [the manifest's]")
 
     # main() takes these two before.
     command(_info, "evaluate", "hold a bottle against its simulation: a report with figures, verdicts and pictures")

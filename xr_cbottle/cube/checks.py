@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from xr_cbottle.base.plain_text import shown
+from xr_cbottle.bottle.limits import NUM_STEPS
+from xr_cbottle.bottle.sampler import first_not_descending
 
 Check = Callable[[str, Any], Any]
 """From name and value to the value as it is used."""
@@ -59,6 +61,18 @@ def positive(name: str, value: Any) -> float:
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 < value <= _HIGHEST_NOISE:
         return float(value)
     raise ValueError(f"{name} is {shown(value)}: it must be a positive number of at most {_HIGHEST_NOISE:g}")
+
+
+def levels(name: str, values: Any) -> tuple[float, ...]:
+    """Check noise levels: two or more positive numbers, each less than the one before."""
+    try:
+        numbers = () if isinstance(values, (str, bytes)) else tuple(positive(name, value) for value in values)
+    except TypeError:
+        numbers = ()
+    if not 2 <= len(numbers) <= NUM_STEPS or first_not_descending(numbers) is not None:
+        allowed = f"2 to {NUM_STEPS} noise levels, each less than the one before"
+        raise ValueError(f"{name} is {shown(values)}: give {allowed}")
+    return numbers
 
 
 def members(name: str, members: Any) -> tuple[int, ...]:
@@ -138,6 +152,15 @@ def parse_number(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(f"{name} is {shown(text)}: it must be a positive number") from None
+
+
+def parse_levels(name: str, text: str) -> list[float]:
+    """Read noise levels: ``80,20,4,0.5`` or ``[80, 20, 4, 0.5]``."""
+    inner = text.strip().removeprefix("[").removesuffix("]")
+    try:
+        return [float(number) for number in inner.split(",")]
+    except ValueError:
+        raise ValueError(f"{name} is {shown(text)}: give noise levels with commas, such as 80,20,4,0.5") from None
 
 
 def parse_members(name: str, text: str) -> int | list[int]:

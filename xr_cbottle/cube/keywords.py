@@ -144,7 +144,8 @@ class Keywords(TypedDict, total=False):
         int | None,
         Keyword(
             None, "sampler",
-            "Noise levels of the sampler. Fewer are faster and less exact.",
+            "Noise levels of the sampler. Fewer are faster and less exact. Those that the bottle chose for so many are "
+            "taken if it has some; others are spaced by its rho.",
             "the bottle's", checks.within(2, 10_001), **_INTEGER, serve=True,
         ),
     ]  # fmt: skip
@@ -156,11 +157,20 @@ class Keywords(TypedDict, total=False):
         float | None,
         Keyword(None, "sampler", "Highest noise level of the sampler.", "the bottle's", **_NUMBER, serve=True),
     ]
+    sigmas: Annotated[
+        Sequence[float] | None,
+        Keyword(
+            None, "sampler",
+            "The noise levels themselves, descending, instead of num_steps, sigma_min and sigma_max.",
+            "the bottle's", checks.levels, checks.parse_levels, "S,S,...", serve=True,
+        ),
+    ]  # fmt: skip
     solver: Annotated[
         str | None,
         Keyword(
             None, "sampler",
-            "``heun``, two evaluations of the network a step, or ``dpmpp_2m``, one.",
+            "``heun``, two evaluations of the network a step, ``dpmpp_2m``, one, or ``ipndm3``, one, which "
+            "needs the fewest steps.",
             "the bottle's", checks.one_of(tuple(SOLVERS)), **_WORD, metavar="|".join(SOLVERS), serve=True,
         ),
     ]  # fmt: skip

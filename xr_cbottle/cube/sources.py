@@ -125,7 +125,7 @@ class DrawnInstants:
             self.bottle.settled(sst=self.sst is None),
             device=spec.device,
             precision=spec.precision,
-            sampler=emulator.Sampler(*spec.sampler),
+            sampler=emulator.Sampler(*spec.sampler, spec.sigmas or ()),
             batch_size=spec.batch_size,
             sst=self.sst,
         )

@@ -22,7 +22,6 @@ from xr_cbottle.grid.time_axis import TimeAxis
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.manifest import Manifest
-    from xr_cbottle.bottle.sampler import SamplerDefaults
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 # Raised when the same keywords begin to make other values: what older versions kept on disk is then not used.
@@ -48,6 +47,8 @@ class CubeSpec:
         As everywhere; the label is None in a bottle without labels.
     sampler
         num_steps, sigma_min, sigma_max, rho, solver.
+    sigmas
+        Noise levels that were chosen, of which there are num_steps; None where rho spaces them.
     precision, batch_size, device
         How the network is run; device None is chosen where values are read.
     sst
@@ -72,14 +73,15 @@ class CubeSpec:
     sst: str | None
     fine: Fine | None = None
     given: str | None = None
+    sigmas: tuple[float, ...] | None = None
 
     @functools.cached_property
     def namespace(self) -> str:
         """Digest of what an instant is a function of, beside label, seed, member and time."""
         names = ("digest", "sampler", "precision", "batch_size", "device", "sst")
         values = {name: getattr(self, name) for name in names}
-        given = {} if self.given is None else {"given": self.given}
-        return _sha256({"numerics": _NUMERICS, **values, **given})
+        later = {name: getattr(self, name) for name in ("given", "sigmas") if getattr(self, name) is not None}
+        return _sha256({"numerics": _NUMERICS, **values, **later})
 
     @functools.cached_property
     def field_namespace(self) -> str:
@@ -92,7 +94,7 @@ class CubeSpec:
     def token(self) -> str:
         """Digest of the whole data set: dask's token."""
         values = dataclasses.asdict(self)
-        of_some = {name for name in ("fine", "given") if values[name] is None}
+        of_some = {name for name in ("fine", "given", "sigmas") if values[name] is None}
         return _sha256({"numerics": _NUMERICS, **{k: v for k, v in values.items() if k not in of_some}})
 
 
@@ -121,6 +123,7 @@ def make_spec(
     """
     zoom = _zoom(manifest, keywords["zoom"])
     start, end, native = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
+    sampler = manifest.sampler.asked(keywords)
     if sst is not None:
         start, end = _covered(sst, start, native)
     return CubeSpec(
@@ -131,7 +134,8 @@ def make_spec(
         members=keywords["members"],
         seed=keywords["seed"],
         label=manifest.label(keywords["label"]),
-        sampler=_sampler(manifest.sampler, keywords),
+        sampler=(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho, sampler.solver),
+        sigmas=sampler.chosen(sampler.num_steps) or None,
         precision=keywords["precision"],
         batch_size=keywords["batch_size"] or default_batch_size(manifest.zoom),
         device=keywords["device"],
@@ -160,11 +164,3 @@ def _covered(sst: SeaSurfaceTemperature, start: int, native: int) -> tuple[int, 
             "give more of it"
         )
     return begin, finish
-
-
-def _sampler(default: SamplerDefaults, keywords: Mapping[str, Any]) -> tuple[int, float, float, float, str]:
-    chosen = {name: keywords[name] for name in ("num_steps", "sigma_min", "sigma_max", "solver")}
-    steps, low, high, solver = (getattr(default, name) if value is None else value for name, value in chosen.items())
-    if low >= high:
-        raise ValueError(f"sigma_min is {low:g} and sigma_max {high:g}: sigma_min must be less than sigma_max")
-    return steps, float(low), float(high), float(default.rho), solver

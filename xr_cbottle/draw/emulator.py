@@ -22,7 +22,7 @@ from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import LabelSpec
 from xr_cbottle.bottle.netcdf import readable
-from xr_cbottle.bottle.sampler import evaluations
+from xr_cbottle.bottle.sampler import SamplerDefaults, evaluations
 from xr_cbottle.draw import conditions, noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.bounds import Bounds
@@ -51,13 +51,23 @@ class Instant(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """A solver and its noise levels, from ``sigma_max`` to ``sigma_min``, spaced by ``rho`` (EDM's eq. 5)."""
+    """A solver and its noise levels, from ``sigma_max`` to ``sigma_min``, spaced by ``rho`` (EDM's eq. 5).
+
+    Where ``sigmas`` is given it holds the levels themselves, descending, ``num_steps`` of them.
+    """
 
     num_steps: int
     sigma_min: float
     sigma_max: float
     rho: float = 7.0
     solver: str = "heun"
+    sigmas: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, default: SamplerDefaults) -> Sampler:
+        """Make the sampler of a bottle's default settings, with the levels that it chose for them if there are."""
+        values = {field.name: getattr(default, field.name) for field in dataclasses.fields(cls)}
+        return cls(**{**values, "sigmas": default.chosen(default.num_steps)})
 
     @property
     def evaluations(self) -> int:
@@ -66,6 +76,8 @@ class Sampler:
 
     def levels(self) -> torch.Tensor:
         """Noise levels, float64: ``num_steps`` of them, descending, and 0."""
+        if self.sigmas:
+            return torch.tensor([*self.sigmas, 0.0], dtype=torch.float64)
         return edm.edm_schedule(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
 
 
@@ -111,7 +123,7 @@ class Emulator:
         manifest = self.bottle.manifest
         self.zoom = manifest.zoom
         self.channels = manifest.channels
-        self.sampler = sampler or Sampler(**dataclasses.asdict(manifest.sampler))
+        self.sampler = sampler or Sampler.of(manifest.sampler)
         self.batch_size = batch_size or default_batch_size(self.zoom)
         self.precision = precision
         self.sst = sst or _own_sst(self.bottle)
@@ -187,17 +199,9 @@ class Emulator:
         return values
 
     def _draw_batch(self, label: str | None, instants: list[Instant]) -> npt.NDArray[np.float32]:
-        shape = (len(self.channels), healpix.n_cells(self.zoom))
         times = np.array([instant.time for instant in instants], "datetime64[s]")
+        drawn = self.solve(label, instants, self.sampler)
         with drawing(self.precision):
-            latents = [
-                noise.normals(shape, seed=one.seed, stage="coarse", member=one.member, time=one.time)
-                for one in instants
-            ]
-            with self.batch(times) as (batch, inputs):
-                sigmas = self.sampler.levels()
-                state = batch.put(np.stack(latents)).double() * sigmas[0]
-                drawn = batch.back(edm.SOLVERS[self.sampler.solver](self.denoise(label, **inputs), state, sigmas))
             values = self.physical(drawn, label, times)
         if not np.isfinite(values).all():
             gave = f"{self.bottle.manifest.name} gave values that are not finite in precision {self.precision!r}"
@@ -207,6 +211,30 @@ class Emulator:
         with self._lock:
             self.drawn += len(instants)
         return values.astype(np.float32)
+
+    def solve(self, label: str | None, instants: Sequence[Instant], sampler: Sampler) -> npt.NDArray[np.float64]:
+        """What the networks draw, before `physical`, of at most a batch of instants: (instant, channel, cell NEST).
+
+        Parameters
+        ----------
+        label
+            One of the bottle's; None if it has none.
+        instants
+            Those to draw; their own labels are not looked at.
+        sampler
+            Which solver solves the ODE, at which noise levels.
+        """
+        shape = (len(self.channels), healpix.n_cells(self.zoom))
+        times = np.array([instant.time for instant in instants], "datetime64[s]")
+        with drawing(self.precision):
+            latents = [
+                noise.normals(shape, seed=one.seed, stage="coarse", member=one.member, time=one.time)
+                for one in instants
+            ]
+            with self.batch(times) as (batch, inputs):
+                sigmas = sampler.levels()
+                state = batch.put(np.stack(latents)).double() * sigmas[0]
+                return batch.back(edm.SOLVERS[sampler.solver](self.denoise(label, **inputs), state, sigmas))
 
     @contextlib.contextmanager
     def batch(self, times: npt.NDArray[np.datetime64]) -> Iterator[tuple[PaddedBatch, dict[str, torch.Tensor]]]:

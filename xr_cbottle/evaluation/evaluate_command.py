@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from xr_cbottle.bottle.sampler import SOLVERS
+from xr_cbottle.cube import checks
+
 _DESCRIPTION = """\
 Hold a bottle against the simulation that it imitates, and write a report: index.html, one page with a table of
 figures, targets and verdicts and with pictures, and figures.json with the same figures for programs.
@@ -28,7 +31,9 @@ examples:
 """
 _LABELLED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)", re.DOTALL)
 _GIVEN = ("instants", "reference_instants", "monthly", "zoom", "name", "drawn", "copies")
-_KEYWORDS = ("num_steps", "sigma_min", "sigma_max", "solver", "seed", "precision", "device", "batch_size", "weights")
+_KEYWORDS = (
+    "num_steps", "sigma_min", "sigma_max", "sigmas", "solver", "seed", "precision", "device", "batch_size", "weights",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +97,10 @@ def parser() -> argparse.ArgumentParser:
     sampler.add_argument("--num-steps", type=int, metavar="N", help="of the sampler [the bottle's]")
     sampler.add_argument("--sigma-min", type=float, metavar="S", help="of the sampler [the bottle's]")
     sampler.add_argument("--sigma-max", type=float, metavar="S", help="of the sampler [the bottle's]")
-    sampler.add_argument("--solver", help="of the sampler: heun or dpmpp_2m [the bottle's]")
+    sampler.add_argument(
+        "--sigmas", type=_sigmas, metavar="S,S,...", help="noise levels of the sampler, instead of the three above"
+    )
+    sampler.add_argument("--solver", help=f"of the sampler: {', '.join(SOLVERS)} [the bottle's]")
     sampler.add_argument("--seed", type=int, metavar="S", help="of all noise [0]")
     sampler.add_argument("--precision", help="float32, tf32, bfloat16 or float16 [float32]")
     sampler.add_argument("--device", help="cpu, cuda, cuda:1 [the GPU if there is one]")
@@ -100,6 +108,13 @@ def parser() -> argparse.ArgumentParser:
     sampler.add_argument("--weights", metavar="FOLDER", help="local copies of the bottle's files")
     made.add_argument("--quiet", action="store_true", help="no progress bars")
     return made
+
+
+def _sigmas(text: str) -> tuple[float, ...]:
+    try:
+        return checks.levels("sigmas", checks.parse_levels("sigmas", text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _references(options: argparse.Namespace) -> dict[str, list[str]]:

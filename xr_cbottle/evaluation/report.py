@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import os
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 FORMAT = "xr-cbottle evaluation"
 VERSION = 1
-_SAMPLER = ("num_steps", "sigma_min", "sigma_max", "solver")
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class EvaluationSettings:
     drawn
         Folder of drawn instants; one in the report's if None.
     keywords
-        Of `xr_cbottle.Cube`: num_steps, sigma_min, sigma_max, solver, seed, precision, device, batch_size.
+        Of `xr_cbottle.Cube`: num_steps, sigma_min, sigma_max, sigmas, solver, seed, precision, device, batch_size.
     progress
         Whether to show bars; None: on a terminal.
     """
@@ -355,12 +353,9 @@ def _figures(evaluation: _Evaluation) -> dict[str, Any]:
 
 
 def _sampler(bottle: Bottle, settings: EvaluationSettings) -> str:
-    sampler = dataclasses.replace(
-        bottle.manifest.sampler,
-        **{key: settings.keywords[key] for key in _SAMPLER if key in settings.keywords},
-    )
-    levels = f"sigma {sampler.sigma_max:g} to {sampler.sigma_min:g}, rho {sampler.rho:g}"
+    sampler = bottle.manifest.sampler.asked(settings.keywords)
     seed, precision = settings.keywords.get("seed", 0), settings.keywords.get("precision", "float32")
+    levels = sampler.levels_in_words()
     return f"{SOLVERS[sampler.solver]}, {sampler.num_steps} steps, {levels}, seed {seed}, {precision}"
 
 

@@ -15,9 +15,11 @@ import numpy as np
 
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.architecture import BatchInfo
+from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
 from xr_cbottle.bottle.packing import pack
-from xr_cbottle.draw.emulator import Emulator
+from xr_cbottle.draw.emulator import Emulator, Sampler
+from xr_cbottle.training import level_choice
 from xr_cbottle.training.calibrator import calibrated
 from xr_cbottle.training.coarse import Coarse
 from xr_cbottle.training.data import LabelData
@@ -32,6 +34,7 @@ def pack_run(
     *,
     experts: Sequence[tuple[float, Run]] = (),
     calibrate: int = 0,
+    choose_levels: Sequence[int] = (),
 ) -> Path:
     """Write the weights of a run as a bottle, with its SST and what it was trained on.
 
@@ -49,6 +52,9 @@ def pack_run(
     calibrate
         Instants of each label to draw, at times that were learnt, for mending what the network still gets wrong (see
         `xr_cbottle.training.calibrator`); 0: it is left as it is.
+    choose_levels
+        Numbers of steps for which noise levels are chosen, before anything is calibrated (see
+        `xr_cbottle.training.level_choice`).
 
     Returns
     -------
@@ -94,13 +100,22 @@ def pack_run(
             state = packed_network(expert).state_dict()
             checkpoint.write_part(part, expert.model_config, _info(expert), state, dtype=about.dtype)
         climatology = data.climatology_path
-        if calibrate:
-            if climatology is None:
-                raise ValueError("calibrate needs a climatology: train with scale: climatology")
+        if calibrate and climatology is None:
+            raise ValueError("calibrate needs a climatology: train with scale: climatology")
+        draft = Path(folder) / "draft.cbottle"
+        if calibrate or choose_levels:
             # As the network draws it: what was set to 0 at an unchanged mean is no longer that.
             raw = dataclasses.replace(manifest, nonnegative=(), bounds={})
-            draft = pack(Path(folder) / "draft.cbottle", raw, parts, data.sst_path, climatology)
-            mended = calibrated(Emulator(draft), data, calibrate, matched=about.matched, progress=run.progress)
+            pack(draft, raw, parts, data.sst_path, climatology)
+        if choose_levels:
+            choices = level_choice.choose_levels(
+                open_bottle(draft), manifest.sampler, choose_levels, progress=run.progress
+            )
+            sampler = manifest.sampler.offering([choice.sigmas for choice in choices])
+            manifest = dataclasses.replace(manifest, sampler=sampler)
+        if calibrate:
+            emulator = Emulator(draft, sampler=Sampler.of(manifest.sampler))
+            mended = calibrated(emulator, data, calibrate, matched=about.matched, progress=run.progress)
             climatology = Path(folder) / "climatology.nc"
             mended.write(climatology)
             manifest = dataclasses.replace(manifest, trained_on={**manifest.trained_on, "calibrated_on": calibrate})

@@ -267,7 +267,7 @@ class BottleConfig:
     sigma_min, sigma_max, rho
         from the highest to the lowest of these noise levels, spaced by ``rho``.
     solver
-        Solver of the diffusion ODE: heun (two evaluations of the network a step) or dpmpp_2m (one).
+        Solver of the diffusion ODE: heun (two evaluations of the network a step), dpmpp_2m or ipndm3 (one).
     nonnegative
         Channels of which nothing is to be below 0; what is, is set to 0 at an unchanged global mean.
     bounds

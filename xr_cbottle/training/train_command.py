@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from xr_cbottle.bottle.sampler import step_counts
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.patchwise import patch_config as configs
 
@@ -37,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="before packing draw N instants of each label, at times that were learnt, and mend mean, spread, spectra "
         "and, of the channels matched, distributions of what is drawn",
     )  # fmt: skip
+    parser.add_argument(
+        "--choose-levels", metavar="N,N,...",
+        help="before packing choose noise levels for each of these numbers of steps, by drawing; num_steps=N then "
+        "takes them",
+    )  # fmt: skip
     parser.add_argument("--only-pack", action="store_true", help="train no further")
     parser.add_argument(
         "--dry-run", action="store_true",
@@ -57,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--only-pack needs --pack OUT.cbottle")
     if options.calibrate < 0 or (options.calibrate and options.pack is None):
         parser.error("--calibrate takes a number of instants, and needs --pack OUT.cbottle")
+    if options.choose_levels is not None and options.pack is None:
+        parser.error("--choose-levels needs --pack OUT.cbottle")
     try:
+        steps = step_counts(options.choose_levels) if options.choose_levels is not None else ()
         config = configs.load(options.config)
     except FileNotFoundError as error:
         parser.error(f"there is no file {error.filename}: give a configuration such as examples/training/gcm.yaml")
@@ -71,8 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--into is of super-resolution and its distillation: leave it out" if coarse
             else "super-resolution is packed into a bottle that is there: give --into BOTTLE.cbottle"
         )  # fmt: skip
-    if not coarse and (options.expert or options.figures or options.dry_run):
-        parser.error("--expert, --figures and --dry-run are of coarse networks: leave them out")
+    if not coarse and (options.expert or options.figures or options.dry_run or steps):
+        parser.error("--expert, --figures, --choose-levels and --dry-run are of coarse networks: leave them out")
     run = options.run or Path(options.config.stem)
 
     if options.dry_run and isinstance(config, Config):
@@ -103,5 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         figures = condensed(json.loads(options.figures.read_text())) if options.figures else None
         experts = [(float(sigma), loop.Run(configs.load(path), folder)) for sigma, path, folder in options.expert]
-        print(pack_run(state, options.pack, figures, experts=experts, calibrate=options.calibrate))
+        print(
+            pack_run(
+                state, options.pack, figures, experts=experts, calibrate=options.calibrate, choose_levels=steps
+            )
+        )  # fmt: skip
     return 0

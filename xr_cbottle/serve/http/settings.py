@@ -119,5 +119,6 @@ class Settings:
     @property
     def alter_values(self) -> bool:
         """Whether the values differ from those that the bottle's digest stands for."""
-        changed = (name for name, value in self.data.items() if value != KEYWORDS[name].default)
-        return any(KEYWORDS[name].group == "sampler" for name in changed)
+        given = {name: value for name, value in self.data.items() if value is not None}
+        records = {name: KEYWORDS[name] for name in given if KEYWORDS[name].group == "sampler"}
+        return any(one.default is None or given[name] != one.default for name, one in records.items())

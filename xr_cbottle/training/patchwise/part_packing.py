@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.architecture import BatchInfo
-from xr_cbottle.bottle.bottle import Bottle, open_bottle
-from xr_cbottle.bottle.manifest import COARSE, ConditionSpec, PartSpec
-from xr_cbottle.bottle.packing import pack
+from xr_cbottle.bottle.bottle import open_bottle
+from xr_cbottle.bottle.manifest import COARSE, PartSpec
+from xr_cbottle.bottle.repacking import repack
 from xr_cbottle.training.loop import Run
 from xr_cbottle.training.patchwise.denoising import Denoising
 from xr_cbottle.training.patchwise.distillation import Distillation
@@ -60,22 +58,8 @@ def pack_part(run: Run, out: str | os.PathLike[str], into: str | os.PathLike[str
     facts = trained_on(run) | case.packing.trained_on
     changed = dataclasses.replace(manifest, parts=parts, trained_on={**manifest.trained_on, name: facts})
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / str(i) for i in range(len(parts))]
-        for part, file in zip(parts, files, strict=True):
-            if part is new:
-                info = BatchInfo(spec.channels, tuple(case.data.scale.tolist()), tuple(case.data.center.tolist()))
-                state = packed_network(run).state_dict()
-                checkpoint.write_part(file, case.model_config, info, state, dtype=run.config.part.dtype)
-            else:
-                _copy(bottle, part, file)
-        conditions = []
-        for i, condition in enumerate((manifest.sst, manifest.climatology)):
-            conditions.append(None if condition is None else Path(folder) / f"condition{i}")
-            if condition is not None:
-                _copy(bottle, condition, Path(folder) / f"condition{i}")
-        return pack(out, changed, files, *conditions)
-
-
-def _copy(bottle: Bottle, spec: PartSpec | ConditionSpec, path: Path) -> None:
-    with contextlib.closing(bottle.open_file(spec)) as source, open(path, "wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+        file = Path(folder) / "part"
+        info = BatchInfo(spec.channels, tuple(case.data.scale.tolist()), tuple(case.data.center.tolist()))
+        state = packed_network(run).state_dict()
+        checkpoint.write_part(file, case.model_config, info, state, dtype=run.config.part.dtype)
+        return repack(out, bottle, changed, {name: file})
