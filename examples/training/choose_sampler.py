@@ -2,6 +2,7 @@
 
     python choose_sampler.py BOTTLE LABEL=SIMULATION.nc [LABEL=MORE.nc ...] [--instants 32] [-o sampler.json]
 
+The settings are those below and the levels that the bottle offers (`xr-cbottle pack --choose-levels`).
 The noise is the same for all settings, so that what differs is the sampler's doing. Each figure is judged by its noise
 floor: what it is between as many instants of the simulation's odd and even days. The cheapest setting whose figures
 all lie within their floors is enough.
@@ -12,12 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import healpy
 import numpy as np
 import xarray as xr
 
+from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.draw.emulator import Emulator, Sampler
 from xr_cbottle.fields import channels
 
@@ -64,6 +67,16 @@ def figures(fields: np.ndarray, reference: np.ndarray, scale: np.ndarray) -> dic
     }  # fmt: skip
 
 
+def settings(default: SamplerDefaults) -> Iterator[tuple[str, Sampler]]:
+    """The settings that are compared, by name."""
+    for solver, steps, sigma_max in SETTINGS:
+        name = f"{solver}, {steps} steps from {sigma_max:g}"
+        yield name, Sampler(steps, default.sigma_min, sigma_max, default.rho, solver)
+    for levels in default.sigmas:
+        name = f"{default.solver}, {len(levels)} chosen levels"
+        yield name, Sampler(len(levels), levels[-1], levels[0], default.rho, default.solver, levels)
+
+
 def main() -> None:
     """Draw, compare, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -80,18 +93,16 @@ def main() -> None:
         scale = truth.std((0, 2))
         floor = figures(truth[::2], truth[1::2], scale)
         rows: dict[str, dict[str, float]] = {}
-        for setting in SETTINGS:
-            solver, steps, sigma_max = setting
-            emulator.sampler = Sampler(steps, emulator.sampler.sigma_min, sigma_max, emulator.sampler.rho, solver)
+        for name, sampler in settings(emulator.bottle.manifest.sampler):
+            emulator.sampler = sampler
             began = time.perf_counter()
             drawn = emulator.draw(times[::2], label=label).values
             seconds = (time.perf_counter() - began) / options.instants
-            if setting == SETTINGS[0]:
+            if not rows:
                 dearest = drawn
             found = figures(drawn, dearest, scale)
             # Of each figure its worst channel, over the floor of all: 1 is as much as the simulation differs.
             over = {figure: found[figure] / np.sqrt((floor[figure] ** 2).mean()) for figure in found}
-            name = f"{solver}, {steps} steps from {sigma_max:g}"
             rows[name] = {
                 "evaluations": emulator.sampler.evaluations,
                 "seconds": round(seconds, 2),

@@ -62,6 +62,27 @@ def test_a_calibrated_bottle_draws_as_what_was_learnt(run, tmp_path):
     assert mean.shape == (3,)
 
 
+def test_levels_are_chosen_before_what_they_draw_is_calibrated(run, tmp_path):
+    about = dataclasses.replace(run.config.bottle, num_steps=3, solver="ipndm3")
+    run.config = dataclasses.replace(run.config, bottle=about)
+    emulator = Emulator(pack_run(run, tmp_path / "b.cbottle", calibrate=8, choose_levels=(3,)))
+    label = run.data.labels[0]
+    chosen = calibrator._evenly(np.flatnonzero(~label.validation), 8)
+    data = calibrator._values(label, chosen)
+
+    def deviation(sampler):
+        emulator.sampler = sampler
+        drawn = emulator.draw(label.times[chosen], member=calibrator.MEMBER, label="a", progress=False).values
+        x = run.data.climatology.standardised(drawn, "a", label.times[chosen])
+        spread = run.data.climatology.spread[0]
+        return calibrator.moments(x, spread)[1] / calibrator.moments(data, spread)[1]
+
+    assert len(emulator.sampler.sigmas) == 3
+    ratio, spaced = deviation(emulator.sampler), deviation(dataclasses.replace(emulator.sampler, sigmas=()))
+    assert (np.abs(ratio - 1) < 0.05).all()
+    assert np.abs(spaced - 1).max() > 0.1
+
+
 def test_a_matched_channel_has_the_distribution_of_what_was_learnt(run, tmp_path):
     run.config = dataclasses.replace(run.config, bottle=dataclasses.replace(run.config.bottle, matched=("tas",)))
     emulator = Emulator(pack_run(run, tmp_path / "b.cbottle", calibrate=8))

@@ -133,19 +133,20 @@ def linear_levels(solve: Solve, spaced: Sampler, variances: Floats) -> Floats:
 
     start = spaced.levels()[:-1].numpy()
     modes = torch.from_numpy(np.quantile(variances, np.linspace(0.01, 1, _MODES)).clip(1e-6))
-    exact = start[0] / (modes + start[0] ** 2).sqrt()
+    top = spaced.sigma_max
+    exact = top / (modes + top**2).sqrt()
 
     def error(z: Floats) -> tuple[float, Floats]:
         with torch.inference_mode(False), torch.enable_grad():
             moved = torch.tensor(z, dtype=torch.float64, requires_grad=True)
             falls = torch.cat([moved.new_zeros(1), moved.exp().cumsum(0)])
-            sigmas = torch.cat([start[0] * (-falls).exp(), moved.new_zeros(1)])
+            sigmas = torch.cat([top * (-falls).exp(), moved.new_zeros(1)])
             loss = ((deviation_ratio(solve, sigmas, modes) - exact) ** 4).mean().log()
             loss.backward()
         return float(loss.detach()), np.asarray(moved.grad)
 
     found = optimize.minimize(error, gaps(start), jac=True, method="L-BFGS-B", bounds=[_GAPS] * (len(start) - 1))
-    return levels_of(found.x, start[0])
+    return levels_of(found.x, top)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +183,7 @@ def _nearest(trials: Sequence[_Trial], spaced: Sampler, starts: Sequence[Floats]
     """Levels from the best start on that draw nearest to the truth; the spaced ones are the first start."""
     from scipy import optimize
 
-    top = starts[0][0]
+    top = spaced.sigma_max
 
     def at(z: Floats) -> Sampler:
         return dataclasses.replace(spaced, sigmas=tuple(levels_of(z, top).tolist()))
