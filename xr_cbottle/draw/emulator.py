@@ -213,7 +213,7 @@ class Emulator:
         return values.astype(np.float32)
 
     def solve(self, label: str | None, instants: Sequence[Instant], sampler: Sampler) -> npt.NDArray[np.float64]:
-        """What the networks draw, before `physical`, of at most a batch of instants: (instant, channel, cell NEST).
+        """Draw at most a batch of instants as the networks do, before `physical`: (instant, channel, cell NEST).
 
         Parameters
         ----------

@@ -158,7 +158,7 @@ class _Trial:
     truth: Floats
 
     def residual(self, sampler: Sampler) -> Floats:
-        """What a sampler draws less the truth, over the channels' deviations: (value,)."""
+        """Differences of what a sampler draws from the truth, over the channels' deviations: (value,)."""
         drawn = self.emulator.solve(self.instant.label, [self.instant], sampler)
         return ((drawn - self.truth) / self.truth.std(-1, keepdims=True)).ravel()
 
