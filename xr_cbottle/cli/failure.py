@@ -11,7 +11,7 @@ from xr_cbottle.base.plain_text import one_line
 _EXTRAS = {
     "matplotlib": "plot", "cartopy": "plot", "yaml": "train", "tensorboard": "train", "pint": "train",
     "cf_xarray": "train", "intake": "catalog", "intake_xarray": "catalog", "starlette": "serve", "uvicorn": "serve",
-    "anyio": "serve", "xeofs": "evaluate",
+    "anyio": "serve", "xeofs": "evaluate", "scipy": "train",
 }  # fmt: skip
 _REMEDIES = {
     errno.ENOENT: "there is no {name}: check the path",

@@ -22,6 +22,7 @@ import xarray as xr
 
 from xr_cbottle import diagnostics
 from xr_cbottle.bottle.bottle import Bottle
+from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.draw.emulator import Emulator, Instant, Sampler
 from xr_cbottle.grid import time_axis
@@ -35,8 +36,9 @@ TRUTH_STEPS, TRUTH_FINER = 60, 5.0
 ROUNDS = 6
 """Steps of Gauss and Newton's method at most."""
 _GAP_MOVED = 0.02  # by which the logarithm of a gap is moved for a difference: far above the network's rounding
-_GAPS = (np.log(0.02), np.log(5.0))  # bounds of the logarithm of a gap, itself one of logarithms of levels
+_GAPS = (np.log(0.02), np.log(12.0))  # bounds of the logarithm of a gap, itself one of logarithms of levels
 _MODES = 64  # variances of modes that stand for all of them
+_MOST_LABELS = 4  # of which an instant is drawn
 
 Floats = npt.NDArray[np.floating[Any]]
 Solve = Callable[[edm.Denoise, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -74,8 +76,8 @@ def choose_levels(
     Parameters
     ----------
     bottle
-        An open bottle. One instant of each label is drawn, many times: about ``ROUNDS * steps ** 2`` evaluations of
-        its networks.
+        An open bottle. One instant of each label, of four at most, is drawn many times: about ``ROUNDS * steps ** 2``
+        evaluations of its networks.
     sampler
         The solver, the highest level, and where the levels that ``rho`` spaces end.
     steps
@@ -160,13 +162,13 @@ class _Trial:
     def residual(self, sampler: Sampler) -> Floats:
         """Differences of what a sampler draws from the truth, over the channels' deviations: (value,)."""
         drawn = self.emulator.solve(self.instant.label, [self.instant], sampler)
-        return ((drawn - self.truth) / self.truth.std(-1, keepdims=True)).ravel()
+        return ((drawn - self.truth) / np.maximum(self.truth.std(-1, keepdims=True), 1e-6)).ravel()
 
 
 def _trials(bottle: Bottle, sampler: Sampler) -> list[_Trial]:
-    """One instant of each label, at times that are spread over the bottle's."""
+    """One instant of each label, of four at most, at times that are spread over the bottle's."""
     manifest, single = bottle.manifest, Emulator(bottle, batch_size=1)
-    labels = list(manifest.labels) or [None]
+    labels: tuple[str | None, ...] = tuple(manifest.labels)[:_MOST_LABELS] or (None,)
     start, end, step = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
     dense = dataclasses.replace(
         sampler, num_steps=TRUTH_STEPS, sigma_min=sampler.sigma_min / TRUTH_FINER, solver="dpmpp_2m"
@@ -175,7 +177,12 @@ def _trials(bottle: Bottle, sampler: Sampler) -> list[_Trial]:
     for i, label in enumerate(labels):
         seconds = start + ((end - start) * (2 * i + 1) // (2 * len(labels))) // step * step
         instant = Instant(label, 0, MEMBER, np.datetime64(seconds, "s"))
-        trials.append(_Trial(single, instant, single.solve(label, [instant], dense)))
+        truth = single.solve(label, [instant], dense)
+        if not np.isfinite(truth).all():
+            raise BottleError(
+                f"{manifest.name} gave values that are not finite: its networks were spoilt, get it again"
+            )
+        trials.append(_Trial(single, instant, truth))
     return trials
 
 
