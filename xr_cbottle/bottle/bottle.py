@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+import numpy as np
+
 from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import archive, checkpoint, limits
 from xr_cbottle.bottle.contents import read_contents
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from xr_cbottle.bottle.climatology import Climatology
+    from xr_cbottle.bottle.harmonics import Floats
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 
 Spec = TypeVar("Spec", PartSpec, ConditionSpec)
@@ -212,6 +216,24 @@ class Bottle:
             raise BottleError(f"{what} has no variable {spec.variable!r}, which the manifest names; it has {names}")
         return dataset
 
+    def sst(self) -> SeaSurfaceTemperature:
+        """The bottle's sea surface temperature on its cells.
+
+        Raises
+        ------
+        BottleError, FetchError
+            As `sst_dataset`; also if it is none.
+        """
+        from xr_cbottle.bottle.netcdf import readable
+        from xr_cbottle.fields.sst import SeaSurfaceTemperature
+
+        spec, dataset = self.manifest.sst, self.sst_dataset()
+        with readable(f"{self.path}: the sea surface temperature"):
+            try:
+                return SeaSurfaceTemperature.from_dataset(dataset, self.manifest.zoom, spec.variable if spec else None)
+            except ValueError as error:
+                raise BottleError(f"{self.path}: {error}") from None
+
     def climatology(self, *, progress: bool = True) -> Climatology | None:
         """Climatology about which the networks draw anomalies; None if they draw the fields themselves.
 
@@ -234,7 +256,40 @@ class Bottle:
             found = Climatology.from_dataset(dataset, what)
         if set(manifest.labels) - set(found.labels) or found.channels != manifest.channels:
             raise BottleError(f"{what} has other labels or channels than the manifest; they must agree")
+        if found.response is not None and found.response.forcings != tuple(manifest.forcings):
+            raise BottleError(f"{what} responds to other forcings than the manifest has; they must agree")
         return found
+
+    def sea_learnt(self) -> tuple[Floats, Floats, tuple[float, float]] | None:
+        """What is needed to say how warm a sea is for the bottle; None if that is not known.
+
+        Returns
+        -------
+        (annual, cell) harmonics of the mean year of the sea surface temperature, K; (1, cell) weights of its global
+        mean; and the smallest and largest anomaly of that in training, K.
+
+        Raises
+        ------
+        BottleError
+            The climatology is damaged.
+        """
+        from xr_cbottle.bottle import netcdf
+        from xr_cbottle.bottle.response import GLOBAL, sea_patterns
+
+        spec = self.manifest.climatology
+        if spec is None or spec.location in self.files.missing(superres=False):
+            return None
+        what = f"{self.path}: {base_name(spec.location)}"
+        with self._dataset(spec, False, lazy=True) as dataset, netcdf.readable(what):
+            if "response" not in dataset:
+                return None
+            _check_form(self.manifest, dataset.sizes, what)
+            modes, patterns = sea_patterns(dataset)
+            if GLOBAL not in modes:
+                return None
+            k = modes.index(GLOBAL)
+            low, high = np.asarray(dataset["learnt"].transpose("predictor", "bound").values[k], np.float64).tolist()
+            return dataset["sst"].transpose("annual", "cell").values, patterns[[k]], (low, high)
 
     def _dataset(self, spec: ConditionSpec, progress: bool, lazy: bool = False) -> xr.Dataset:
         """A condition's file, checked: of a zip from memory, and all of it unless lazy; of a file of its own lazy."""
@@ -255,6 +310,7 @@ def _check_form(manifest: Manifest, sizes: Mapping[Any, int], what: str) -> None
     most = {
         "label": limits.LABELS, "channel": channels, "annual": limits.HARMONICS, "diurnal": limits.HARMONICS,
         "degree": limits.DEGREES, "matched": channels, "knot": limits.KNOTS,
+        "predictor": limits.PREDICTORS, "mode": limits.PREDICTORS, "season": limits.HARMONICS,
     }  # fmt: skip
     for name, size in sizes.items():
         if name in most and size > most[name]:

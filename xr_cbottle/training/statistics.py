@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.bottle.climatology import SMALLEST_SPREAD, Climatology, Fit, basis, rooted
+from xr_cbottle.bottle.climatology import SMALLEST_SPREAD, Climatology, rooted
+from xr_cbottle.bottle.harmonics import Fit, basis
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training.gathered import Gathered
