@@ -64,6 +64,10 @@ def facts(bottle: Bottle) -> dict[str, Any]:
         "sampler": {**dataclasses.asdict(manifest.sampler), "evaluations": manifest.sampler.evaluations},
         "networks": len(manifest.coarse),
         "superres": _superres(manifest),
+        "forcings": {
+            name: {"long_name": one.long_name, "units": one.units, "low": one.low, "high": one.high}
+            for name, one in manifest.forcings.items()
+        },
         "licence": manifest.licence,
         "references": list(manifest.references),
         "source": manifest.source,
@@ -122,6 +126,12 @@ def text(found: Mapping[str, Any]) -> str:
             f"{SOLVERS[sampler['solver']]}, {sampler['num_steps']} steps = {sampler['evaluations']} evaluations of the "
             f"network, sigma {sampler['sigma_max']:g} to {sampler['sigma_min']:g}, "
             f"{_counted(found['networks'], 'network')}",
+        ),
+        (
+            "forced by",
+            ", ".join(
+                f"{name} ({one['low']:g} to {one['high']:g} {one['units']})" for name, one in found["forcings"].items()
+            ),
         ),
         ("licence", found["licence"]),
         ("made from", found["source"]),

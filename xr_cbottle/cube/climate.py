@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.base.plain_text import one_line, shown
-from xr_cbottle.bottle.manifest import ForcingSpec, Manifest, unforced
+from xr_cbottle.bottle.manifest import ConditionSpec, ForcingSpec, Manifest, unforced
 from xr_cbottle.grid.time_axis import TimeAxis
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ FAR = 0.5
 """What is farther outside than this share of the range that was learnt is refused, unless it is asked for."""
 _SLIGHT = 0.01
 """Share of the range that may be left without a word."""
-_MOST_TIMES = 240
+_MOST_TIMES = 120
 WEAK = (
     "was not trained under other seas, and its response to an offset of the sea surface temperature is too weak "
     "(under a sea 2 K warmer the tas of gcm, label jcm, rises by 1.08 K, and that of JCM itself by 1.91 K): do not "
@@ -125,13 +125,13 @@ class Climate:
     def _sea(self, bottle: Bottle, axis: TimeAxis) -> str:
         if self.sst is None and self.offset is None:
             return ""
-        manifest = bottle.manifest
-        if manifest.climatology is None or not _responds(bottle):
-            return f"{manifest.name} {WEAK}" if self.offset is not None else ""
-        learnt = bottle.sea_learnt()
-        sst = self.sst or (None if _absent(bottle) else bottle.sst())
-        if learnt is None or sst is None:
+        manifest, learnt = bottle.manifest, bottle.sea_learnt()
+        if learnt is None:
+            weak = self.offset is not None and not _is_absent(bottle, manifest.climatology)
+            return f"{manifest.name} {WEAK}" if weak else ""
+        if self.sst is None and _is_absent(bottle, manifest.sst):
             return ""
+        sst = self.sst or bottle.sst()
         anomaly = _anomalies(sst.changed(self.offset), learnt[0], learnt[1], axis)
         low, high = float(anomaly.min()), float(anomaly.max())
         words = f"{low:+.2f} to {high:+.2f} K from the mean year (learnt: {learnt[2][0]:+.2f} to {learnt[2][1]:+.2f} K)"
@@ -235,17 +235,8 @@ def _in_units(spec: ForcingSpec, low: float, high: float) -> str:
     return f"{reached} {spec.units} (learnt: {spec.low:.6g} to {spec.high:.6g} {spec.units})"
 
 
-def _responds(bottle: Bottle) -> bool:
-    """Whether a bottle has learnt other seas; taken for granted while its climatology is not here."""
-    spec = bottle.manifest.climatology
-    if spec is None:
-        return False
-    return spec.location in bottle.missing(superres=False) or bottle.sea_learnt() is not None
-
-
-def _absent(bottle: Bottle) -> bool:
-    """Whether the bottle's own sea would have to be fetched first."""
-    spec = bottle.manifest.sst
+def _is_absent(bottle: Bottle, spec: ConditionSpec | None) -> bool:
+    """Whether a file of a bottle would have to be fetched first."""
     return spec is not None and spec.location in bottle.missing(superres=False)
 
 

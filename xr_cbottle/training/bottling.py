@@ -15,11 +15,18 @@ import numpy as np
 
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.architecture import BatchInfo
-from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+from xr_cbottle.bottle.manifest import (
+    ConditionSpec,
+    LabelSpec,
+    Manifest,
+    PartSpec,
+    SamplerDefaults,
+    TimeSpec,
+)
 from xr_cbottle.bottle.packing import pack
 from xr_cbottle.draw.emulator import Emulator
 from xr_cbottle.training.calibrator import calibrated
-from xr_cbottle.training.coarse import Coarse
+from xr_cbottle.training.coarse import Coarse, bottle_forcings
 from xr_cbottle.training.data import LabelData
 from xr_cbottle.training.loop import Run
 from xr_cbottle.training.provenance import packed_network, trained_on
@@ -83,6 +90,7 @@ def pack_run(
         sst=ConditionSpec("sst.nc", variable="sst"),
         climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
         nonnegative=about.nonnegative,
+        forcings=bottle_forcings(run.config, data),
         time=TimeSpec(about.start, about.end, about.step),
         sampler=SamplerDefaults(about.num_steps, about.sigma_min, about.sigma_max, about.rho, about.solver),
         trained_on={**facts, **about.trained_on, **(figures or {})},
