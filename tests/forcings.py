@@ -37,14 +37,15 @@ def climatology(zoom: int = 2, modes: Sequence[str] = ("global", "tropics"), for
     scale = np.array([10.0, 4e-5])
     count = len(modes) + len(forcings)
     response = np.zeros((2, count, 2, 3, cells), np.float32)
-    response[:, 0, 0, 0] = PER_KELVIN / scale[0]
+    if modes:
+        response[:, 0, 0, 0] = PER_KELVIN / scale[0]
     if forcings:
         response[:, -1, 0, 0] = PER_DOUBLING / scale[0]
     spread = np.zeros((2, count, 2, cells), np.float32)
     spread[:, 0, 1] = MOIST
     lon, lat = healpix.lonlat(zoom)
-    patterns = np.stack([pattern(mode, lon, lat, sst.land) for mode in modes])
-    learnt = np.array([[-2.0, 2.0], *[[-1.0, 1.0]] * (len(modes) - 1), *[list(CO2.learnt)] * len(forcings)])
+    patterns = np.array([pattern(mode, lon, lat, sst.land) for mode in modes], np.float32).reshape(-1, cells)
+    learnt = np.array([*[[-2.0, 2.0], [-1.0, 1.0]][: len(modes)], *[list(CO2.learnt)] * len(forcings)])
     known = Response(tuple(modes), tuple(forcings), patterns, learnt, response, 0.1 * abs(response[:, :, :, 0]), spread)
     return Climatology(
         labels, channels, np.array([280.0, 1e-4]), scale, mean, np.full((2, 2, cells), 0.5, np.float32), cycle,
