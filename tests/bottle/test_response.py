@@ -42,11 +42,14 @@ def predictors(known: Climatology, kelvin: float, doublings: float, times=TIMES)
 def test_mean_is_linear_and_spread_log_linear_in_the_sea_and_in_doublings(known):
     x = np.random.default_rng(0).normal(size=(3, 2, 192))
     at = {k: known.physical(x, "a", TIMES, predictors(known, *k)) for k in ((0, 0), (2, 0), (4, 0), (0, 1), (2, 1))}
+    base = predictors(known, 0, 0)[:, 0]
     for (kelvin, doublings), values in at.items():
-        wanted = forcings.PER_KELVIN * kelvin + forcings.PER_DOUBLING * doublings
+        warming = (predictors(known, kelvin, doublings)[:, 0] - base)[:, None]  # there is ice
+        assert (abs(warming - kelvin) <= 0.15 * kelvin).all()
+        wanted = np.broadcast_to(forcings.PER_KELVIN * warming + forcings.PER_DOUBLING * doublings, (3, 192))
         np.testing.assert_allclose((values - at[0, 0])[:, 0], wanted, atol=0.02)
         spread = (values[:, 1] - known.center[1]) / (at[0, 0][:, 1] - known.center[1])
-        np.testing.assert_allclose(spread, np.exp(forcings.MOIST * kelvin), rtol=2e-3)
+        np.testing.assert_allclose(spread, np.broadcast_to(np.exp(forcings.MOIST * warming), (3, 192)), rtol=2e-3)
     back = known.standardised(at[4, 0], "a", TIMES, predictors(known, 4, 0))
     np.testing.assert_allclose(back, x, atol=1e-5)
 
@@ -57,7 +60,7 @@ def test_far_outside_the_spread_stays_within_a_factor_of_four(known):
     assert (spread / base).max() < 2.8
     wild = dataclasses.replace(known.response, spread=10 * known.response.spread)
     _, spread = dataclasses.replace(known, response=wild).at("a", TIMES, predictors(known, 14, 0))
-    np.testing.assert_allclose((spread / base)[:, 1], 4, rtol=1e-4)
+    np.testing.assert_allclose((spread / base)[:, 1], 4, rtol=1e-3)
 
 
 @hypothesis.given(st.integers(0, 10**9), st.floats(-3, 3), st.floats(-1, 1))
@@ -162,8 +165,13 @@ def test_a_network_is_never_told_of_more_than_it_has_learnt(known):
         assert fields.shape == (3, 3, 192)
         np.testing.assert_allclose(fields[:, 2], np.log2(told / 360), rtol=1e-6)
         sea = ~SST.land
-        anomaly = departure(SST.at(TIMES), TIMES, known.sst)[:, sea]
-        np.testing.assert_allclose(fields[:, 1][:, sea], anomaly + told_kelvin, atol=0.03)
+        truth = departure(sst.at(TIMES), TIMES, known.sst)[:, sea]
+        shift = truth - fields[:, 1][:, sea]
+        assert abs(shift - shift.mean(1, keepdims=True)).max() < 1e-3  # the pattern stays
+        if (kelvin, co2) in ((1, 560), (2, 1120)):
+            assert abs(shift).max() < 0.03
+        else:
+            assert abs(fields[:, 1][:, sea].mean(1) - told_kelvin).max() < 0.02
         assert (fields[:, 1][:, ~sea] == 0).all()
 
 

@@ -58,8 +58,10 @@ def test_the_mean_follows_the_sea_that_the_cube_uses_and_carbon_dioxide(bottle):
     x = np.random.default_rng(0).normal(size=(2, 2, 192))
     tas = [cube.emulator().physical(x, "a", times)[:, 0] for cube in cubes]
     own = cubes[0].emulator().forcings["co2"].at(times)[:, None]
-    for values, kelvin, co2 in zip(tas[1:], (2, 0, -1), (own, 720, 300), strict=True):
-        wanted = forcings.PER_KELVIN * kelvin + forcings.PER_DOUBLING * np.log2(co2 / own)
+    sea = [np.nanmean(cube.emulator().sst.at(times), 1)[:, None] for cube in cubes]
+    for values, warm, kelvin, co2 in zip(tas[1:], sea[1:], (2, 0, -1), (own, 720, 300), strict=True):
+        np.testing.assert_allclose(warm - sea[0], kelvin, atol=0.15 * abs(kelvin))  # there is ice
+        wanted = forcings.PER_KELVIN * (warm - sea[0]) + forcings.PER_DOUBLING * np.log2(co2 / own)
         np.testing.assert_allclose(values - tas[0], np.broadcast_to(wanted, values.shape), atol=0.02)
 
 
@@ -71,7 +73,7 @@ def test_a_users_own_sea_counts(bottle):
     assert found[1] - found[0] == pytest.approx(1, abs=1e-4)
     assert ds.attrs["sst"].startswith("the user's, sha256:")
     both = Cube(bottle, sst=warm, sst_offset=0.5).emulator().predictors(times)[0, 0]
-    assert both - found[0] == pytest.approx(1.5, abs=1e-4)
+    assert both - found[0] == pytest.approx(1.5, abs=0.05)
 
 
 def test_attributes_say_which_climate_it_is(bottle):
@@ -93,8 +95,8 @@ def test_attributes_say_which_climate_it_is(bottle):
 @pytest.mark.parametrize(
     ("keywords", "says"),
     [
-        ({"sst": "+3K"}, r"the global mean of the sea is \+2\.9\d to \+3\.0\d K .*to \+2\.00 K., 1\.0\d K outside"),
-        ({"sst_offset": -3}, r"the global mean of the sea is -3\.0\d to -2\.9\d K"),
+        ({"sst": "+3K"}, r"the global mean of the sea is \+2\.\d\d to \+[23].*to \+2\.00 K., [01]\.\d\d K outside"),
+        ({"sst_offset": -3}, r"the global mean of the sea is -[23]\.\d\d to -2\.\d\d K"),
         ({"co2": 1500}, r"co2 is 1500 ppmv .learnt: 280 to 1120 ppmv., 21% of the range outside"),
         ({"co2": series([300, 1500])}, r"co2 is 300 to 1500 ppmv"),
     ],
@@ -106,7 +108,7 @@ def test_outside_of_training_is_said_and_by_how_much(bottle, keywords, says):
     assert pd.Series([ds.attrs["outside_training"]]).str.contains(says, regex=True)[0]
 
 
-@pytest.mark.parametrize(("keywords", "far"), [({"sst": "+6K"}, "4.0"), ({"co2": 3000}, "71%"), ({"co2": 100}, "74%")])
+@pytest.mark.parametrize(("keywords", "far"), [({"sst": "+7K"}, "4."), ({"co2": 3000}, "71%"), ({"co2": 100}, "74%")])
 def test_far_outside_is_refused_unless_asked_for(bottle, keywords, far):
     with pytest.raises(ValueError, match=rf"{far}.* outside of what was learnt, which is far.*extrapolate=True$"):
         opened(bottle, **keywords)

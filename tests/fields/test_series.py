@@ -127,11 +127,23 @@ def sst():
 @pytest.mark.parametrize("given", [2, 2.0, "+2K", "2", "+2.0 K", np.float32(2)])
 def test_a_number_warms_all_of_the_sea(sst, given):
     warm = sst.changed(SstOffset.of(given, 2))
-    times = ["1980-05-03", "1981-01-01"]
-    np.testing.assert_allclose(warm.at(times) - sst.at(times), np.where(sst.land, np.nan, 2)[None][[0, 0]], atol=1e-4)
+    times = np.array(["1980-05-16", "1981-01-16"], "datetime64[s]")
+    before, after = sst.at(times), warm.at(times)
+    open_sea = before > 275
+    assert open_sea.mean() > 0.5
+    np.testing.assert_allclose((after - before)[open_sea], 2, atol=1e-4)
+    assert (np.isnan(after) == sst.land).all()
     assert warm.token != sst.token
     assert (warm.land == sst.land).all()
     assert SstOffset.of(given, 2).name == "+2 K"
+
+
+def test_the_sea_under_ice_stays_and_none_falls_below_freezing():
+    """As in CFMIP's amip-p4K, whose sea is warmer where it is free of ice."""
+    kelvin = np.array([[270.0, 271.35, 271.85, 272.35, 290.0, np.nan]])
+    warm, cold = (SstOffset.of(k, 2).added(kelvin)[0] for k in (4, -4))
+    np.testing.assert_allclose(warm, [270.0, 271.35, 273.85, 276.35, 294.0, np.nan])
+    np.testing.assert_allclose(cold, [270.0, 271.35, 271.35, 271.35, 286.0, np.nan])
 
 
 def test_none_is_none(sst):
@@ -151,6 +163,7 @@ def test_fields_come_on_any_grid(sst, tmp_path):
         there = abs(lat) > 12
         wanted = np.where(sst.land, np.nan, np.where(lat > 0, 3, 1))
         found = (warm.at("1980-03-01") - sst.at("1980-03-01"))[0]
+        there &= ~(sst.at("1980-03-01")[0] < 275)
         np.testing.assert_allclose(found[there], wanted[there], atol=1e-3)
         assert change.name.startswith("a field of +1 to +3 K, sha256:")
     cells.to_netcdf(tmp_path / "o.nc")

@@ -32,6 +32,8 @@ RUNS = (("base", 0.0, 360.0), ("a", 2.0, 360.0), ("b", 2.0, 720.0), ("c", -2.0, 
 PER_KELVIN, PER_DOUBLING, MOIST = 1.2, 0.6, 0.07
 """Of every cell: K per K and per doubling, and logarithm of the spread of the second channel per K."""
 LAT = healpix.lonlat(ZOOM)[1]
+SEA = sst_cells(ZOOM).clip(275)  # free of ice
+SEA.sst.attrs["units"] = "K"
 
 
 def made(offset: float, co2: float, seed: int) -> xr.Dataset:
@@ -57,7 +59,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("forced")
     for seed, (name, offset, co2) in enumerate(RUNS):
         made(offset, co2, seed).to_netcdf(folder / f"{name}.nc")
-    sst_cells(ZOOM).to_netcdf(folder / "sst.nc")
+    SEA.to_netcdf(folder / "sst.nc")
     return folder
 
 
@@ -258,24 +260,47 @@ def test_spread_is_log_linear_and_noise_of_cells_is_taken_out():
 
 
 def test_a_source_may_have_a_sea_of_its_own_and_an_offset_that_is_a_field(values, folder, tmp_path):
-    warm = sst_cells(ZOOM)
-    (warm + 1).to_netcdf(tmp_path / "warm.nc")
+    (SEA + 1).to_netcdf(tmp_path / "warm.nc")
     field = xr.DataArray(np.where(LAT > 0, 2.0, 0.0), dims="cell", name="offset", attrs={"units": "K"})
     field.to_netcdf(tmp_path / "field.nc")
     values["data"]["sources"][1] |= {"sst": str(tmp_path / "warm.nc")}
     values["data"]["sources"][3] |= {"sst_offset": str(tmp_path / "field.nc"), "forcings": {"co2": "historical"}}
     runs = prepared(values, folder).runs
     times = STEPS[:3]
-    base = SeaSurfaceTemperature.from_dataset(sst_cells(ZOOM), ZOOM).at(times)
+    base = SeaSurfaceTemperature.from_dataset(SEA, ZOOM).at(times)
     np.testing.assert_allclose(runs[1].climate.sst.at(times) - base, np.where(np.isnan(base), np.nan, 1), atol=3e-3)
     wanted = np.where(np.isnan(base), np.nan, field.values)
     np.testing.assert_allclose(runs[3].climate.sst.at(times) - base, wanted, atol=3e-3)
     assert runs[3].climate.forcings["co2"].at(["1980-07-01"])[0] == pytest.approx(338.7, abs=0.1)
 
 
+def test_the_sea_that_the_files_name_is_taken_if_it_lies_beside_them(values, folder, tmp_path):
+    with xr.open_dataset(folder / "c.nc") as run:
+        named = run.load().assign_attrs(sst_forcing="sea.nc", sst_pattern="pattern.nc", sst_offset=-1.0)
+    named.to_netcdf(tmp_path / "c.nc")
+    values["data"]["sources"][3]["files"] = str(tmp_path / "c.nc")
+    with pytest.raises(ValueError, match=r"the offset of its sea is pattern\.nc, by its attribute sst_pattern: give"):
+        prepared(values, folder)
+    (SEA - 1.5).to_netcdf(tmp_path / "sea.nc")
+    runs = prepared(values, folder).runs
+    base = SeaSurfaceTemperature.from_dataset(SEA, ZOOM).at(STEPS[:3])
+    found = runs[3].climate.sst.at(STEPS[:3]) - base
+    np.testing.assert_allclose(found, np.where(np.isnan(base), np.nan, -1.5), atol=3e-3)
+
+
+def test_a_forcing_may_differ_from_file_to_file(values, folder, tmp_path):
+    with xr.open_dataset(folder / "b.nc") as run:
+        run = run.load()
+    run.isel(time=slice(0, 240)).assign_attrs(co2_ppmv=500.0).to_netcdf(tmp_path / "b1.nc")
+    run.isel(time=slice(240, None)).to_netcdf(tmp_path / "b2.nc")
+    values["data"]["sources"][2]["files"] = str(tmp_path / "b?.nc")
+    climate = prepared(values, folder).runs[2].climate
+    np.testing.assert_allclose(climate.told(STEPS[[0, 239, 240, -1]])[:, 0], np.log2([500 / 360, 500 / 360, 2, 2]))
+
+
 def test_files_of_one_source_must_agree(values, folder, tmp_path):
-    values["data"]["sources"][1]["files"] = [str(folder / "a.nc"), str(folder / "b.nc")]
-    with pytest.raises(ValueError, match=r"its files differ in co2_ppmv .360.0 and 720.0.: make a source of each"):
+    values["data"]["sources"][1]["files"] = [str(folder / "base.nc"), str(folder / "a.nc")]
+    with pytest.raises(ValueError, match="its files differ in sst_offset: make a source of each run"):
         prepared(values, folder)
 
 

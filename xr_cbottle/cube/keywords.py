@@ -177,8 +177,9 @@ class Keywords(TypedDict, total=False):
         Any,
         Keyword(
             None, "data set",
-            "What is added to the sea surface temperature, yours or the bottle's, under ice too: K, or a field without "
-            "time on HEALPix cells or latitudes and longitudes (path, Dataset or DataArray). At most 15 K.",
+            "What is added to the sea surface temperature, yours or the bottle's, where it is free of ice: K, or a "
+            "field without time on HEALPix cells or latitudes and longitudes (path, Dataset or DataArray); at most 15 "
+            "K.",
             "0", checks.as_is, **_WORD, metavar="K|FILE",
         ),
     ]  # fmt: skip

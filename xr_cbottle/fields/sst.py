@@ -79,7 +79,7 @@ class SeaSurfaceTemperature:
     change: SstOffset | None = None
 
     def changed(self, change: SstOffset | None) -> SeaSurfaceTemperature:
-        """The SST with an offset added at all times; itself without one.
+        """The SST with an offset added at all times where it is free of ice; itself without one.
 
         Raises
         ------
@@ -244,7 +244,7 @@ class SeaSurfaceTemperature:
             found = healpix.resample(kelvin, self.grid.zoom, self.zoom)
         else:
             found = self.grid.sampled(kelvin, self.zoom)
-        return (found if self.change is None else found + self.change.kelvin).astype(np.float32)
+        return (found if self.change is None else self.change.added(found)).astype(np.float32)
 
 
 def _field(ds: xr.Dataset, variable: str | None) -> Field:

@@ -1,4 +1,8 @@
-"""Offsets of the sea surface temperature: a number for all of the sea, or a field."""
+"""Offsets of the sea surface temperature: a number for all of the sea, or a field.
+
+As in CFMIP's experiment amip-p4K (Webb et al. 2017, https://doi.org/10.5194/gmd-10-359-2017) the sea under ice stays as
+it is: what lies at the freezing point is taken to be under ice, and what is less than a kelvin above it in part.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST_KELVIN = 15.0
 """Largest offset that is taken: beyond there is no climate of the sea that any bottle knows."""
+FREEZING = 271.35
+"""Freezing point of sea water, K."""
+_ICE_EDGE = 1.0  # K above it, within which there is ice in a part of a cell
 _TEXT = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*K?\s*")
 _SIGNED = re.compile(r"\s*[+-]\s*(?:[0-9]+\.?[0-9]*|\.[0-9]+)\s*K\s*")
 
@@ -75,6 +82,12 @@ class SstOffset:
         else:
             raise ValueError(f"sst_offset is {shown(given)}: give K as a number, as '+2K', or a field without time")
         return made if np.nan_to_num(made.kelvin).any() else None
+
+    def added(self, kelvin: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """SST (..., cell) in K with the offset, where it is free of ice; nowhere colder than freezing for that."""
+        free = np.clip((kelvin - FREEZING) / _ICE_EDGE, 0, 1)
+        warmed = kelvin + self.kelvin * free
+        return np.asarray(np.maximum(warmed, np.minimum(kelvin, FREEZING)), np.float64)
 
     @functools.cached_property
     def token(self) -> str:

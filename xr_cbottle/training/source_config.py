@@ -135,11 +135,11 @@ class SourceConfig(StoreConfig):
         What forced this run, by the names of ``data: forcings``: a number, an experiment of CMIP6 (``ssp245``) or the
         path of a series. Default: the attribute of its files that is called by name and unit, such as ``co2_ppmv``.
     sst_offset
-        What its sea is warmer than that of ``data: sst``: K, or the path of a field. Default: the attribute
-        ``sst_offset`` of its files, or 0.
+        What its sea is warmer than that of ``data: sst`` where it is free of ice: K, or the path of a field. Default:
+        the attribute ``sst_offset`` of its files, or 0.
     sst
         Path of a sea of its own, instead of that of ``data: sst``; to it ``sst_offset`` is added only if it is given
-        here.
+        here. Default: the file that the attribute ``sst_forcing`` of its files names, if it lies beside them.
     """
 
     label: str
