@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tests import forcings
 from tests.bottles import sst_cells
 from xr_cbottle import open_bottle
+from xr_cbottle.bottle.climate_response import MODES, pattern, projected
 from xr_cbottle.bottle.climatology import Climatology, departure
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.manifest import ForcingSpec, Manifest
-from xr_cbottle.bottle.response import MODES, pattern, projected
 from xr_cbottle.draw import conditions
 from xr_cbottle.fields.series import Series
 from xr_cbottle.fields.sst import SeaSurfaceTemperature

@@ -19,7 +19,7 @@ from xr_cbottle.bottle.harmonics import Fit, basis  # noqa: E402
 from xr_cbottle.draw.emulator import Emulator  # noqa: E402
 from xr_cbottle.fields.sst import SeaSurfaceTemperature  # noqa: E402
 from xr_cbottle.grid import healpix  # noqa: E402
-from xr_cbottle.training import bottling, forced, loop, start  # noqa: E402
+from xr_cbottle.training import bottling, loop, regression, start  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import data as training_data  # noqa: E402
 
@@ -239,7 +239,7 @@ def test_errors_count_months_and_not_hours():
     values = rng.normal(size=(months.max() + 1, cells))[months]
     fit = Fit(1, 0, (1, cells), 1, 0, 0.0)
     fit.add(times, values[:, None], numbers)
-    residuals = forced.Residuals(fit, fit.coefficients())
+    residuals = regression.Residuals(fit, fit.coefficients())
     residuals.add(0, times, values[:, None], numbers)
     actual = fit.coefficients()[3].std()
     assert residuals.errors()[0].mean() == pytest.approx(actual, rel=0.15)
@@ -252,8 +252,10 @@ def test_spread_is_log_linear_and_noise_of_cells_is_taken_out():
     true = 0.1 + 0.05 * (np.arange(1000) % 2)
     noise = 0.3 * rng.normal(size=(40, 1000))
     power = np.exp(quarters[:, None] + 2 * numbers * true + noise)
-    found = forced.half_logarithm(power, numbers, quarters, np.full(40, 360.0))[0]
-    raw = forced.half_logarithm(np.exp(quarters[:, None] + 2 * numbers * true), numbers, quarters, np.full(40, 360.0))
+    found = regression.half_logarithm(power, numbers, quarters, np.full(40, 360.0))[0]
+    raw = regression.half_logarithm(
+        np.exp(quarters[:, None] + 2 * numbers * true), numbers, quarters, np.full(40, 360.0)
+    )
     np.testing.assert_allclose(raw[0], true, atol=0.01)
     assert found.mean() == pytest.approx(0.125, abs=0.005)
     assert abs(found - true).mean() < 0.9 * abs(found.mean() - true).mean()

@@ -261,7 +261,7 @@ class Bottle:
         return found
 
     def sea_learnt(self) -> tuple[Floats, Floats, tuple[float, float]] | None:
-        """What is needed to say how warm a sea is for the bottle; None if that is not known.
+        """Say how warm a sea may be for the bottle, and from what that is counted; None if that is not known.
 
         Returns
         -------
@@ -274,7 +274,7 @@ class Bottle:
             The climatology is damaged.
         """
         from xr_cbottle.bottle import netcdf
-        from xr_cbottle.bottle.response import GLOBAL, sea_patterns
+        from xr_cbottle.bottle.climate_response import GLOBAL, sea_patterns
 
         spec = self.manifest.climatology
         if spec is None or spec.location in self.files.missing(superres=False):

@@ -10,7 +10,7 @@ Of a channel that is never negative and mostly near zero, such as rain, this may
 instead: its ``root`` then says which, and the channel is that power of the above, and 0 where the above is negative.
 A bottle may be *calibrated* (`xr_cbottle.bottle.calibration`): then x is amplified first, and the channel mapped last.
 
-A bottle of a climate that changes has a *response* (`xr_cbottle.bottle.response`), with which mean and spread move.
+A bottle of a climate that changes has a *response* (`xr_cbottle.bottle.climate_response`): mean and spread move.
 
 ``mean``, and ``cycle``, that of the variance about 1, are sums of products of annual and diurnal harmonics, with
 coefficients for each label, channel and cell. The network is also told the anomaly of the sea surface temperature
@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.bottle.calibration import Calibration
+from xr_cbottle.bottle.climate_response import STEPS, Response
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.harmonics import Floats, basis, combined
-from xr_cbottle.bottle.response import STEPS, Response
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -172,7 +172,7 @@ class Climatology:
         return np.asarray(known, np.float32)
 
     def predictors(self, kelvin: Floats, times: npt.ArrayLike, told: Floats) -> Floats | None:
-        """What the response depends on; None without one.
+        """Predictors of the response; None without one.
 
         Parameters
         ----------

@@ -96,7 +96,7 @@ class Fit:
         self.power = np.zeros(self.product.shape[1])
 
     def rows(self, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
-        """What the coefficients are multiplied by at (n,) times with (n, predictor) numbers: (n, term) float64."""
+        """Factors of the coefficients at (n,) times with (n, predictor) numbers: (n, term) float64."""
         rows = basis(times, self.annual, self.diurnal)
         rows = rows.reshape(len(rows), -1)
         if not self.predictors:

@@ -63,7 +63,7 @@ channels of the manifest.
 ``"linear"``, the default: (value - reference) / (high - low)), ``long_name``, and the series of the bottle's own
 years: ``values``, linear between the ``times`` (ISO-8601, ascending), or one value that always holds without
 ``times``. Names have letters, digits and ``_``, such as ``co2``. Coarse parts take a condition for each, in this
-order, after the SST and its anomaly; the climatology may have a response to them (`xr_cbottle.bottle.response`).
+order, after the SST and its anomaly; the climatology may respond to them (`xr_cbottle.bottle.climate_response`).
 
 **location** a relative path with ``/`` (a member of the zip, or a file beside the manifest), or a URL. Inside
 a zip ``sha256`` must be given. Elsewhere it may be null: a URL is then pinned to what it held at its first
@@ -240,7 +240,7 @@ class ForcingSpec(Record):
         return series.at_times(np.array(self.times, "datetime64[s]"), self.values, "the bottle's")
 
     def predictor(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """What networks and climatology are told of values in its unit: doublings, or shares of its range; float64."""
+        """Values in its unit as networks and climatology are told of them: doublings, or shares of its range; float64."""
         given = np.asarray(values, np.float64)
         if self.transform == "log2":
             return np.asarray(np.log2(given / self.reference))
@@ -248,7 +248,7 @@ class ForcingSpec(Record):
 
     @property
     def learnt(self) -> tuple[float, float]:
-        """What they were told in training at least and at most."""
+        """Least and most that they were told in training."""
         low, high = self.predictor([self.low, self.high]).tolist()
         return low, high
 

@@ -44,7 +44,7 @@ class OutsideTraining(UserWarning):
 
 
 @dataclass(frozen=True, eq=False)
-class Climate:
+class AskedClimate:
     """The sea and the forcings that a user asks for.
 
     Attributes
@@ -65,7 +65,7 @@ class Climate:
     extrapolate: bool = False
 
     @classmethod
-    def of(cls, manifest: Manifest, keywords: Mapping[str, Any]) -> Climate:
+    def of(cls, manifest: Manifest, keywords: Mapping[str, Any]) -> AskedClimate:
         """Read the keywords ``sst``, ``sst_offset``, ``co2``, ``forcings`` and ``extrapolate``.
 
         Raises
@@ -244,8 +244,8 @@ def _anomalies(
     sst: SeaSurfaceTemperature, mean_year: npt.NDArray[Any], weights: npt.NDArray[Any], axis: TimeAxis
 ) -> npt.NDArray[np.float64]:
     """Global means of a sea from its mean year, (n,) K, at times of an axis: all, or some spread over it."""
+    from xr_cbottle.bottle.climate_response import projected
     from xr_cbottle.bottle.climatology import departure
-    from xr_cbottle.bottle.response import projected
 
     first, last = (time.astype(np.int64) for time in _span(axis))
     if axis.count <= _MOST_TIMES:

@@ -18,7 +18,7 @@ from xr_cbottle.cube import chunks as chunking
 from xr_cbottle.cube.assembly import CubeReader
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.chunked import ChunkedVariable
-from xr_cbottle.cube.climate import Climate, warn
+from xr_cbottle.cube.climate import AskedClimate, warn
 from xr_cbottle.cube.coordinates import coordinates
 from xr_cbottle.cube.keys import Key
 from xr_cbottle.cube.keywords import Keywords
@@ -73,7 +73,7 @@ class Cube:
                 raise ValueError("weights is for a bottle that is opened here: give it to open_bottle")
         else:
             bottle = open_bottle(bottle, weights=asked["weights"])
-        climate = Climate.of(bottle.manifest, asked)
+        climate = AskedClimate.of(bottle.manifest, asked)
         spec = named(make_spec(bottle.manifest, bottle.digest, asked, climate), bottle, bottle)
         spec = dataclasses.replace(spec, outside=climate.outside(bottle, spec.axis))
         warn(spec.outside)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.cube import cache
 from xr_cbottle.cube.cache import Deliver
-from xr_cbottle.cube.climate import Climate
+from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
@@ -77,7 +77,7 @@ class DrawnInstants:
 
     bottle: Bottle
     spec: CubeSpec
-    climate: Climate
+    climate: AskedClimate
     reading: Reading
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 
 from xr_cbottle.base.plain_text import shown
 from xr_cbottle.cube.checks import is_integer
-from xr_cbottle.cube.climate import Climate
+from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.draw.defaults import default_batch_size
 from xr_cbottle.draw.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.grid import time_axis
@@ -113,7 +113,9 @@ def _sha256(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def make_spec(manifest: Manifest, digest: str, keywords: Mapping[str, Any], climate: Climate | None = None) -> CubeSpec:
+def make_spec(
+    manifest: Manifest, digest: str, keywords: Mapping[str, Any], climate: AskedClimate | None = None
+) -> CubeSpec:
     """The data set that keywords ask for.
 
     Parameters
@@ -130,7 +132,7 @@ def make_spec(manifest: Manifest, digest: str, keywords: Mapping[str, Any], clim
     ValueError
         If the bottle does not have what is asked for; it lists what it has.
     """
-    asked = climate or Climate()
+    asked = climate or AskedClimate()
     sst = asked.sst
     zoom = _zoom(manifest, keywords["zoom"])
     start, end, native = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)

@@ -75,7 +75,7 @@ def encode(
 def forced(
     specs: Mapping[str, ForcingSpec], series: Mapping[str, Series], times: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
-    """What networks and climatology are told of forcings, (n, forcing) float64, at (n,) datetime64.
+    """Forcings at (n,) datetime64 as networks and climatology are told of them: (n, forcing) float64.
 
     Raises
     ------

@@ -241,7 +241,7 @@ class Emulator:
         return np.ascontiguousarray(fields[..., healpix.nest_to_padxy(self.zoom)][:, :, None])
 
     def predictors(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.floating[Any]] | None:
-        """What the climatology's response depends on at (n,) times, (n, predictor); None without a response."""
+        """Predictors of the climatology's response at (n,) times, (n, predictor); None without a response."""
         climatology = self.climatology
         if climatology is None or climatology.response is None:
             return None

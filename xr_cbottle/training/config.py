@@ -17,9 +17,9 @@ import numpy as np
 
 from xr_cbottle.bottle import schema
 from xr_cbottle.bottle.checkpoint import DISK_TYPES
+from xr_cbottle.bottle.climate_response import MODES
 from xr_cbottle.bottle.errors import SchemaError
 from xr_cbottle.bottle.manifest import Manifest, PartSpec, SamplerDefaults, TimeSpec
-from xr_cbottle.bottle.response import MODES
 from xr_cbottle.fields.channels import VARIABLES
 from xr_cbottle.fields.series import Series
 from xr_cbottle.training.parsing import build, check_choices, read
@@ -88,7 +88,7 @@ class DataConfig:
     forcings
         What forces the runs beside the sea, by name: the climatology moves with it, and the network is told of it.
     sst_modes
-        Patterns of the sea with which the climatology moves (see `xr_cbottle.bottle.response`), such as
+        Patterns of the sea with which the climatology moves (see `xr_cbottle.bottle.climate_response`), such as
         ``[global, nino34]``. None, and no forcings: it does not move.
     response_harmonics
         Harmonics of the year in what they do to the mean.

@@ -23,8 +23,8 @@ from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import preparation, statistics
 from xr_cbottle.training.config import DataConfig, as_dict
-from xr_cbottle.training.forced import ResponseSettings
 from xr_cbottle.training.gathered import Gathered, gather
+from xr_cbottle.training.regression import ResponseSettings
 from xr_cbottle.training.run_climate import RunClimate, read_climates, write_climates
 from xr_cbottle.training.source_config import SourceConfig
 from xr_cbottle.training.sst_condition import write_sst

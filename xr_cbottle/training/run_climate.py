@@ -75,7 +75,7 @@ def write_climates(config: DataConfig, base: SeaSurfaceTemperature, folder: Path
 def read_climates(
     config: DataConfig, base: SeaSurfaceTemperature, folder: Path
 ) -> tuple[dict[str, ForcingSpec], tuple[RunClimate, ...]]:
-    """What `write_climates` wrote: how forcings are told, and the climate of each source."""
+    """Read what `write_climates` wrote: how forcings are told, and the climate of each source."""
     stored = json.loads((folder / "climates.json").read_text())
     specs = {}
     for name, one in sorted(config.forcings.items()):

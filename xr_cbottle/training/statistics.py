@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.bottle.climate_response import Response, pattern
 from xr_cbottle.bottle.climatology import SMALLEST_SPREAD, Climatology, rooted
 from xr_cbottle.bottle.harmonics import Fit, basis
-from xr_cbottle.bottle.response import Response, pattern
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
-from xr_cbottle.training.forced import (
+from xr_cbottle.training.gathered import Gathered
+from xr_cbottle.training.regression import (
     Predicting,
     Responses,
     ResponseSettings,
@@ -22,7 +23,6 @@ from xr_cbottle.training.forced import (
     fit_label,
     ranges_of,
 )
-from xr_cbottle.training.gathered import Gathered
 
 Array = npt.NDArray[Any]
 DAYS = 365.25

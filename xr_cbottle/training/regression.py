@@ -29,7 +29,7 @@ _FLOOR = 1e-3
 
 @dataclass(frozen=True)
 class ResponseSettings:
-    """What a climatology moves with.
+    """Settings of a response: what a climatology moves with.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Predicting:
 
     def __call__(self, part: Gathered, times: Array) -> Array:
         """(n, predictor) of instants of a run."""
-        from xr_cbottle.bottle.response import projected
+        from xr_cbottle.bottle.climate_response import projected
 
         assert part.climate is not None
         anomaly = departure(part.climate.sst.at(times), times, self.mean_year)
@@ -80,7 +80,7 @@ class Predicting:
 
 @dataclass(frozen=True, eq=False)
 class Responses:
-    """What was found for one label.
+    """Responses that were found for one label.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ def _variances(fit: Fit, i: int) -> tuple[float, float]:
 
 
 class Residuals:
-    """What is left of the instants of a label by its mean: errors of the response, and how the spread moves.
+    """Differences of the instants of a label from its mean: errors of the response, and how the spread moves.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class Residuals:
         return np.sqrt(self._square * self._months / max(self._months - 1, 1))
 
     def spread(self) -> Array:
-        """What one unit of each predictor adds to the logarithm of the deviation, (predictor, channel, cell)."""
+        """Logarithm of the deviation that one unit of each predictor adds, (predictor, channel, cell)."""
         count = np.array([season[0] for season in self._seasons.values()], np.float64)
         power = np.stack([season[1] / season[0] for season in self._seasons.values()])
         numbers = np.stack([season[2] / season[0] for season in self._seasons.values()])

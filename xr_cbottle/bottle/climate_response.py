@@ -8,7 +8,7 @@ response the climatology moves with them::
     spread(time, cell) = spread * exp(sum_k spread_k(cell) f_k(time))
 
 "Mean by regression, weather by diffusion": the network draws anomalies of unit size from it in any climate, and beyond
-the climates that were learnt the mean goes on along a straight line. `xr_cbottle.training.forced` finds the numbers.
+the climates that were learnt the mean goes on along a straight line. `xr_cbottle.training.regression` finds them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STEPS = {"response": 2.0**-9, "response_error": 2.0**-9, "response_spread": 2.0*
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """What one unit of each predictor does to the mean and the spread of the channels.
+    """Response of the mean and the spread of the channels to one unit of each predictor.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class Response:
         return np.concatenate([projected(anomaly, self.patterns), np.asarray(told, np.float64)], 1)
 
     def change(self, label: int, times: npt.ArrayLike, predictors: Floats) -> tuple[Floats, Floats]:
-        """What is added to the mean, and what the spread is multiplied by.
+        """Change of mean and spread: what is added to the one, and what the other is multiplied by.
 
         Parameters
         ----------
