@@ -62,8 +62,9 @@ channels of the manifest.
 ``transform`` (``"log2"``: networks and climatology are told log2(value / reference), the number of doublings;
 ``"linear"``, the default: (value - reference) / (high - low)), ``long_name``, and the series of the bottle's own
 years: ``values``, linear between the ``times`` (ISO-8601, ascending), or one value that always holds without
-``times``. Names have letters, digits and ``_``, such as ``co2``. Coarse parts take a condition for each, in this
-order, after the SST and its anomaly; the climatology may respond to them (`xr_cbottle.bottle.climate_response`).
+``times``. Names have small letters, digits and ``_``, such as ``co2``. Coarse parts take a condition for each, in the
+order of their names, after the SST and its anomaly; the climatology may respond to them
+(`xr_cbottle.bottle.climate_response`).
 
 **location** a relative path with ``/`` (a member of the zip, or a file beside the manifest), or a URL. Inside
 a zip ``sha256`` must be given. Elsewhere it may be null: a URL is then pinned to what it held at its first
@@ -240,7 +241,7 @@ class ForcingSpec(Record):
         return series.at_times(np.array(self.times, "datetime64[s]"), self.values, "the bottle's")
 
     def predictor(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Values in its unit as networks and climatology are told of them: doublings, or shares of its range; float64."""
+        """Values in its unit as networks and climatology are told them: doublings, or shares of its range; float64."""
         given = np.asarray(values, np.float64)
         if self.transform == "log2":
             return np.asarray(np.log2(given / self.reference))
