@@ -19,6 +19,7 @@ from xr_cbottle.grid import healpix
 CO2 = ForcingSpec("ppmv", 280.0, 1120.0, 360.0, (340.0, 360.0), ("1980-01-01", "1981-12-31T23:00:00"), "log2")
 PER_KELVIN, PER_DOUBLING = 1.25, 0.5
 """Response of tas in every cell, K."""
+SEA = (-2.0, 2.0)
 MOIST = 0.07
 """Logarithm of the spread of pr per K."""
 
@@ -55,7 +56,9 @@ def climatology(zoom: int = 2, modes: Sequence[str] = ("global", "tropics"), for
 
 def bottle(path: Path, **fields) -> Path:
     """A bottle of it with random weights."""
-    return synthetic_bottle(path, channels=("tas", "pr"), climatology=climatology(), forcings={"co2": CO2}, **fields)
+    return synthetic_bottle(
+        path, channels=("tas", "pr"), climatology=climatology(), forcings={"co2": CO2}, sea_range=(-2.0, 2.0), **fields
+    )
 
 
 def still(path: Path, **fields) -> Path:

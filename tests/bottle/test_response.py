@@ -270,6 +270,22 @@ def test_a_bottle_whose_files_disagree_is_refused(tmp_path):
         forcings.bottle(tmp_path / "d.cbottle", conditions=2)
 
 
+@pytest.mark.parametrize("given", [[1.0], [2.0, 1.0], [1, 2, 3], [0, 1e9], ["a", "b"], [0, float("nan")]])
+def test_wrong_ranges_of_the_sea_are_named(given):
+    with pytest.raises(BottleError, match="sea_range"):
+        Manifest.from_json(json.dumps(json.loads(_text()) | {"sea_range": given}))
+
+
+def test_a_bottle_that_says_it_responds_to_the_sea_does(tmp_path):
+    pytest.importorskip("torch")
+    path = forcings.still(tmp_path / "s.cbottle", sea_range=(-1.0, 1.0))
+    for ask in (lambda: open_bottle(path).climatology(), open_bottle(path).mean_sea):
+        with pytest.raises(BottleError, match="does not respond to the sea, and the manifest says it does"):
+            ask()
+    with pytest.raises(BottleError, match="this bottle does not respond to the sea; take one"):
+        open_bottle("gcm").mean_sea()
+
+
 def test_linear_transforms_are_shares_of_the_range():
     spec = ForcingSpec("W m-2", -2.0, 6.0, 0.0, (0.0,))
     assert spec.predictor([-2, 0, 6]).tolist() == [-0.25, 0, 0.75]

@@ -221,3 +221,27 @@ def test_looking_at_another_climate_draws_nothing(bottle):
     ds.isel(time=5).tas.load()
     after = Cube(bottle, batch_size=2, time="P1D", sst="+1K", co2=560).emulator().drawn
     assert after - before in (0, 1)  # 0 if it was in the cache
+
+
+def test_catalogs_and_addresses_take_them(bottle):
+    pytest.importorskip("intake")
+    pytest.importorskip("starlette")
+    from xr_cbottle.catalog import CbottleSource
+    from xr_cbottle.serve.http.answer import Refused
+    from xr_cbottle.serve.http.settings import Settings
+    from xr_cbottle.serve.http.shelf import Shelf
+
+    ds = CbottleSource(str(bottle), time="P1D", co2="560", sst_offset="+1", extrapolate="False").to_dask()
+    assert ds.attrs["forcing_co2"] == "560 ppmv"
+    assert ds.attrs["sst"] == "the bottle's, +1 K"
+    shelf = Shelf([str(bottle)], Settings())
+    name = next(iter(shelf.bottles))
+    hierarchies = [shelf.open(name, f"P1D_inst_s0_m0_z2{more}") for more in ("", "_k+1_c560", "_k-0.5", "_cssp245_lb")]
+    specs = [hierarchy.cube.spec for hierarchy in hierarchies]
+    assert len({spec.namespace for spec in specs}) == 4
+    assert specs[1].namespace == Cube(bottle, sst="+1K", co2=560, **shelf.settings.keywords).spec.namespace
+    for more, says in (("_k+9", "which is far"), ("_c0", "must be a positive number"), ("_k+40", "from -15 to 15 K")):
+        with pytest.raises(Refused, match=says):
+            shelf.open(name, f"P1D_inst_s0_m0_z2{more}")
+    entry = shelf.intake("http://here")["sources"][name]
+    assert {"co2", "sst_offset"} <= set(entry["parameters"])

@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-import numpy as np
-
 from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import archive, checkpoint, limits
 from xr_cbottle.bottle.contents import read_contents
@@ -245,6 +243,7 @@ class Bottle:
             It is not here and cannot be fetched.
         """
         from xr_cbottle.bottle import netcdf
+        from xr_cbottle.bottle.climate_response import GLOBAL
         from xr_cbottle.bottle.climatology import Climatology
 
         spec, manifest = self.manifest.climatology, self.manifest
@@ -258,38 +257,37 @@ class Bottle:
             raise BottleError(f"{what} has other labels or channels than the manifest; they must agree")
         if found.response is not None and found.response.forcings != tuple(manifest.forcings):
             raise BottleError(f"{what} responds to other forcings than the manifest has; they must agree")
+        if manifest.sea_range and (found.response is None or GLOBAL not in found.response.modes):
+            raise BottleError(f"{what} does not respond to the sea, and the manifest says it does; they must agree")
         return found
 
-    def sea_learnt(self) -> tuple[Floats, Floats, tuple[float, float]] | None:
-        """Say how warm a sea may be for the bottle, and from what that is counted; None if that is not known.
+    def mean_sea(self) -> tuple[Floats, Floats]:
+        """Mean year of the sea that the climatology is about, and the weights of its global mean.
 
         Returns
         -------
-        (annual, cell) harmonics of the mean year of the sea surface temperature, K; (1, cell) weights of its global
-        mean; and the smallest and largest anomaly of that in training, K.
+        (annual, cell) harmonics of the sea surface temperature, K; and (1, cell).
 
         Raises
         ------
         BottleError
-            The climatology is damaged.
+            The bottle does not respond to the sea, or its climatology is damaged.
+        FetchError
+            It is not here and cannot be fetched.
         """
         from xr_cbottle.bottle import netcdf
         from xr_cbottle.bottle.climate_response import GLOBAL, sea_patterns
 
         spec = self.manifest.climatology
-        if spec is None or spec.location in self.files.missing(superres=False):
-            return None
+        if spec is None or not self.manifest.sea_range:
+            raise BottleError(f"{self.manifest.name}: this bottle does not respond to the sea; take one that does")
         what = f"{self.path}: {base_name(spec.location)}"
         with self._dataset(spec, False, lazy=True) as dataset, netcdf.readable(what):
-            if "response" not in dataset:
-                return None
             _check_form(self.manifest, dataset.sizes, what)
             modes, patterns = sea_patterns(dataset)
             if GLOBAL not in modes:
-                return None
-            k = modes.index(GLOBAL)
-            low, high = np.asarray(dataset["learnt"].transpose("predictor", "bound").values[k], np.float64).tolist()
-            return dataset["sst"].transpose("annual", "cell").values, patterns[[k]], (low, high)
+                raise BottleError(f"{what} does not respond to the sea, and the manifest says it does; they must agree")
+            return dataset["sst"].transpose("annual", "cell").values, patterns[[modes.index(GLOBAL)]]
 
     def _dataset(self, spec: ConditionSpec, progress: bool, lazy: bool = False) -> xr.Dataset:
         """A condition's file, checked: of a zip from memory, and all of it unless lazy; of a file of its own lazy."""

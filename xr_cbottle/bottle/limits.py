@@ -56,6 +56,8 @@ PATCH_CELLS = 1_024
 FORCINGS = 32
 #: Times of the series of a forcing: months of eight centuries.
 FORCING_TIMES = 10_000
+#: Kelvins that a sea may differ on the global mean: no climate of the last billion years did more.
+SEA_KELVIN = 100.0
 #: Largest number of a forcing, in whatever unit.
 FORCING = 1e9
 

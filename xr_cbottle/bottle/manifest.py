@@ -25,6 +25,8 @@ key                type                      meaning
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``nonnegative``    list of text              channels of which nothing is below 0
 ``forcings``       {name: forcing}           numbers in time that networks and climatology are told beside the sea
+``sea_range``      two numbers or none       lowest and highest global mean of the sea from its mean year that was
+                                             trained on, K; none: the climatology does not respond to the sea
 ``time``           time                      the time axis the bottle stands for
 ``sampler``        sampler                   the sampler's default settings
 ``trained_on``     object                    free: what is known of the training
@@ -303,6 +305,9 @@ class Manifest(Record):
     forcings: Mapping[str, ForcingSpec] = field(
         schema.mapping(_forcing_name, schema.nested(ForcingSpec), limits.FORCINGS), schema.empty
     )
+    sea_range: tuple[float, ...] = field(
+        schema.each(schema.number(-limits.SEA_KELVIN, most=limits.SEA_KELVIN), 0, 2), ()
+    )
     sampler: SamplerDefaults = field(schema.nested(SamplerDefaults), SamplerDefaults())  # noqa: RUF009
     trained_on: Mapping[str, Any] = field(schema.free(), schema.empty)
 
@@ -357,6 +362,10 @@ class Manifest(Record):
     def _check_forcings(self) -> None:
         # By name: the digest does not tell in which order an object was written.
         object.__setattr__(self, "forcings", dict(sorted(self.forcings.items())))
+        if self.sea_range and (len(self.sea_range) != 2 or self.sea_range[0] >= self.sea_range[1]):
+            raise SchemaError("sea_range", "absent, or two rising numbers", list(self.sea_range))
+        if self.sea_range and self.climatology is None:
+            raise SchemaError("sea_range", "absent, as there is no climatology", list(self.sea_range))
         if self.forcings and self.climatology is None:
             raise SchemaError("forcings", "absent, as there is no climatology", list(self.forcings))
         start, end = (np.datetime64(time, "s") for time in (self.time.start, self.time.end))
@@ -475,8 +484,9 @@ def unforced(manifest: Manifest, given: Iterable[str]) -> str:
     return f"{manifest.name} knows nothing of {names}: it has {there}; leave {names} out"
 
 
-_LATER = ("climatology", "nonnegative", "forcings")
+_LATER = ("climatology", "nonnegative", "forcings", "sea_range")
 _ORDER = (
     "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
-    "default_label", "parts", "sst", "climatology", "nonnegative", "forcings", "time", "sampler", "trained_on",
+    "default_label", "parts", "sst", "climatology", "nonnegative", "forcings", "sea_range", "time", "sampler",
+    "trained_on",
 )  # fmt: skip

@@ -125,17 +125,17 @@ class AskedClimate:
     def _sea(self, bottle: Bottle, axis: TimeAxis) -> str:
         if self.sst is None and self.offset is None:
             return ""
-        manifest, learnt = bottle.manifest, bottle.sea_learnt()
-        if learnt is None:
-            weak = self.offset is not None and not _is_absent(bottle, manifest.climatology)
-            return f"{manifest.name} {WEAK}" if weak else ""
-        if self.sst is None and _is_absent(bottle, manifest.sst):
+        manifest = bottle.manifest
+        if not manifest.sea_range:
+            return f"{manifest.name} {WEAK}" if self.offset is not None else ""
+        if _is_absent(bottle, manifest.climatology) or (self.sst is None and _is_absent(bottle, manifest.sst)):
             return ""
+        learnt = manifest.sea_range[0], manifest.sea_range[1]
         sst = self.sst or bottle.sst()
-        anomaly = _anomalies(sst.changed(self.offset), learnt[0], learnt[1], axis)
+        anomaly = _anomalies(sst.changed(self.offset), *bottle.mean_sea(), axis)
         low, high = float(anomaly.min()), float(anomaly.max())
-        words = f"{low:+.2f} to {high:+.2f} K from the mean year (learnt: {learnt[2][0]:+.2f} to {learnt[2][1]:+.2f} K)"
-        return self._beyond("the global mean of the sea", (low, high), learnt[2], words, "K")
+        words = f"{low:+.2f} to {high:+.2f} K from the mean year (learnt: {learnt[0]:+.2f} to {learnt[1]:+.2f} K)"
+        return self._beyond("the global mean of the sea", (low, high), learnt, words, "K")
 
     def _beyond(
         self, name: str, reached: tuple[float, float], learnt: tuple[float, float], words: str, unit: str = ""
