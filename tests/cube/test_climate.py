@@ -81,7 +81,7 @@ def test_attributes_say_which_climate_it_is(bottle):
     attrs = quiet(bottle, sst="+2K", co2="ssp585").attrs
     assert attrs["sst"] == "the bottle's, +2 K"
     assert attrs["forcing_co2"] == "ssp585 of CMIP6 (Meinshausen et al. 2017, 2020)"
-    assert attrs["history"].endswith("sst=+2K, co2=ssp585")
+    assert "sst=+2K, co2=ssp585" in attrs["history"]
     assert "outside_training" not in attrs
     field = xr.DataArray(np.linspace(0, 1, 192), dims="cell", attrs={"units": "K"})
     attrs = quiet(bottle, sst_offset=field, co2=series([300, 310])).attrs

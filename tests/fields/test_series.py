@@ -157,7 +157,7 @@ def test_fields_come_on_any_grid(sst, tmp_path):
     latlon = latlon_sst(months=1).tosbcs.isel(time=0, drop=True).fillna(0)
     latlon = xr.where(latlon.lat > 0, 3.0, 1.0) + 0 * latlon
     latlon.attrs["units"] = "K"
-    for given in (cells, latlon, latlon.expand_dims("time")):
+    for given in (cells, latlon, latlon.expand_dims(time=pd.to_datetime(["2000-01-01"]))):
         change = SstOffset.of(given, 2)
         warm = sst.changed(change)
         there = abs(lat) > 12

@@ -187,7 +187,12 @@ class Climatology:
         -------
         (n, predictor) float64
         """
-        return None if self.response is None else self.response.values(departure(kelvin, times, self.sst), told)
+        if self.response is None:
+            return None
+        stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
+        # One time after the other, as in `combined`.
+        anomaly = [departure(kelvin[i : i + 1], stamps[i : i + 1], self.sst) for i in range(len(stamps))]
+        return self.response.values(np.concatenate(anomaly), told)
 
     def to_dataset(self) -> xr.Dataset:
         """The climatology as the data set that is written to a file."""

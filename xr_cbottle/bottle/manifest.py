@@ -479,7 +479,9 @@ def unforced(manifest: Manifest, given: Iterable[str]) -> str:
     """Sentence that a bottle was asked for forcings that it does not have."""
     names = ", ".join(given)
     there = (
-        f"the forcings {', '.join(manifest.forcings)}" if manifest.forcings else "no forcings, it was trained without"
+        f"the forcings {', '.join(manifest.forcings)}"
+        if manifest.forcings
+        else "no forcings, as it was trained without"
     )
     return f"{manifest.name} knows nothing of {names}: it has {there}; leave {names} out"
 
