@@ -478,11 +478,8 @@ class Manifest(Record):
 def unforced(manifest: Manifest, given: Iterable[str]) -> str:
     """Sentence that a bottle was asked for forcings that it does not have."""
     names = ", ".join(given)
-    there = (
-        f"the forcings {', '.join(manifest.forcings)}"
-        if manifest.forcings
-        else "no forcings, as it was trained without"
-    )
+    known = ", ".join(manifest.forcings)
+    there = f"the forcings {known}" if known else "no forcings, as it was trained without"
     return f"{manifest.name} knows nothing of {names}: it has {there}; leave {names} out"
 
 
