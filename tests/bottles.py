@@ -143,7 +143,7 @@ def synthetic_bottle(
         labels = {"a": LabelSpec(0), "b": LabelSpec(1, masked, "a" if masked else None)}
     config = small_config(
         zoom, len(channels), max((spec.index for spec in labels.values()), default=-1) + 1,
-        conditions=conditions or (1 if climatology is None else 2),
+        conditions=conditions or (1 if climatology is None else 2 + len(fields.get("forcings", ()))),
     )  # fmt: skip
     defaults = dict(
         name=Path(path).stem, title="a synthetic bottle", licence="CC0-1.0", summary="random weights",

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.bottles import synthetic_bottle
 from xr_cbottle import open_bottle
 from xr_cbottle.bottle import climatology
-from xr_cbottle.bottle.climatology import Climatology, Fit, basis
+from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.bottle.harmonics import Fit, basis
 
 YEAR = np.datetime64("1987-01-01T00", "s") + np.arange(0, 365 * 24, 5) * np.timedelta64(1, "h")
 

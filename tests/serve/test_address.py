@@ -31,6 +31,8 @@ addresses = st.builds(
     members=members,
     zoom=st.integers(0, 29),
     label=st.none() | labels,
+    kelvin=st.none() | st.sampled_from(["+2", "-0.5", "+1.25", "+14"]),
+    co2=st.none() | st.sampled_from(["560", "284.317", "ssp245", "1pctCO2", "ssp534-over"]),
 )
 
 

@@ -121,9 +121,12 @@ def test_a_run_begins_with_the_weights_of_a_bottle(run, values, folder, tmp_path
         for key, weights in expert.average.state_dict().items():
             torch.testing.assert_close(begun.net.state_dict()[key], weights, rtol=0, atol=0)
             torch.testing.assert_close(begun.average.state_dict()[key], weights, rtol=0, atol=0)
-    shuffled = values["data"] | {"channels": ["tas", "Z850", "Z500"]}
-    with pytest.raises(ValueError, match="whose channels are tas, Z500, Z850: a run that begins from it"):
-        loop.Run(configs.parse(values | {"data": shuffled}), tmp_path / "shuffled", progress=False)
+    others = values["data"] | {"channels": ["tas", "Z850", "T850"]}
+    others["sources"] = [source | {"missing": ["T850", "Z850"]} for source in others["sources"]]
+    others["sources"][0]["variables"] = {"T850": "tas"}
+    others["sources"][0]["missing"] = []
+    with pytest.raises(ValueError, match="which has a network of channels that this run has not: Z500"):
+        loop.Run(configs.parse(values | {"data": others}), tmp_path / "others", progress=False)
     values["network"]["model_channels"] = 12
     with pytest.raises(ValueError, match=r"initial is .*both\.cbottle, which has another network than this run"):
         loop.Run(configs.parse(values), tmp_path / "other", progress=False)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xr_cbottle.bottle.location import bundled, find
     from xr_cbottle.bottle.manifest import (
         ConditionSpec,
+        ForcingSpec,
         LabelSpec,
         Manifest,
         PartSpec,
@@ -30,7 +31,8 @@ _HOMES = {
     "errors": ("BottleError", "BottleNotFound", "FetchError", "SchemaError"),
     "location": ("bundled", "find"),
     "manifest": (
-        "ConditionSpec", "LabelSpec", "Manifest", "PartSpec", "SamplerDefaults", "SuperresSpec", "TimeSpec",
+        "ConditionSpec", "ForcingSpec", "LabelSpec", "Manifest", "PartSpec", "SamplerDefaults", "SuperresSpec",
+        "TimeSpec",
     ),
     "packing": ("pack",),
 }  # fmt: skip
@@ -42,6 +44,7 @@ __all__ = [
     "BottleNotFound",
     "ConditionSpec",
     "FetchError",
+    "ForcingSpec",
     "LabelSpec",
     "Manifest",
     "PartSpec",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from xr_cbottle.bottle.climatology import Climatology
+    from xr_cbottle.bottle.harmonics import Floats
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 
 Spec = TypeVar("Spec", PartSpec, ConditionSpec)
@@ -212,6 +214,24 @@ class Bottle:
             raise BottleError(f"{what} has no variable {spec.variable!r}, which the manifest names; it has {names}")
         return dataset
 
+    def sst(self) -> SeaSurfaceTemperature:
+        """The bottle's sea surface temperature on its cells.
+
+        Raises
+        ------
+        BottleError, FetchError
+            As `sst_dataset`; also if it is none.
+        """
+        from xr_cbottle.bottle.netcdf import readable
+        from xr_cbottle.fields.sst import SeaSurfaceTemperature
+
+        spec, dataset = self.manifest.sst, self.sst_dataset()
+        with readable(f"{self.path}: the sea surface temperature"):
+            try:
+                return SeaSurfaceTemperature.from_dataset(dataset, self.manifest.zoom, spec.variable if spec else None)
+            except ValueError as error:
+                raise BottleError(f"{self.path}: {error}") from None
+
     def climatology(self, *, progress: bool = True) -> Climatology | None:
         """Climatology about which the networks draw anomalies; None if they draw the fields themselves.
 
@@ -223,6 +243,7 @@ class Bottle:
             It is not here and cannot be fetched.
         """
         from xr_cbottle.bottle import netcdf
+        from xr_cbottle.bottle.climate_response import GLOBAL
         from xr_cbottle.bottle.climatology import Climatology
 
         spec, manifest = self.manifest.climatology, self.manifest
@@ -234,7 +255,39 @@ class Bottle:
             found = Climatology.from_dataset(dataset, what)
         if set(manifest.labels) - set(found.labels) or found.channels != manifest.channels:
             raise BottleError(f"{what} has other labels or channels than the manifest; they must agree")
+        if found.response is not None and found.response.forcings != tuple(manifest.forcings):
+            raise BottleError(f"{what} responds to other forcings than the manifest has; they must agree")
+        if manifest.sea_range and (found.response is None or GLOBAL not in found.response.modes):
+            raise BottleError(f"{what} does not respond to the sea, and the manifest says it does; they must agree")
         return found
+
+    def mean_sea(self) -> tuple[Floats, Floats]:
+        """Mean year of the sea that the climatology is about, and the weights of its global mean.
+
+        Returns
+        -------
+        (annual, cell) harmonics of the sea surface temperature, K; and (1, cell).
+
+        Raises
+        ------
+        BottleError
+            The bottle does not respond to the sea, or its climatology is damaged.
+        FetchError
+            It is not here and cannot be fetched.
+        """
+        from xr_cbottle.bottle import netcdf
+        from xr_cbottle.bottle.climate_response import GLOBAL, sea_patterns
+
+        spec = self.manifest.climatology
+        if spec is None or not self.manifest.sea_range:
+            raise BottleError(f"{self.manifest.name}: this bottle does not respond to the sea; take one that does")
+        what = f"{self.path}: {base_name(spec.location)}"
+        with self._dataset(spec, False, lazy=True) as dataset, netcdf.readable(what):
+            _check_form(self.manifest, dataset.sizes, what)
+            modes, patterns = sea_patterns(dataset)
+            if GLOBAL not in modes:
+                raise BottleError(f"{what} does not respond to the sea, and the manifest says it does; they must agree")
+            return dataset["sst"].transpose("annual", "cell").values, patterns[[modes.index(GLOBAL)]]
 
     def _dataset(self, spec: ConditionSpec, progress: bool, lazy: bool = False) -> xr.Dataset:
         """A condition's file, checked: of a zip from memory, and all of it unless lazy; of a file of its own lazy."""
@@ -255,6 +308,7 @@ def _check_form(manifest: Manifest, sizes: Mapping[Any, int], what: str) -> None
     most = {
         "label": limits.LABELS, "channel": channels, "annual": limits.HARMONICS, "diurnal": limits.HARMONICS,
         "degree": limits.DEGREES, "matched": channels, "knot": limits.KNOTS,
+        "predictor": limits.PREDICTORS, "mode": limits.PREDICTORS, "season": limits.HARMONICS,
     }  # fmt: skip
     for name, size in sizes.items():
         if name in most and size > most[name]:

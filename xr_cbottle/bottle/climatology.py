@@ -10,6 +10,8 @@ Of a channel that is never negative and mostly near zero, such as rain, this may
 instead: its ``root`` then says which, and the channel is that power of the above, and 0 where the above is negative.
 A bottle may be *calibrated* (`xr_cbottle.bottle.calibration`): then x is amplified first, and the channel mapped last.
 
+A bottle of a climate that changes has a *response* (`xr_cbottle.bottle.climate_response`): mean and spread move.
+
 ``mean``, and ``cycle``, that of the variance about 1, are sums of products of annual and diurnal harmonics, with
 coefficients for each label, channel and cell. The network is also told the anomaly of the sea surface temperature
 from its own mean year: small beside the sea surface temperature itself, and what drives the slow anomalies.
@@ -17,7 +19,6 @@ from its own mean year: small beside the sea surface temperature itself, and wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,52 +26,24 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.bottle.calibration import Calibration
+from xr_cbottle.bottle.climate_response import STEPS, Response
 from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.bottle.harmonics import Floats, basis, combined
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Floats = npt.NDArray[np.floating[Any]]
 SMALLEST_CYCLE = 0.02
 """Least variance over its mean in time: the harmonics of a variance that vanishes at night fall below zero."""
 SMALLEST_SPREAD = 0.02
 """Least spread of a cell over that of all cells: there may be cells where nothing happens."""
 SST_ANOMALY_KELVIN = 1.0
 """Scale of the anomaly of the sea surface temperature, K."""
-_YEAR_DAYS = 365.25
 # What is stored is rounded to these, in units of the scale, 1, and K; powers of two, so that it compresses well.
 _STEPS = {"mean": 2.0**-8, "spread": 2.0**-10, "cycle": 2.0**-7, "sst": 2.0**-7}
 _DIMS = ("label", "channel", "annual", "diurnal", "cell")
 _SPREAD = ("label", "channel", "cell")
 _QUANTILES = ("label", "matched", "knot")
-
-
-def basis(times: npt.ArrayLike, annual: int, diurnal: int) -> Floats:
-    """Products of harmonics of the year and of the day (UTC).
-
-    Parameters
-    ----------
-    times
-        (n,) datetime64.
-    annual, diurnal
-        Highest harmonic of each; 0 is the constant alone.
-
-    Returns
-    -------
-    (n, 2 annual + 1, 2 diurnal + 1) float64: 1, cos, sin, cos 2, sin 2, ... of one times those of the other.
-    """
-    stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
-    start = stamps.astype("datetime64[Y]").astype("datetime64[s]")
-    seconds = (stamps - start).astype(np.int64)
-    year = _harmonics(seconds / 86400 / _YEAR_DAYS, annual)
-    day = _harmonics(seconds % 86400 / 86400, diurnal)
-    return year[:, :, None] * day[:, None, :]
-
-
-def _harmonics(turns: Floats, highest: int) -> Floats:
-    angle = 2 * np.pi * turns[:, None] * np.arange(1, highest + 1)
-    pairs = np.stack([np.cos(angle), np.sin(angle)], -1).reshape(len(turns), -1)
-    return np.concatenate([np.ones((len(turns), 1)), pairs], 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +65,8 @@ class Climatology:
         1, or which root of the channel all this is about.
     calibration
         What is mended in all that is drawn.
+    response
+        What mean and spread do where the climate changes; None if they stay.
     """
 
     labels: tuple[str, ...]
@@ -104,6 +79,7 @@ class Climatology:
     sst: Floats
     root: Floats
     calibration: Calibration | None = None
+    response: Response | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), len(self.channels))
@@ -133,13 +109,16 @@ class Climatology:
             raise ValueError("a climatology's roots must be 1 or more")
         if self.calibration is not None and self.calibration.gain.shape[:2] != shape:
             raise ValueError("a climatology and its calibration must be of the same labels and channels")
+        response = None if self.response is None else self.response.mean.shape
+        if response is not None and (response[0], response[2], response[4]) != (*shape, cells):
+            raise ValueError("a climatology and its response must be of the same labels, channels and cells")
 
     @property
     def harmonics(self) -> tuple[int, int]:
         """Highest annual and diurnal harmonic."""
         return self.mean.shape[2] // 2, self.mean.shape[3] // 2
 
-    def at(self, label: str | None, times: npt.ArrayLike) -> tuple[Floats, Floats]:
+    def at(self, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> tuple[Floats, Floats]:
         """Mean and spread of all channels.
 
         Parameters
@@ -148,6 +127,8 @@ class Climatology:
             One of `labels`; the first if None.
         times
             (n,) datetime64.
+        predictors
+            (n, predictor) of the response, see `Response.values`; None without a response.
 
         Returns
         -------
@@ -156,24 +137,32 @@ class Climatology:
         i = self._number(label)
         rows = basis(times, *self.harmonics).reshape(-1, self.mean.shape[2] * self.mean.shape[3]).astype(np.float32)
         mean, cycle = (_combine(rows, part[i]) for part in (self.mean, self.cycle))
-        return mean, np.maximum(self.spread[i], SMALLEST_SPREAD) * np.sqrt(np.maximum(cycle, SMALLEST_CYCLE))
+        spread = np.maximum(self.spread[i], SMALLEST_SPREAD) * np.sqrt(np.maximum(cycle, SMALLEST_CYCLE))
+        if self.response is None:
+            return mean, spread
+        if predictors is None:
+            raise ValueError("this climatology moves with the sea and with forcings: say what its predictors are")
+        added, factor = self.response.change(i, times, predictors)
+        return mean + added, spread * factor
 
-    def usual(self, label: str | None, times: npt.ArrayLike) -> Floats:
-        """Means at (n,) times, (n, channel, cell NEST) in the channels' units: what an anomaly of 0 would be."""
-        mean, _ = self.at(label, times)
+    def usual(self, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
+        """Means at (n,) times, (n, channel, cell NEST) in the channels' units: those of anomalies of 0; see `at`."""
+        mean, _ = self.at(label, times, predictors)
         return powered(self.center[:, None] + self.scale[:, None] * mean.astype(np.float64), self.root)
 
-    def physical(self, x: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
-        """Standardised anomalies (n, channel, cell NEST) as values in the channels' units; float64."""
-        mean, spread = self.at(label, times)
+    def physical(self, x: Floats, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
+        """Standardised anomalies (n, channel, cell NEST) as values in the channels' units; float64; see `at`."""
+        mean, spread = self.at(label, times, predictors)
         known, i = self.calibration, self._number(label)
         x = x.astype(np.float64) if known is None else known.amplified(x, i)
         values = powered(self.center[:, None] + self.scale[:, None] * (mean + spread * x), self.root)
         return values if known is None else known.mapped(values, i)
 
-    def standardised(self, values: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
+    def standardised(
+        self, values: Floats, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None
+    ) -> Floats:
         """The inverse of `physical`."""
-        mean, spread = self.at(label, times)
+        mean, spread = self.at(label, times, predictors)
         known, i = self.calibration, self._number(label)
         values = values if known is None else known.unmapped(values, i)
         x = ((rooted(values, self.root) - self.center[:, None]) / self.scale[:, None] - mean) / spread
@@ -184,8 +173,31 @@ class Climatology:
 
     def sst_anomaly(self, kelvin: Floats, times: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """SST (n, cell NEST) in K, NaN over land, less its mean year, as a network gets it: 0 over land; float32."""
-        mean = basis(times, self.harmonics[0], 0)[:, :, 0] @ self.sst.astype(np.float64)
-        return np.nan_to_num((kelvin - mean) / SST_ANOMALY_KELVIN).astype(np.float32)
+        known = np.nan_to_num(departure(kelvin, times, self.sst) / SST_ANOMALY_KELVIN)
+        return np.asarray(known, np.float32)
+
+    def predictors(self, kelvin: Floats, times: npt.ArrayLike, told: Floats) -> Floats | None:
+        """Predictors of the response; None without one.
+
+        Parameters
+        ----------
+        kelvin
+            (n, cell NEST) SST, K, NaN over land.
+        times
+            (n,) datetime64.
+        told
+            (n, forcing) of the forcings, see `Response.values`.
+
+        Returns
+        -------
+        (n, predictor) float64
+        """
+        if self.response is None:
+            return None
+        stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
+        # One time after the other, as in `combined`.
+        anomaly = [departure(kelvin[i : i + 1], stamps[i : i + 1], self.sst) for i in range(len(stamps))]
+        return self.response.values(np.concatenate(anomaly), told)
 
     def to_dataset(self) -> xr.Dataset:
         """The climatology as the data set that is written to a file."""
@@ -205,6 +217,8 @@ class Climatology:
             {"label": list(self.labels), "channel": list(self.channels)},
             {"healpix_order": "nest", "title": "Mean and spread by harmonics of the year and the day"},
         )  # fmt: skip
+        if self.response is not None:
+            dataset = dataset.assign(self.response.to_variables())
         known = self.calibration
         if known is None:
             return dataset
@@ -240,7 +254,13 @@ class Climatology:
                 for name, dims in _FORM.items()
             }
             labels, channels = (tuple(map(str, dataset[name].values)) for name in ("label", "channel"))
-            return cls(labels, channels, **parts, calibration=_calibration(dataset, channels))
+            return cls(
+                labels,
+                channels,
+                **parts,
+                calibration=_calibration(dataset, channels),
+                response=Response.from_dataset(dataset),
+            )
         except (KeyError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise BottleError(f"{what} is no climatology of a bottle ({reason}); get the bottle again") from None
@@ -248,12 +268,13 @@ class Climatology:
     def write(self, path: Any) -> None:
         """Write as netCDF, the form in which a bottle carries it: rounded and compressed."""
         dataset = self.to_dataset()
-        for name, step in _STEPS.items():
+        steps = _STEPS if self.response is None else _STEPS | STEPS
+        for name, step in steps.items():
             dataset[name] = (dataset[name] / step).round() * step
         packed = dict(dtype="float32", zlib=True, complevel=9, shuffle=True)
         # Of a steady label most coefficients are 0: a chunk for each channel and harmonic of the day.
         chunks = (1, 1, self.mean.shape[2], 1, self.mean.shape[4])
-        encoding: dict[str, dict[str, Any]] = {name: dict(packed) for name in _STEPS}
+        encoding: dict[str, dict[str, Any]] = {name: dict(packed) for name in steps}
         for name in ("mean", "cycle"):
             encoding[name]["chunksizes"] = chunks
         dataset.to_netcdf(path, encoding=encoding, engine="netcdf4")
@@ -272,6 +293,12 @@ def _calibration(dataset: xr.Dataset, channels: tuple[str, ...]) -> Calibration 
     dims = {"gain": ("label", "channel", "degree"), "drawn": _QUANTILES, "known": _QUANTILES}
     parts = {name: dataset[name].transpose(*order).values.astype(np.float64) for name, order in dims.items()}
     return Calibration(matched=np.array([channels.index(name) for name in names], np.int64), **parts)
+
+
+def departure(kelvin: Floats, times: npt.ArrayLike, mean_year: Floats) -> Floats:
+    """SST (n, cell NEST) in K at (n,) times, less its mean year of (annual, cell) harmonics; NaN over land; float64."""
+    mean = basis(times, mean_year.shape[0] // 2, 0)[:, :, 0] @ mean_year.astype(np.float64)
+    return np.asarray(kelvin - mean)
 
 
 def rooted(values: Floats, root: Floats) -> Floats:
@@ -298,61 +325,5 @@ def _raised(values: Floats, powers: Floats) -> Floats:
 
 def _combine(rows: Floats, coefficients: Floats) -> Floats:
     """(n, k) of the basis and (channel, annual, diurnal, cell) -> (n, channel, cell)."""
-    channels, cells = coefficients.shape[0], coefficients.shape[-1]
     columns = coefficients.transpose(1, 2, 0, 3).reshape(rows.shape[1], -1)
-    used = np.flatnonzero(columns.any(1))  # a label without a diurnal cycle needs few of them
-    # One time after the other: a product of matrices rounds by how many there are, and a value must not depend on that.
-    combined = [np.einsum("k,kx->x", row, columns[used]) for row in rows[:, used]]
-    return np.stack(combined).reshape(len(rows), channels, cells)
-
-
-class Fit:
-    """Least squares for the coefficients of one quantity, block by block.
-
-    Parameters
-    ----------
-    annual, diurnal
-        Highest harmonics.
-    shape
-        Of the quantity at one instant.
-    """
-
-    def __init__(self, annual: int, diurnal: int, shape: Sequence[int]) -> None:
-        self.annual, self.diurnal, self.shape = annual, diurnal, tuple(shape)
-        terms = (2 * annual + 1) * (2 * diurnal + 1)
-        self.count = 0
-        self.square = np.zeros((terms, terms))
-        self.product = np.zeros((terms, int(np.prod(self.shape))))
-        self.power = np.zeros(self.product.shape[1])
-
-    def add(self, times: npt.ArrayLike, values: Floats) -> None:
-        """Take in (n,) times and (n, \\*shape) values."""
-        rows = basis(times, self.annual, self.diurnal).reshape(len(values), -1)
-        columns = np.asarray(values, np.float64).reshape(len(values), -1)
-        self.count += len(values)
-        self.square += rows.T @ rows
-        self.product += rows.T @ columns
-        self.power += np.einsum("nx,nx->x", columns, columns)
-
-    def solve(self, significance: float = 0.0) -> Floats:
-        """Coefficients (2 annual + 1, 2 diurnal + 1, \\*shape).
-
-        Parameters
-        ----------
-        significance
-            Terms with a diurnal harmonic are set to 0 where they are within so many standard errors of it: most are,
-            and would only add noise.
-        """
-        if self.count <= len(self.square):
-            raise ValueError(
-                f"{self.count} instants are too few for {len(self.square)} harmonics: give more of them, or lower "
-                "annual_harmonics and diurnal_harmonics"
-            )
-        inverse = np.linalg.pinv(self.square, rcond=1e-10, hermitian=True)
-        found = inverse @ self.product
-        if significance:
-            left = np.maximum(self.power - np.einsum("kx,kx->x", found, self.product), 0)
-            error = np.sqrt(np.diag(inverse)[:, None] * left / (self.count - len(found)))
-            diurnal = np.arange(len(found)) % (2 * self.diurnal + 1) > 0
-            found[(np.abs(found) < significance * error) & diurnal[:, None]] = 0
-        return found.reshape(2 * self.annual + 1, 2 * self.diurnal + 1, *self.shape)
+    return combined(rows, columns).reshape(len(rows), coefficients.shape[0], coefficients.shape[-1])

@@ -68,6 +68,11 @@ def facts(bottle: Bottle) -> dict[str, Any]:
         },
         "networks": len(manifest.coarse),
         "superres": _superres(manifest),
+        "sea_range": list(manifest.sea_range),
+        "forcings": {
+            name: {"long_name": one.long_name, "units": one.units, "low": one.low, "high": one.high}
+            for name, one in manifest.forcings.items()
+        },
         "licence": manifest.licence,
         "references": list(manifest.references),
         "source": manifest.source,
@@ -133,6 +138,7 @@ def text(found: Mapping[str, Any]) -> str:
             f"{SOLVERS[sampler['solver']]}, {sampler['num_steps']} steps = {sampler['evaluations']} evaluations of the "
             f"network, {sampler['levels']}, {_counted(found['networks'], 'network')}",
         ),
+        ("forced by", _forced(found)),
         ("licence", found["licence"]),
         ("made from", found["source"]),
         ("made by", found["created"]),
@@ -141,6 +147,13 @@ def text(found: Mapping[str, Any]) -> str:
         ("digest", found["digest"]),
     ]
     return "\n".join(_row(head, body) for head, body in rows if body)
+
+
+def _forced(found: Mapping[str, Any]) -> str:
+    """What a bottle answers to beside the sea that it knows, with the ranges of its training."""
+    known = ["the sea ({:+.1f} to {:+.1f} K)".format(*found["sea_range"])] if found["sea_range"] else []
+    known += [f"{name} ({one['low']:g} to {one['high']:g} {one['units']})" for name, one in found["forcings"].items()]
+    return ", ".join(known)
 
 
 def size(n: float) -> str:

@@ -54,6 +54,15 @@ EXPONENT = 500.0
 #: Cells along an edge of a patch; the published network has 128.
 PATCH_CELLS = 1_024
 
+#: Forcings of a bottle; a climate model has some tens.
+FORCINGS = 32
+#: Times of the series of a forcing: months of eight centuries.
+FORCING_TIMES = 10_000
+#: Kelvins that a sea may differ on the global mean: no climate of the last billion years did more.
+SEA_KELVIN = 100.0
+#: Largest number of a forcing, in whatever unit.
+FORCING = 1e9
+
 # Networks -----------------------------------------------------------------------------------------------------------
 
 #: ``model_channels``; the published network has 192.
@@ -94,6 +103,8 @@ TRIAL_SECONDS, TRIAL_WALL_SECONDS, TRIAL_BYTES = 30, 300.0, 4 << 30
 TRIAL_VALUES = 512 << 20
 #: Harmonics of a climatology: of the year, of the day, and degrees of its calibration.
 HARMONICS, DEGREES, KNOTS = 64, 4_096, 10_000
+#: Predictors of its response: patterns of the sea, and forcings.
+PREDICTORS = 64
 
 # Downloads ----------------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,9 @@ key                type                      meaning
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``nonnegative``    list of text              channels of which nothing is below 0
 ``bounds``         {channel: bound}          what is drawn is moved into these; absent: nothing is
+``forcings``       {name: forcing}           numbers in time that networks and climatology are told beside the sea
+``sea_range``      two numbers or none       lowest and highest global mean of the sea from its mean year that was
+                                             trained on, K; none: the climatology does not respond to the sea
 ``time``           time                      the time axis the bottle stands for
 ``sampler``        sampler                   the sampler's default settings
 ``trained_on``     object                    free: what is known of the training
@@ -64,6 +67,13 @@ falls on the top of the atmosphere, as an instant or in the mean over so many ho
 ``temperature`` (the channel of the air's temperature there), ``mean`` (number 0..1: which share of the departure of the
 global mean from that of the climatology is kept, or null). Fields are moved with their global mean kept. Channels that
 have no bounds are as they are drawn; a part of super-resolution above them keeps their means, not their bounds.
+**forcing** ``units``, ``low`` and ``high`` (the range that was trained on), ``reference`` (a number in that range),
+``transform`` (``"log2"``: networks and climatology are told log2(value / reference), the number of doublings;
+``"linear"``, the default: (value - reference) / (high - low)), ``long_name``, and the series of the bottle's own
+years: ``values``, linear between the ``times`` (ISO-8601, ascending), or one value that always holds without
+``times``. Names have small letters, digits and ``_``, such as ``co2``. Coarse parts take a condition for each, in the
+order of their names, after the SST and its anomaly; the climatology may respond to them
+(`xr_cbottle.bottle.climate_response`).
 
 **location** a relative path with ``/`` (a member of the zip, or a file beside the manifest), or a URL. Inside
 a zip ``sha256`` must be given. Elsewhere it may be null: a URL is then pinned to what it held at its first
@@ -82,8 +92,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from xr_cbottle.bottle import json_text, limits, schema
 from xr_cbottle.bottle.errors import BottleError, SchemaError
@@ -93,9 +106,13 @@ from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix, time_axis
 from xr_cbottle.grid.patches import PatchGrid
 
+if TYPE_CHECKING:
+    from xr_cbottle.fields.series import Series
+
 FORMAT = "cbottle"
 VERSION = 1
 COARSE, SUPERRES, DISTILLED = "coarse", "superres", "superres-distilled"
+TRANSFORMS = ("linear", "log2")
 ROLES = (COARSE, SUPERRES, DISTILLED)
 
 
@@ -221,6 +238,62 @@ class BoundSpec(Record):
         return {key: value for key, value in super().plain().items() if value is not None}
 
 
+class ForcingSpec(Record):
+    """A number in time that forces the climate beside the sea: its range, how it is told, and the bottle's own series.
+
+    ``values`` are linear between ``times``; without these there is one that always holds.
+    """
+
+    units: str = field(schema.text(r"[A-Za-z0-9 ./*^-]{1,40}", "a unit such as ppmv"))
+    low: float = field(schema.number(-limits.FORCING, most=limits.FORCING))
+    high: float = field(schema.number(-limits.FORCING, most=limits.FORCING))
+    reference: float = field(schema.number(-limits.FORCING, most=limits.FORCING))
+    values: tuple[float, ...] = field(
+        schema.each(schema.number(-limits.FORCING, most=limits.FORCING), 1, limits.FORCING_TIMES)
+    )
+    times: tuple[str, ...] = field(schema.each(schema.instant(), 0, limits.FORCING_TIMES), ())
+    transform: str = field(schema.one_of(TRANSFORMS), "linear")
+    long_name: str = field(schema.text(r".*", "text"), "")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.low < self.high:
+            raise SchemaError("high", f"above low ({self.low:g})", self.high)
+        if self.transform == "log2" and self.low <= 0:
+            raise SchemaError("low", "a number > 0, as the transform is log2", self.low)
+        for name, values in (("reference", (self.reference,)), ("values", self.values)):
+            for value in values:
+                if not self.low <= value <= self.high:
+                    raise SchemaError(name, f"from low to high ({self.low:g} to {self.high:g})", value)
+        if len(self.values) != max(len(self.times), 1):
+            raise SchemaError("values", f"as many as times ({len(self.times)}), or one without", len(self.values))
+        stamps = [schema.parse_instant(time) for time in self.times]
+        for i, (before, after) in enumerate(itertools.pairwise(stamps)):
+            if after <= before:
+                raise SchemaError(f"times[{i + 1}]", f"after the one before ({self.times[i]})", self.times[i + 1])
+
+    def series(self, name: str) -> Series:
+        """The series of the bottle's own years."""
+        from xr_cbottle.fields import series
+
+        if not self.times:
+            return series.constant(self.values[0], name, self.units)
+        return series.at_times(np.array(self.times, "datetime64[s]"), self.values, "the bottle's")
+
+    def predictor(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Values in its unit as networks and climatology are told them: doublings, or shares of its range; float64."""
+        given = np.asarray(values, np.float64)
+        if self.transform == "log2":
+            return np.asarray(np.log2(given / self.reference))
+        return (given - self.reference) / (self.high - self.low)
+
+    @property
+    def learnt(self) -> tuple[float, float]:
+        """Least and most that they were told in training."""
+        low, high = self.predictor([self.low, self.high]).tolist()
+        return low, high
+
+
 @dataclasses.dataclass(frozen=True)
 class TimeSpec(Record):
     """The time axis the bottle stands for: both ends included, UTC; step an ISO-8601 duration."""
@@ -236,6 +309,9 @@ class TimeSpec(Record):
         start, end, step = time_axis.range_of(self.start, self.end, self.step)
         if (end - start) // step >= limits.INSTANTS:
             raise SchemaError("step", f"such that there are at most {limits.INSTANTS:,} instants", self.step)
+
+
+_forcing_name = schema.text(r"[a-z][a-z0-9_]{0,31}", "a name of small letters, digits and _, such as co2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,6 +343,12 @@ class Manifest(Record):
     bounds: Mapping[str, BoundSpec] = field(
         schema.mapping(schema.channel(), schema.nested(BoundSpec), limits.CHANNELS), schema.empty
     )
+    forcings: Mapping[str, ForcingSpec] = field(
+        schema.mapping(_forcing_name, schema.nested(ForcingSpec), limits.FORCINGS), schema.empty
+    )
+    sea_range: tuple[float, ...] = field(
+        schema.each(schema.number(-limits.SEA_KELVIN, most=limits.SEA_KELVIN), 0, 2), ()
+    )
     sampler: SamplerDefaults = field(schema.nested(SamplerDefaults), SamplerDefaults())  # noqa: RUF009
     trained_on: Mapping[str, Any] = field(schema.free(), schema.empty)
 
@@ -289,6 +371,7 @@ class Manifest(Record):
                 raise SchemaError(f"nonnegative[{i}]", "one of channels", name)
         self._check_bounds()
         self._check_labels()
+        self._check_forcings()
         levels = [part.sigma_min for part in self.coarse]
         if not levels:
             raise SchemaError("parts", "such that there is one of role coarse", [part.role for part in self.parts])
@@ -338,6 +421,24 @@ class Manifest(Record):
             raise SchemaError(f"{path}.saturation", "of a channel of specific humidity at a level", name)
         if air not in self.channels or _level_of("ta", str(air)) != humid:
             raise SchemaError(f"{path}.temperature", f"the channel of temperature at {humid} Pa", air)
+
+    def _check_forcings(self) -> None:
+        # By name: the digest does not tell in which order an object was written.
+        object.__setattr__(self, "forcings", dict(sorted(self.forcings.items())))
+        if self.sea_range and (len(self.sea_range) != 2 or self.sea_range[0] >= self.sea_range[1]):
+            raise SchemaError("sea_range", "absent, or two rising numbers", list(self.sea_range))
+        if self.sea_range and self.climatology is None:
+            raise SchemaError("sea_range", "absent, as there is no climatology", list(self.sea_range))
+        if self.forcings and self.climatology is None:
+            raise SchemaError("forcings", "absent, as there is no climatology", list(self.forcings))
+        start, end = (np.datetime64(time, "s") for time in (self.time.start, self.time.end))
+        for name, spec in self.forcings.items():
+            covered = spec.series(name).coverage
+            if covered is not None and not (covered[0] <= start and end <= covered[1]):
+                raise SchemaError(
+                    f"forcings.{name}.times", f"such that they cover {self.time.start} to {self.time.end}",
+                    [spec.times[0], spec.times[-1]],
+                )  # fmt: skip
 
     def _check_labels(self) -> None:
         indices: dict[int, str] = {}
@@ -446,8 +547,17 @@ def _level_of(variable: str, name: str) -> int | None:
     return channel.level if channel.variable.name == variable else None
 
 
-_LATER = ("climatology", "nonnegative", "bounds")
+def unforced(manifest: Manifest, given: Iterable[str]) -> str:
+    """Sentence that a bottle was asked for forcings that it does not have."""
+    names = ", ".join(given)
+    known = ", ".join(manifest.forcings)
+    there = f"the forcings {known}" if known else "no forcings, as it was trained without"
+    return f"{manifest.name} knows nothing of {names}: it has {there}; leave {names} out"
+
+
+_LATER = ("climatology", "nonnegative", "bounds", "forcings", "sea_range")
 _ORDER = (
     "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
-    "default_label", "parts", "sst", "climatology", "nonnegative", "bounds", "time", "sampler", "trained_on",
+    "default_label", "parts", "sst", "climatology", "nonnegative", "bounds", "forcings", "sea_range", "time",
+    "sampler", "trained_on",
 )  # fmt: skip

@@ -111,9 +111,10 @@ def check_part(
             f"{what}: this part makes other channels than the manifest says ({', '.join(info.channels)}); "
             "they must agree"
         )
-    wanted = 1 if manifest.climatology is None else 2
+    wanted = 1 if manifest.climatology is None else 2 + len(manifest.forcings)
     if config.condition_channels != wanted:
         why = "is told the SST alone" if wanted == 1 else "with a climatology is told the SST and its anomaly"
+        why += f", and {', '.join(manifest.forcings)}" if manifest.forcings else ""
         raise BottleError(
             f"{what}: this part takes {config.condition_channels} conditions, but a bottle that {why}: it must take "
             f"{wanted}"

@@ -126,6 +126,13 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def truth(name: str, value: Any) -> bool:
+    """Check True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} is {shown(value)}: choose True or False")
+    return bool(value)
+
+
 def text(name: str, value: Any) -> str:
     """Return the text of a value."""
     return str(value)
@@ -192,6 +199,15 @@ def parse_flag(name: str, text: str) -> bool:
     if text.title() not in ("True", "False"):
         raise ValueError(f"{name} is {shown(text)}: choose True, False, or leave it out")
     return text.title() == "True"
+
+
+def parse_forcings(name: str, text: str) -> dict[str, str]:
+    """Read ``co2=560,ch4=1800``: names, and numbers, experiments or paths."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    found = {key.strip(): value.strip() for key, _, value in pairs}
+    if len(found) < len(pairs) or not all(key and value for key, value in found.items()):
+        raise ValueError(f"{name} is {shown(text)}: write NAME=VALUE, several with commas, such as co2=560,ch4=1800")
+    return found
 
 
 def is_absent(value: Any) -> bool:

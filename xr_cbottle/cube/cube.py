@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from xr_cbottle.cube import chunks as chunking
 from xr_cbottle.cube.assembly import CubeReader
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.chunked import ChunkedVariable
+from xr_cbottle.cube.climate import AskedClimate, warn
 from xr_cbottle.cube.coordinates import coordinates
 from xr_cbottle.cube.keys import Key
 from xr_cbottle.cube.keywords import Keywords
@@ -71,10 +73,12 @@ class Cube:
                 raise ValueError("weights is for a bottle that is opened here: give it to open_bottle")
         else:
             bottle = open_bottle(bottle, weights=asked["weights"])
-        sst = _opened_sst(asked["sst"], bottle.manifest.zoom)
-        spec = named(make_spec(bottle.manifest, bottle.digest, asked, sst), bottle, bottle)
+        climate = AskedClimate.of(bottle.manifest, asked)
+        spec = named(make_spec(bottle.manifest, bottle.digest, asked, climate), bottle, bottle)
+        spec = dataclasses.replace(spec, outside=climate.outside(bottle, spec.axis))
+        warn(spec.outside)
         reading = Reading.of(asked)
-        self._fill(DrawnInstants(bottle, spec, sst, reading), bottle, spec, reading, keywords.told(given))
+        self._fill(DrawnInstants(bottle, spec, climate, reading), bottle, spec, reading, keywords.told(given))
 
     @classmethod
     def over(
@@ -148,7 +152,7 @@ class Cube:
     @property
     def sst(self) -> SeaSurfaceTemperature | None:
         """The user's sea surface temperature; None for the bottle's."""
-        return self.instants.sst if isinstance(self.instants, DrawnInstants) else None
+        return self.instants.climate.sst if isinstance(self.instants, DrawnInstants) else None
 
     def variables(self, drop_variables: str | Iterable[str] | None = None) -> list[str]:
         """Names of the variables, without some."""
@@ -237,14 +241,6 @@ class Cube:
 
 
 Cube.__doc__ = keywords.with_keywords(Cube.__doc__)
-
-
-def _opened_sst(given: Any, zoom: int) -> SeaSurfaceTemperature | None:
-    if given is None:
-        return None
-    from xr_cbottle.fields.sst import SeaSurfaceTemperature
-
-    return SeaSurfaceTemperature.open(given, zoom)
 
 
 def _names(names: str | Iterable[str] | None) -> set[str]:

@@ -179,8 +179,45 @@ class Keywords(TypedDict, total=False):
         Keyword(
             None, "data set",
             "Your own sea surface temperature, monthly, in K or °C: path, Dataset, DataArray or "
-            "`SeaSurfaceTemperature`. Times are then those that it covers.",
-            "the bottle's", checks.as_is, **_WORD, metavar="FILE",
+            "`SeaSurfaceTemperature`. Times are then those that it covers. Or ``+2K``: the bottle's, so much warmer.",
+            "the bottle's", checks.as_is, **_WORD, metavar="FILE|+2K",
+        ),
+    ]  # fmt: skip
+    sst_offset: Annotated[
+        Any,
+        Keyword(
+            None, "data set",
+            "What is added to the sea surface temperature, yours or the bottle's, where it is free of ice: K, or a "
+            "field without time on HEALPix cells or latitudes and longitudes (path, Dataset or DataArray); at most 15 "
+            "K.",
+            "0", checks.as_is, **_WORD, metavar="K|FILE",
+        ),
+    ]  # fmt: skip
+    co2: Annotated[
+        Any,
+        Keyword(
+            None, "data set",
+            "Carbon dioxide, where the bottle was trained with it: ppmv, a series in time (path, Dataset or "
+            "DataArray), or an experiment of CMIP6 such as ``historical``, ``ssp245`` or ``1pctCO2``.",
+            "the bottle's", checks.as_is, **_WORD, metavar="PPMV|NAME|FILE",
+        ),
+    ]  # fmt: skip
+    forcings: Annotated[
+        Any,
+        Keyword(
+            None, "data set",
+            "All that forces the climate beside the sea, where the bottle was trained with it: names and numbers or "
+            "series, as for `co2`.",
+            "the bottle's", checks.as_is, checks.parse_forcings, "NAME=VALUE,..",
+        ),
+    ]  # fmt: skip
+    extrapolate: Annotated[
+        bool,
+        Keyword(
+            False, "data set",
+            "Whether a sea or a forcing is taken that is outside of training by more than half of the range there. "
+            "What is less outside is taken with a warning.",
+            "False", checks.truth, checks.parse_flag, "True|False",
         ),
     ]  # fmt: skip
     sr_mode: Annotated[
@@ -334,8 +371,18 @@ def told(given: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: one_line(given[name], 80)
         for name, keyword in KEYWORDS.items()
-        if name in given and keyword.group != "reading" and name != "sst" and not _is_default(name, given[name])
+        if name in given and keyword.group != "reading" and _is_told(name, given[name])
     }
+
+
+def _is_told(name: str, value: Any) -> bool:
+    if name in _OF_FIELDS:  # attributes of their own tell of what is no number, and of no path
+        return isinstance(value, (int, float)) or (isinstance(value, str) and _SHORT.fullmatch(value) is not None)
+    return not _is_default(name, value)
+
+
+_OF_FIELDS = ("sst", "sst_offset", "co2", "forcings")
+_SHORT = re.compile(r"[+-]? *[0-9.]+ *K?|[0-9a-zA-Z-]{1,16}")
 
 
 def _is_default(name: str, value: Any) -> bool:

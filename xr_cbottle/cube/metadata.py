@@ -73,7 +73,9 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
         **({"rho": rho} if spec.sigmas is None else {"sigmas": list(spec.sigmas)}),
         "precision": PRECISION_WORDS.get(spec.precision, spec.precision),
         "batch_size": spec.batch_size,
-        "sst": f"the user's, sha256:{spec.sst}" if spec.sst else ("the bottle's" if manifest.sst else ""),
+        "sst": _sea(spec, manifest),
+        **_forcings(spec, manifest),
+        "outside_training": "; ".join(spec.outside),
         "zoom": spec.zoom,
         "native_zoom": manifest.zoom,
         **(spec.fine.attrs() if spec.fine else {}),
@@ -90,6 +92,27 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
         + (", ".join(f"{k}={v}" for k, v in asked.items()) or "no keywords"),
     }
     return {k: v for k, v in attrs.items() if v != ""}
+
+
+def _sea(spec: CubeSpec, manifest: Manifest) -> str:
+    """The sea surface temperature in words."""
+    whose = f"the user's, sha256:{spec.sst}" if spec.sst else ("the bottle's" if manifest.sst else "")
+    if spec.sst_offset is None:
+        return whose
+    name = spec.sst_offset[1]
+    return f"{whose}, {name if name.endswith(' K') else f'and {name}'}" if whose else name
+
+
+def _forcings(spec: CubeSpec, manifest: Manifest) -> dict[str, str]:
+    """Attributes of the forcings: ``forcing_co2``, and where the carbon dioxide of an experiment is from."""
+    from xr_cbottle.fields.series import CITED, PATHWAYS
+
+    found = {}
+    asked = {name: words for name, _, words in spec.forcings}
+    for name, one in manifest.forcings.items():
+        words = asked.get(name, f"the bottle's, {one.values[0]:.10g} {one.units}" if not one.times else "the bottle's")
+        found[f"forcing_{name}"] = f"{words} of CMIP6 ({CITED})" if words in PATHWAYS else words
+    return found
 
 
 def _below(spec: CubeSpec, manifest: Manifest) -> list[str]:

@@ -65,7 +65,7 @@ class Pieces:
         """
         bottle = self.bottle.settled(sst=False, part=self.fine.part)
         if isinstance(self.instants, DrawnInstants):
-            bottle = bottle.settled(sst=self.instants.sst is None)
+            bottle = bottle.settled(sst=self.instants.climate.sst is None)
         spec = named(self.spec, self.bottle, bottle)
         if spec != self.spec and spec.fine is not None:  # as of instants
             settled = dataclasses.replace(self, bottle=bottle, spec=spec, fine=spec.fine)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.cube import cache
 from xr_cbottle.cube.cache import Deliver
+from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
@@ -26,7 +27,6 @@ from xr_cbottle.grid import healpix
 if TYPE_CHECKING:
     from xr_cbottle.draw.emulator import Emulator
     from xr_cbottle.fields.coarse_fields import Given
-    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 
 class FieldSource(Protocol):
@@ -69,15 +69,15 @@ class DrawnInstants:
     ----------
     bottle, spec
         The bottle, and what is asked of it.
-    sst
-        The user's sea surface temperature; None for the bottle's.
+    climate
+        The user's sea and forcings.
     reading
         Where finished instants are kept.
     """
 
     bottle: Bottle
     spec: CubeSpec
-    sst: SeaSurfaceTemperature | None
+    climate: AskedClimate
     reading: Reading
 
     @property
@@ -88,12 +88,12 @@ class DrawnInstants:
     @property
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(native cell,) where the sea surface temperature that drives the model is missing."""
-        sst = self.sst or self.emulator().sst
+        sst = self.climate.sst or self.emulator().sst
         return None if sst is None else sst.land
 
     def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
         """Give each instant to ``deliver`` once, in any order; what is nowhere yet is drawn."""
-        bottle = self.bottle.settled(sst=self.sst is None)
+        bottle = self.bottle.settled(sst=self.climate.sst is None)
         if bottle is not self.bottle:  # its files were not here when it was opened: keys speak of what has come
             settled = dataclasses.replace(self, bottle=bottle, spec=named(self.spec, self.bottle, bottle))
             asked = {key._replace(namespace=settled.spec.namespace): key for key in keys}
@@ -122,12 +122,14 @@ class DrawnInstants:
 
         spec = self.spec
         return emulator.get(
-            self.bottle.settled(sst=self.sst is None),
+            self.bottle.settled(sst=self.climate.sst is None),
             device=spec.device,
             precision=spec.precision,
             sampler=emulator.Sampler(*spec.sampler, spec.sigmas or ()),
             batch_size=spec.batch_size,
-            sst=self.sst,
+            sst=self.climate.sst,
+            sst_offset=self.climate.offset,
+            forcings=self.climate.forcings,
         )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from xr_cbottle.base.plain_text import shown
 from xr_cbottle.cube.checks import is_integer
+from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.draw.defaults import default_batch_size
 from xr_cbottle.draw.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.grid import time_axis
@@ -57,6 +58,12 @@ class CubeSpec:
         What stands for the user's data that instants are taken from; None where they are drawn.
     fine
         How values above the native zoom are made; None up to it.
+    sst_offset
+        Digest and words of what is added to the SST; None for nothing.
+    forcings
+        Name, digest and words of each forcing that is not the bottle's own.
+    outside
+        What of all this is outside of training, in sentences.
     """
 
     digest: str
@@ -74,6 +81,9 @@ class CubeSpec:
     fine: Fine | None = None
     given: str | None = None
     sigmas: tuple[float, ...] | None = None
+    sst_offset: tuple[str, str] | None = None
+    forcings: tuple[tuple[str, str, str], ...] = ()
+    outside: tuple[str, ...] = ()
 
     @functools.cached_property
     def namespace(self) -> str:
@@ -81,6 +91,10 @@ class CubeSpec:
         names = ("digest", "sampler", "precision", "batch_size", "device", "sst")
         values = {name: getattr(self, name) for name in names}
         later = {name: getattr(self, name) for name in ("given", "sigmas") if getattr(self, name) is not None}
+        if self.sst_offset is not None:
+            later["sst_offset"] = self.sst_offset[0]
+        if self.forcings:
+            later["forcings"] = {name: token for name, token, _ in self.forcings}
         return _sha256({"numerics": _NUMERICS, **values, **later})
 
     @functools.cached_property
@@ -94,7 +108,8 @@ class CubeSpec:
     def token(self) -> str:
         """Digest of the whole data set: dask's token."""
         values = dataclasses.asdict(self)
-        of_some = {name for name in ("fine", "given", "sigmas") if values[name] is None}
+        later = ("fine", "given", "sigmas", "sst_offset", "forcings", "outside")
+        of_some = {name for name in later if not values[name]}
         return _sha256({"numerics": _NUMERICS, **{k: v for k, v in values.items() if k not in of_some}})
 
 
@@ -103,7 +118,7 @@ def _sha256(values: dict[str, Any]) -> str:
 
 
 def make_spec(
-    manifest: Manifest, digest: str, keywords: Mapping[str, Any], sst: SeaSurfaceTemperature | None = None
+    manifest: Manifest, digest: str, keywords: Mapping[str, Any], climate: AskedClimate | None = None
 ) -> CubeSpec:
     """The data set that keywords ask for.
 
@@ -113,14 +128,16 @@ def make_spec(
         What the bottle is.
     keywords
         All keywords with checked values, from `xr_cbottle.cube.keywords.checked`.
-    sst
-        The user's sea surface temperature, opened; None for the bottle's.
+    climate
+        The user's sea and forcings, opened; None for the bottle's.
 
     Raises
     ------
     ValueError
         If the bottle does not have what is asked for; it lists what it has.
     """
+    asked = climate or AskedClimate()
+    sst = asked.sst
     zoom = _zoom(manifest, keywords["zoom"])
     start, end, native = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
     sampler = manifest.sampler.asked(keywords)
@@ -141,6 +158,8 @@ def make_spec(
         device=keywords["device"],
         sst=None if sst is None else sst.token,
         fine=make_fine(manifest, zoom, keywords["sr_mode"], keywords["sr_network"]),
+        sst_offset=None if asked.offset is None else (asked.offset.token, asked.offset.name),
+        forcings=tuple((name, one.token, one.name) for name, one in sorted(asked.forcings.items())),
     )
 
 

@@ -1,7 +1,8 @@
-"""Conditions, which tell a network of a time: sea surface temperature, second of the day, day of the year."""
+"""Conditions, which tell a network of a time: sea surface temperature, forcings, second of the day, day of the year."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.climatology import Climatology
+    from xr_cbottle.bottle.manifest import ForcingSpec
+    from xr_cbottle.fields.series import Series
 
 SST_MEAN = 287.6897
 SST_STD = 15.5862
@@ -24,9 +27,16 @@ def encode_sst(kelvin: npt.ArrayLike) -> npt.NDArray[np.float32]:
 
 
 def encode(
-    kelvin: npt.ArrayLike, times: npt.ArrayLike, climatology: Climatology | None = None
+    kelvin: npt.ArrayLike,
+    times: npt.ArrayLike,
+    climatology: Climatology | None = None,
+    told: npt.NDArray[np.float64] | None = None,
+    learnt: Sequence[tuple[float, float]] = (),
 ) -> npt.NDArray[np.float32]:
     """Encode all fields that a network gets beside the noisy state.
+
+    A network of a climate that changes is never told of more than it has learnt: where the sea is warmer on the mean,
+    or a forcing stronger, it is told of the strongest that it knows, and the climatology alone goes on.
 
     Parameters
     ----------
@@ -36,15 +46,48 @@ def encode(
         (n,) datetime64.
     climatology
         Of a bottle that draws anomalies: its network is told the anomaly of the SST too.
+    told
+        (n, forcing) float64 of the forcings, from `forced`: a field each, the same in all cells.
+    learnt
+        Smallest and largest value of each forcing.
 
     Returns
     -------
-    (n, 1 or 2, cell NEST) float32.
+    (n, 1 or 2 + forcings, cell NEST) float32.
     """
-    fields = [encode_sst(kelvin)]
+    known = np.asarray(kelvin)
+    told = np.zeros((len(known), 0)) if told is None else told
+    if climatology is not None and climatology.response is not None:
+        predictors = climatology.predictors(known, times, told)
+        assert predictors is not None
+        excess = climatology.response.excess(predictors)
+        if excess.any():
+            known = (known - excess[:, None]).astype(np.float32)
+    fields = [encode_sst(known)]
     if climatology is not None:
-        fields.append(climatology.sst_anomaly(np.asarray(kelvin), times))
+        fields.append(climatology.sst_anomaly(known, times))
+    for value, (low, high) in zip(told.T, learnt, strict=True):
+        column = np.clip(value, low, high).astype(np.float32)[:, None]
+        fields.append(np.broadcast_to(column, fields[0].shape))
     return np.stack(fields, 1)
+
+
+def forced(
+    specs: Mapping[str, ForcingSpec], series: Mapping[str, Series], times: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Forcings at (n,) datetime64 as networks and climatology are told of them: (n, forcing) float64.
+
+    Raises
+    ------
+    ValueError
+        If a series does not speak of the times.
+    """
+    stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
+    out = np.zeros((len(stamps), len(specs)))
+    for column, (name, spec) in zip(out.T, specs.items(), strict=True):
+        series[name].check_covers(stamps.min(), stamps.max(), name)
+        column[:] = spec.predictor(series[name].at(stamps))
+    return out
 
 
 def second_of_day(times: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,8 +20,7 @@ import xarray as xr
 from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.bottle.manifest import LabelSpec
-from xr_cbottle.bottle.netcdf import readable
+from xr_cbottle.bottle.manifest import LabelSpec, unforced
 from xr_cbottle.bottle.sampler import SamplerDefaults, evaluations
 from xr_cbottle.draw import conditions, noise
 from xr_cbottle.draw.arithmetic import drawing
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
     import os
 
     from xr_cbottle.bottle.climatology import Climatology
+    from xr_cbottle.fields.series import Series
+    from xr_cbottle.fields.sst_offset import SstOffset
 
 
 class Instant(NamedTuple):
@@ -101,6 +102,10 @@ class Emulator:
         Instants drawn at once. It is part of what the last bits of values depend on.
     sst
         A sea surface temperature instead of the bottle's.
+    sst_offset
+        What is added to it, or to the bottle's.
+    forcings
+        Series of forcings by their names, instead of the bottle's.
 
     Attributes
     ----------
@@ -117,6 +122,8 @@ class Emulator:
         sampler: Sampler | None = None,
         batch_size: int | None = None,
         sst: SeaSurfaceTemperature | None = None,
+        sst_offset: SstOffset | None = None,
+        forcings: Mapping[str, Series] | None = None,
     ) -> None:
         opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle)
         self.bottle = opened.settled(sst=sst is None)
@@ -126,7 +133,11 @@ class Emulator:
         self.sampler = sampler or Sampler.of(manifest.sampler)
         self.batch_size = batch_size or default_batch_size(self.zoom)
         self.precision = precision
-        self.sst = sst or _own_sst(self.bottle)
+        self.sst = (sst or _own_sst(self.bottle)).changed(sst_offset)
+        given = forcings or {}
+        if unknown := [name for name in given if name not in manifest.forcings]:
+            raise ValueError(unforced(manifest, unknown))
+        self.forcings = {name: given.get(name) or spec.series(name) for name, spec in manifest.forcings.items()}
         self.device = choose_device(device)
         self.drawn = 0
         self._lock = Lock()
@@ -251,9 +262,20 @@ class Emulator:
             yield batch, {"condition": told, **batch.calendar()}
 
     def condition(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
-        """Make what the network is told of the sea at (n,) times: (n, condition, 1, cell PAD_XY)."""
-        fields = conditions.encode(self.sst.at(times), times, self.climatology)
+        """Make what the network is told of sea and forcings at (n,) times: (n, condition, 1, cell PAD_XY)."""
+        specs = self.bottle.manifest.forcings
+        learnt = [spec.learnt for spec in specs.values()]
+        told = conditions.forced(specs, self.forcings, times)
+        fields = conditions.encode(self.sst.at(times), times, self.climatology, told, learnt)
         return np.ascontiguousarray(fields[..., healpix.nest_to_padxy(self.zoom)][:, :, None])
+
+    def predictors(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.floating[Any]] | None:
+        """Predictors of the climatology's response at (n,) times, (n, predictor); None without a response."""
+        climatology = self.climatology
+        if climatology is None or climatology.response is None:
+            return None
+        told = conditions.forced(self.bottle.manifest.forcings, self.forcings, times)
+        return climatology.predictors(self.sst.at(times), times, told)
 
     def physical(
         self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
@@ -261,14 +283,14 @@ class Emulator:
         """Values in the channels' units, (n, channel, cell NEST), of what the network draws, of the same shape."""
         model = self.model
         if model.climatology is not None:
-            values = model.climatology.physical(x, label, times)
+            values = model.climatology.physical(x, label, times, self.predictors(times))
         else:
             values = x * model.scales[:, None] + model.center[:, None]
         chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
         if chosen:
             values[:, chosen] = without_negatives(values[:, chosen])
         if self.bottle.manifest.bounds:
-            usual = None if model.climatology is None else model.climatology.usual(label, times)
+            usual = None if model.climatology is None else model.climatology.usual(label, times, self.predictors(times))
             values = Bounds(self.bottle.manifest).applied(values, label, times, usual)
         return values
 
@@ -278,7 +300,7 @@ class Emulator:
         """Undo `physical`, but for what was below 0 or beyond a bound."""
         model = self.model
         if model.climatology is not None:
-            return model.climatology.standardised(values, label, times)
+            return model.climatology.standardised(values, label, times, self.predictors(times))
         return (values - model.center[:, None]) / model.scales[:, None]
 
     def denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
@@ -327,27 +349,24 @@ def get(
     sampler: Sampler | None = None,
     batch_size: int | None = None,
     sst: SeaSurfaceTemperature | None = None,
+    sst_offset: SstOffset | None = None,
+    forcings: Mapping[str, Series] | None = None,
 ) -> Emulator:
     """Give the process's one emulator for these settings, made at the first call for all who wait for it."""
-    key = (bottle.digest, str(choose_device(device)), precision, sampler, batch_size, sst and sst.token)
+    series = tuple((name, one.token) for name, one in sorted((forcings or {}).items()))
+    sea = sst and sst.token, sst_offset and sst_offset.token
+    key = (bottle.digest, str(choose_device(device)), precision, sampler, batch_size, sea, series)
     return _emulators.get(
         key,
-        lambda: Emulator(bottle, device=device, precision=precision, sampler=sampler, batch_size=batch_size, sst=sst),
-    )
+        lambda: Emulator(
+            bottle, device=device, precision=precision, sampler=sampler, batch_size=batch_size, sst=sst,
+            sst_offset=sst_offset, forcings=forcings,
+        ),
+    )  # fmt: skip
 
 
 def _own_sst(bottle: Bottle) -> SeaSurfaceTemperature:
-    def read() -> SeaSurfaceTemperature:
-        spec, dataset = bottle.manifest.sst, bottle.sst_dataset()
-        with readable(f"{bottle.path}: the sea surface temperature"):
-            try:
-                return SeaSurfaceTemperature.from_dataset(
-                    dataset, bottle.manifest.zoom, spec.variable if spec else None
-                )
-            except ValueError as error:
-                raise BottleError(f"{bottle.path}: {error}") from None
-
-    return _ssts.get(bottle.digest, read)
+    return _ssts.get(bottle.digest, bottle.sst)
 
 
 _emulators = Once(64)

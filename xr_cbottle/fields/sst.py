@@ -21,6 +21,7 @@ from xr_cbottle.base.forks import Lock
 from xr_cbottle.fields import channels, dates, names, reader, units
 from xr_cbottle.fields.cells import Cells
 from xr_cbottle.fields.reader import Field, Grid
+from xr_cbottle.fields.sst_offset import SstOffset
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class SeaSurfaceTemperature:
         Where the values of the source lie.
     places
         (month,) position of each time in the source.
+    change
+        Offset that is added to all of it; None without.
     """
 
     source: xr.DataArray
@@ -73,6 +76,25 @@ class SeaSurfaceTemperature:
     grid: Grid
     places: npt.NDArray[np.int64]
     _months: _Months = field(default_factory=_Months, repr=False)
+    change: SstOffset | None = None
+
+    def changed(self, change: SstOffset | None) -> SeaSurfaceTemperature:
+        """The SST with an offset added at all times where it is free of ice; itself without one.
+
+        Raises
+        ------
+        ValueError
+            If a field of offsets lacks a cell of the sea.
+        """
+        if change is None:
+            return self
+        lacking = int((np.isnan(change.kelvin) & ~self.land).sum())
+        if lacking:
+            raise ValueError(
+                f"the offset of the SST has no value in {lacking} cells of the sea: fill them, for example with "
+                ".fillna(0)"
+            )
+        return dataclasses.replace(self, change=change, _months=_Months())
 
     @classmethod
     def open(cls, source: Any, zoom: int, variable: str | None = None) -> SeaSurfaceTemperature:
@@ -175,6 +197,8 @@ class SeaSurfaceTemperature:
         for start in range(0, len(self.times), _MONTHS_AT_A_TIME):
             part = self._stored(range(start, min(start + _MONTHS_AT_A_TIME, len(self.times))))
             digest.update(np.ascontiguousarray(part, "<f4").tobytes())
+        if self.change is not None:
+            digest.update(self.change.token.encode())
         return digest.hexdigest()
 
     @property
@@ -217,8 +241,10 @@ class SeaSurfaceTemperature:
         kelvin = self._stored(months).astype(np.float64) * self.factor + self.offset
         _check_plausible(kelvin)
         if isinstance(self.grid, Cells):
-            return healpix.resample(kelvin, self.grid.zoom, self.zoom).astype(np.float32)
-        return self.grid.sampled(kelvin, self.zoom).astype(np.float32)
+            found = healpix.resample(kelvin, self.grid.zoom, self.zoom)
+        else:
+            found = self.grid.sampled(kelvin, self.zoom)
+        return (found if self.change is None else self.change.added(found)).astype(np.float32)
 
 
 def _field(ds: xr.Dataset, variable: str | None) -> Field:

@@ -1,5 +1,8 @@
 """The part of a URL that names a data set: ``P1D_mean_s7_m0-3_z3_lera5``.
 
+A sea 2 K warmer and carbon dioxide of 560 ppmv, or of an experiment, are ``_k+2`` and ``_c560`` or ``_cssp245``, before
+the label.
+
 Numbers, steps and members are written in one way only, and in any other refused: caches along the way then keep
 one copy of what is there.
 """
@@ -12,19 +15,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from xr_cbottle.base.plain_text import shown
+from xr_cbottle.fields.series import PATHWAYS
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
 
 MOST_MEMBERS = 4096
 """An address names at most as many."""
 
 _NUMBER = "0|[1-9][0-9]{0,18}"  # ASCII digits, canonical, and no more of them than 64 bits have
+_DECIMAL = r"(?:0|[1-9][0-9]{0,6})(?:\.[0-9]{0,2}[1-9])?"  # canonical too: no zeros at its end
 _ADDRESS = re.compile(
     rf"(?P<time>P[0-9DTHMS]{{2,20}})_(?P<method>[a-z]{{1,8}})_s(?P<seed>{_NUMBER})"
-    rf"_m(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER}))?_z(?P<zoom>{_NUMBER})(?:_l(?P<label>.{{1,64}}))?"
+    rf"_m(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER}))?_z(?P<zoom>{_NUMBER})"
+    rf"(?:_k(?P<kelvin>[+-]{_DECIMAL}))?(?:_c(?P<co2>{_DECIMAL}|{'|'.join(PATHWAYS)}))?(?:_l(?P<label>.{{1,64}}))?"
 )
+_KELVIN, _CO2 = re.compile(f"[+-]{_DECIMAL}"), re.compile(_DECIMAL)
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")
 _LONGEST_STEP = 36525 * 86400
-_EXAMPLES = "PT6H_inst_s0_m0_z4 or P1D_mean_s7_m0-3_z3_lera5"
+_EXAMPLES = "PT6H_inst_s0_m0_z4, P1D_mean_s7_m0-3_z3_lera5 or PT6H_inst_s0_m0_z4_k+2_c560"
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,10 @@ class Address:
         HEALPix level.
     label
         Data set that is imitated; None for the bottle's default.
+    kelvin
+        What the sea is warmer than the bottle's, as it is written: ``+2``; None for nothing.
+    co2
+        Carbon dioxide, as it is written: ppmv or an experiment; None for the bottle's.
 
     Raises
     ------
@@ -59,6 +70,8 @@ class Address:
     members: tuple[int, ...] | None
     zoom: int
     label: str | None = None
+    kelvin: str | None = None
+    co2: str | None = None
 
     def __post_init__(self) -> None:
         period = format_period(_step(self.time))
@@ -74,6 +87,12 @@ class Address:
             raise ValueError(
                 f"{_short(self.label)} cannot be a label in an address: letters, digits and . _ + - can, at most 64"
             )
+        if self.kelvin is not None and not (_KELVIN.fullmatch(self.kelvin) and float(self.kelvin)):
+            raise ValueError(
+                f"{_short(self.kelvin)} cannot be an offset in an address: write K as +2 or -0.5, and not 0"
+            )
+        if self.co2 is not None and not (self.co2 in PATHWAYS or _CO2.fullmatch(self.co2)):
+            raise ValueError(f"{_short(self.co2)} cannot be co2 in an address: write ppmv as 560, or an experiment")
         if self.members == (0,):  # as the cube has it
             object.__setattr__(self, "members", None)
 
@@ -81,7 +100,9 @@ class Address:
         numbers = self.members or (0,)
         members = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
         label = "" if self.label is None else f"_l{self.label}"
-        return f"{self.time}_{self.time_method}_s{self.seed}_m{members}_z{self.zoom}{label}"
+        kelvin = "" if self.kelvin is None else f"_k{self.kelvin}"
+        co2 = "" if self.co2 is None else f"_c{self.co2}"
+        return f"{self.time}_{self.time_method}_s{self.seed}_m{members}_z{self.zoom}{kelvin}{co2}{label}"
 
     @property
     def has_member_dimension(self) -> bool:
@@ -101,6 +122,8 @@ class Address:
             "members": None if self.members is None else list(self.members),
             "zoom": self.zoom,
             "label": self.label,
+            **({} if self.kelvin is None else {"sst_offset": float(self.kelvin)}),
+            **({} if self.co2 is None else {"co2": self.co2}),
         }
 
 
@@ -116,7 +139,8 @@ def parse(text: str) -> Address:
     if match is None:
         raise ValueError(
             f"{_short(text)} is no address of a data set: write the step, the time method, seed, member or members, "
-            f"zoom and perhaps a label as in {_EXAMPLES}, and numbers without signs and leading zeros"
+            f"zoom and perhaps a warmer sea, carbon dioxide and a label as in {_EXAMPLES}, and other numbers without "
+            "signs and leading zeros"
         )
     first, last = int(match["first"]), int(match["last"] or match["first"])
     if match["last"] is not None and last <= first:
@@ -131,6 +155,8 @@ def parse(text: str) -> Address:
         members=tuple(range(first, last + 1)),
         zoom=int(match["zoom"]),
         label=match["label"],
+        kelvin=match["kelvin"],
+        co2=match["co2"],
     )
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from xr_cbottle.draw import conditions
+from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import images
 from xr_cbottle.training.config import Config
@@ -35,7 +36,8 @@ class Batch(Tensors):
     sigma
         (b,) float32. Noise levels.
     condition
-        (b, 1 or 2, 1, cell PAD_XY) float32. SST, and its anomaly if the data are anomalies from a climatology.
+        (b, 1 or 2 + forcings, 1, cell PAD_XY) float32. SST, its anomaly if the data are anomalies from a climatology,
+        and a field of each forcing.
     labels
         (b, label_dim) float32. One-hot; all 0 where the label is hidden.
     second_of_day, day_of_year
@@ -65,6 +67,8 @@ class Batches:
         if not len(self.train):
             raise ValueError("there is no instant to train on: look at start, end and validation_start of the sources")
         self._to_padxy = healpix.nest_to_padxy(data.zoom)
+        self._numbers = [data.number(run.label) for run in data.runs]
+        self._seas: dict[int, Array] = {}
 
     def training(self, first: int, count: int) -> Batch:
         """Images ``first`` to ``first + count`` of the run."""
@@ -104,7 +108,7 @@ class Batches:
         jitter: Array,
         dropped: Array,
     ) -> Batch:
-        labels = [self.data.labels[label] for label, _ in chosen]
+        labels = [self.data.runs[run] for run, _ in chosen]
         shape = (len(chosen), *labels[0].values.shape[1:])
         clean, noise = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for i, (label, (_, index), random) in enumerate(zip(labels, chosen, streams, strict=True)):
@@ -114,9 +118,10 @@ class Batches:
         shift = np.array([label.jitter_hours for label in labels]) * jitter * 3600
         told = times + shift.round().astype("timedelta64[s]")
         onehot = np.zeros((len(chosen), self.label_dim), np.float32)
-        onehot[np.arange(len(chosen)), [label for label, _ in chosen]] = 1
+        onehot[np.arange(len(chosen)), [self._numbers[run] for run, _ in chosen]] = 1
         onehot[dropped] = 0
-        condition = conditions.encode(self._sst(times), times, self.data.climatology)[..., self._to_padxy]
+        runs = np.array([run for run, _ in chosen])
+        condition = self._condition(runs, times)[..., self._to_padxy]
         return Batch(
             clean=torch.from_numpy(clean)[:, :, None],
             noise=torch.from_numpy(noise)[:, :, None],
@@ -127,24 +132,39 @@ class Batches:
             day_of_year=torch.from_numpy(conditions.day_of_year(told)),
         )
 
-    def _sst(self, times: Array) -> Array:
+    def _condition(self, runs: Array, times: Array) -> Array:
+        """(n, condition, cell NEST) of instants of runs."""
+        kelvin = np.empty((len(times), healpix.n_cells(self.data.zoom)), np.float32)
+        told = np.zeros((len(times), len(self.data.forcings)))
+        for run in np.unique(runs).tolist():
+            mine, climate = runs == run, self.data.runs[run].climate
+            kelvin[mine] = self._sst(times[mine], None if climate is None else climate.sst)
+            if climate is not None:
+                told[mine] = climate.told(times[mine])
+        learnt = [spec.learnt for spec in self.data.forcings.values()]
+        return conditions.encode(kelvin, times, self.data.climatology, told, learnt)
+
+    def _sst(self, times: Array, own: SeaSurfaceTemperature | None) -> Array:
         """(n, cell) K: as ``sst.at``, from months kept in memory, because training visits all of them."""
-        months, known = self._months, self.data.sst.times.astype(np.int64)
+        sst = own or self.data.sst
+        months, known = self._months(sst), sst.times.astype(np.int64)
         place = np.interp(times.astype("datetime64[s]").astype(np.int64), known, np.arange(len(known)))
         before = np.minimum(place.astype(int), len(known) - 2) if len(known) > 1 else np.zeros(len(place), int)
         weight = (place - before)[:, None].astype(np.float32)
         return months[before] * (1 - weight) + months[np.minimum(before + 1, len(known) - 1)] * weight
 
-    @functools.cached_property
-    def _months(self) -> Array:
-        return self.data.sst.values
+    def _months(self, sst: SeaSurfaceTemperature) -> Array:
+        """(month, cell) of one of the seas, kept: runs with one sea share it."""
+        if id(sst) not in self._seas:
+            self._seas[id(sst)] = sst.values
+        return self._seas[id(sst)]
 
 
 def _members(data: TrainingData, *, validation: bool) -> Array:
-    """(n, 2) label and index of every instant of training or of validation."""
+    """(n, 2) run and index of every instant of training or of validation."""
     parts = [
         np.stack([np.full(chosen.size, number), chosen], 1)
-        for number, label in enumerate(data.labels)
+        for number, label in enumerate(data.runs)
         for chosen in [np.flatnonzero(label.validation == validation)]
     ]
     return np.concatenate(parts)

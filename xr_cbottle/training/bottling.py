@@ -16,13 +16,21 @@ import numpy as np
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import open_bottle
-from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+from xr_cbottle.bottle.climate_response import GLOBAL
+from xr_cbottle.bottle.manifest import (
+    ConditionSpec,
+    LabelSpec,
+    Manifest,
+    PartSpec,
+    SamplerDefaults,
+    TimeSpec,
+)
 from xr_cbottle.bottle.packing import pack
 from xr_cbottle.draw.emulator import Emulator, Sampler
 from xr_cbottle.training import level_choice
 from xr_cbottle.training.calibrator import calibrated
-from xr_cbottle.training.coarse import Coarse
-from xr_cbottle.training.data import LabelData
+from xr_cbottle.training.coarse import Coarse, bottle_forcings
+from xr_cbottle.training.data import LabelData, TrainingData
 from xr_cbottle.training.loop import Run
 from xr_cbottle.training.provenance import packed_network, trained_on
 
@@ -90,6 +98,8 @@ def pack_run(
         climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
         nonnegative=about.nonnegative,
         bounds=about.bounds,
+        forcings=bottle_forcings(run.config, data),
+        sea_range=_sea_range(data),
         time=TimeSpec(about.start, about.end, about.step),
         sampler=SamplerDefaults(about.num_steps, about.sigma_min, about.sigma_max, about.rho, about.solver),
         trained_on={**facts, **about.trained_on, **(figures or {})},
@@ -125,6 +135,15 @@ def pack_run(
 def _info(run: Run) -> BatchInfo:
     statistics = run.data.statistics
     return BatchInfo(run.data.channels, tuple(statistics.scale.tolist()), tuple(statistics.center.tolist()))
+
+
+def _sea_range(data: TrainingData) -> tuple[float, ...]:
+    """Lowest and highest global mean of the sea that was learnt; nothing if the climatology does not respond to it."""
+    response = None if data.climatology is None else data.climatology.response
+    if response is None or GLOBAL not in response.modes:
+        return ()
+    low, high = response.learnt[response.modes.index(GLOBAL)].tolist()
+    return low, high
 
 
 def _donor(labels: tuple[LabelData, ...], label: LabelData) -> str | None:

@@ -72,15 +72,16 @@ def calibrated(
     for label in data.labels:
         i = known.labels.index(label.label)
         have = np.array([name not in label.missing for name in known.channels])
-        learnt = np.flatnonzero(~label.validation)
-        chosen, many = (_evenly(learnt, count) for count in (instants, max(instants, _DATA_INSTANTS)))
-        times, known_times = label.times[chosen], label.times[many]
-        drawn = emulator.draw(times, member=MEMBER, label=label.label, progress=progress).values
-        x, of_data = known.standardised(drawn, label.label, times), _values(label, many)
-        wanted = power(of_data * known.at(label.label, known_times)[1])
-        gain[i] = np.where(have[:, None], gains(x, known.at(label.label, times)[1], wanted), 1.0)
+        runs = Runs([run for run in data.runs if run.label == label.label], emulator)
+        chosen, many = (_evenly(runs.learnt, count) for count in (instants, max(instants, _DATA_INSTANTS)))
+        times, known_times = runs.times[chosen], runs.times[many]
+        moved, known_moved = runs.predictors(chosen), runs.predictors(many)
+        drawn = runs.drawn(chosen, progress)
+        x, of_data = known.standardised(drawn, label.label, times, moved), runs.values(many)
+        wanted = power(of_data * known.at(label.label, known_times, known_moved)[1])
+        gain[i] = np.where(have[:, None], gains(x, known.at(label.label, times, moved)[1], wanted), 1.0)
         x = amplified(x, gain[i])
-        of_drawn, of_truth = moments(x, known.spread[i]), moments(_values(label, chosen), known.spread[i])
+        of_drawn, of_truth = moments(x, known.spread[i]), moments(runs.values(chosen), known.spread[i])
         shift = np.where(have, of_drawn[0] - of_truth[0], 0.0)
         factor = np.where(have, np.clip(of_drawn[1] / of_truth[1], 1 - MOST, 1 + MOST), 1.0)
         # Drawn x have the mean a and the deviation r of the data's: spread / r * (x - a) has what it should.
@@ -89,12 +90,73 @@ def calibrated(
         if len(numbers):
             about = dataclasses.replace(known, mean=mean, spread=spread)
             for k, values in enumerate(
-                (about.physical(x, label.label, times), known.physical(of_data, label.label, known_times))
+                (
+                    about.physical(x, label.label, times, moved),
+                    known.physical(of_data, label.label, known_times, known_moved),
+                )
             ):
                 quantiles[k, i] = _quantiles(values[:, numbers])
     return dataclasses.replace(
         known, mean=mean, spread=spread, calibration=Calibration(gain, numbers, quantiles[0], quantiles[1])
     )
+
+
+class Runs:
+    """The runs of a label, one after the other, each under its own sea and forcings.
+
+    Parameters
+    ----------
+    runs
+        Their prepared instants.
+    emulator
+        Of the bottle, under its own sea and forcings.
+    """
+
+    def __init__(self, runs: Sequence[LabelData], emulator: Emulator) -> None:
+        self.runs = tuple(runs)
+        self.emulators = [_under(emulator, run) for run in runs]
+        self.times = np.concatenate([run.times for run in runs])
+        self.learnt = np.flatnonzero(~np.concatenate([run.validation for run in runs]))
+        self._starts = np.cumsum([0, *(len(run.times) for run in runs)])
+
+    def values(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(n, channel, cell NEST) of some instants; 0 where the label lacks a channel."""
+        return np.concatenate([_values(self.runs[i], places) for i, places in self._parts(chosen)])
+
+    def predictors(self, chosen: npt.NDArray[np.int64]) -> Floats | None:
+        """(n, predictor) of some instants; None without a response."""
+        found = [self.emulators[i].predictors(self.runs[i].times[places]) for i, places in self._parts(chosen)]
+        known = [one for one in found if one is not None]
+        return np.concatenate(known) if known else None
+
+    def drawn(self, chosen: npt.NDArray[np.int64], progress: bool) -> Floats:
+        """(n, channel, cell NEST) drawn at the times of some instants."""
+        fields = []
+        for i, places in self._parts(chosen):
+            run = self.runs[i]
+            drawn = self.emulators[i].draw(run.times[places], member=MEMBER, label=run.label, progress=progress)
+            fields.append(drawn.values)
+        return np.concatenate(fields)
+
+    def _parts(self, chosen: npt.NDArray[np.int64]) -> list[tuple[int, npt.NDArray[np.int64]]]:
+        """Number of each run, and places in it, in the order of what was chosen."""
+        number = np.searchsorted(self._starts, chosen, side="right") - 1
+        cuts = np.flatnonzero(np.diff(number)) + 1
+        firsts = [0, *cuts.tolist()]
+        return [
+            (int(number[first]), part - self._starts[number[first]])
+            for first, part in zip(firsts, np.split(chosen, cuts), strict=True)
+        ]
+
+
+def _under(emulator: Emulator, run: LabelData) -> Emulator:
+    """The emulator under the sea and the forcings of a run."""
+    if run.climate is None or emulator.climatology is None or emulator.climatology.response is None:
+        return emulator
+    return Emulator(
+        emulator.bottle, device=emulator.device, precision=emulator.precision, sampler=emulator.sampler,
+        batch_size=emulator.batch_size, sst=run.climate.sst, forcings=run.climate.forcings,
+    )  # fmt: skip
 
 
 def gains(x: Floats, spread: npt.NDArray, wanted: Floats) -> Floats:

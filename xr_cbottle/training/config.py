@@ -13,13 +13,48 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from xr_cbottle.bottle import schema
 from xr_cbottle.bottle.checkpoint import DISK_TYPES
+from xr_cbottle.bottle.climate_response import MODES
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
 from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.fields.series import Series
 from xr_cbottle.training.parsing import build, check_choices, read
+from xr_cbottle.training.run_sources import expanded
 from xr_cbottle.training.source_config import SourceConfig, SstConfig
+
+
+@dataclass(frozen=True)
+class ForcingConfig:
+    """A number in time that forces the climate beside the sea, such as carbon dioxide.
+
+    Attributes
+    ----------
+    units
+        Its unit, such as ``ppmv``.
+    reference
+        Value at which the climatology is what it is without a response.
+    series
+        That of the bottle's own years: a number, an experiment of CMIP6 (``historical``) or the path of a series.
+    transform
+        ``log2``: its response is linear in doublings; ``linear``: in itself.
+    long_name
+        What it is.
+    """
+
+    units: str
+    reference: float
+    series: str
+    transform: Literal["linear", "log2"] = "linear"
+    long_name: str = ""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "forcings")
+        if self.transform == "log2" and not self.reference > 0:
+            raise ValueError(f"reference is {self.reference}, must be positive where the transform is log2")
 
 
 @dataclass(frozen=True)
@@ -50,6 +85,15 @@ class DataConfig:
     roots
         Channels of which the climatology, and what the network draws, is about a root instead: ``{pr: 2}`` for the
         square root of rain. For what is never negative and mostly near zero.
+    forcings
+        What forces the runs beside the sea, by name: the climatology moves with it, and the network is told of it.
+    sst_modes
+        Patterns of the sea with which the climatology moves (see `xr_cbottle.bottle.climate_response`), such as
+        ``[global, nino34]``. None, and no forcings: it does not move.
+    response_harmonics
+        Harmonics of the year in what they do to the mean.
+    ridge
+        Of the regression on them: added to the sums of squares of each, in instants times K2 or doublings squared.
     """
 
     zoom: int
@@ -60,20 +104,31 @@ class DataConfig:
     scale: Literal["std", "anomaly", "climatology"] = "std"
     annual_harmonics: int = 2
     roots: dict[str, float] = field(default_factory=dict)
+    forcings: dict[str, ForcingConfig] = field(default_factory=dict)
+    sst_modes: tuple[str, ...] = ()
+    response_harmonics: int = 1
+    ridge: float = 5.0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the sources, each once."""
+        return tuple(dict.fromkeys(source.label for source in self.sources))
 
     def __post_init__(self) -> None:
         if not 1 <= self.zoom <= 10:
             raise ValueError(f"data: zoom is {self.zoom}, must be 1 to 10")
         if not self.channels or len(set(self.channels)) != len(self.channels):
             raise ValueError("data: channels must be a list of one or more different names")
-        labels = [source.label for source in self.sources]
-        if not labels or len(set(labels)) != len(labels):
-            raise ValueError(f"data: sources must have one or more different labels, got {labels}")
+        labels = self.labels
+        if not labels:
+            raise ValueError("data: sources must be one or more")
         for label in labels:
             try:
                 schema.label()(label)
             except SchemaError as error:
                 raise ValueError(f"data: the label {label!r} must be {error.must}") from None
+        self._check_runs()
+        self._check_climate()
         for source in self.sources:
             if unknown := sorted(set(source.missing) - set(self.channels)):
                 raise ValueError(f"source {source.label!r}: missing lists {unknown}, which are not among the channels")
@@ -94,6 +149,33 @@ class DataConfig:
             raise ValueError("data: roots are taken with scale: climatology only")
         if not 0 <= self.annual_harmonics <= 6:
             raise ValueError(f"data: annual_harmonics is {self.annual_harmonics}, must be 0 to 6")
+
+    def _check_runs(self) -> None:
+        """Refuse sources of one label that are not of one model."""
+        for label in self.labels:
+            runs = [source for source in self.sources if source.label == label]
+            for name in ("missing", "time_jitter_hours", "diurnal_harmonics"):
+                values = [getattr(run, name) for run in runs]
+                if any(value != values[0] for value in values):
+                    raise ValueError(f"source {label!r}: {name} must be the same in all sources of one label")
+            if len(runs) > 1 and self.scale != "climatology":
+                raise ValueError(f"source {label!r}: several sources of one label need scale: climatology")
+
+    def _check_climate(self) -> None:
+        """Refuse forcings and modes that cannot be."""
+        if (self.forcings or self.sst_modes) and self.scale != "climatology":
+            raise ValueError("data: forcings and sst_modes need scale: climatology")
+        if unknown := sorted(set(self.sst_modes) - set(MODES)):
+            raise ValueError(f"data: sst_modes names {unknown}: choose among {', '.join(MODES)}")
+        if len(set(self.sst_modes)) != len(self.sst_modes) or set(self.sst_modes) & set(self.forcings):
+            raise ValueError("data: sst_modes and forcings must have different names")
+        if not 0 <= self.response_harmonics <= 4:
+            raise ValueError(f"data: response_harmonics is {self.response_harmonics}, must be 0 to 4")
+        if not self.ridge >= 0:
+            raise ValueError(f"data: ridge is {self.ridge}, must not be negative")
+        for source in self.sources:
+            if unknown := sorted(set(source.forcings) - set(self.forcings)):
+                raise ValueError(f"source {source.label!r}: forcings has {unknown}, which data: forcings has not")
 
 
 @dataclass(frozen=True)
@@ -190,7 +272,8 @@ class OptimConfig:
     initial
         Folder of a run of the same network to go on from: weights, optimizer and images seen are those of its state.
         An expert for some noise levels starts from the network for all of them. Or a bottle with such a network, of
-        which the weights are taken (those of its expert for these noise levels), as a start for other data.
+        which the weights are taken (those of its expert for these noise levels), as a start for other data. That
+        network may make fewer channels, know fewer labels and be told less, such as no forcings.
     """
 
     total_images: int
@@ -344,11 +427,14 @@ class Config:
             if unknown := sorted(set(getattr(self.bottle, key)) - set(self.data.channels)):
                 raise ValueError(f"bottle: {key} lists {unknown}, which are not among the channels")
         self._check_bounds()
-        if len(self.data.sources) > self.network.label_dim:
+        if len(self.data.labels) > self.network.label_dim:
             raise ValueError(
-                f"network: label_dim is {self.network.label_dim}, but there are {len(self.data.sources)} sources; "
+                f"network: label_dim is {self.network.label_dim}, but there are {len(self.data.labels)} labels; "
                 "make it at least that"
             )
+        for name, forcing in self.data.forcings.items():
+            own = Series.of(expanded(forcing.series), name, forcing.units)
+            own.check_covers(np.datetime64(self.bottle.start, "s"), np.datetime64(self.bottle.end, "s"), name)
 
     def _check_bounds(self) -> None:
         """Check the bounds as the manifest will, before hours of training."""
@@ -356,7 +442,7 @@ class Config:
         try:
             Manifest(
                 name=about.name, zoom=0, channels=self.data.channels, bounds=about.bounds,
-                labels={source.label: LabelSpec(i) for i, source in enumerate(self.data.sources)},
+                labels={label: LabelSpec(i) for i, label in enumerate(self.data.labels)},
                 parts=(PartSpec("coarse", 0.0, "coarse.checkpoint"),),
                 time=TimeSpec(about.start, about.end, about.step),
                 climatology=ConditionSpec("climatology.nc") if self.data.scale == "climatology" else None,

@@ -156,13 +156,16 @@ def estimate(config: Config, run: str | os.PathLike[str], *, steps: int = 3, pro
     loader = None
     device = Team(local_rank=int(os.environ.get("LOCAL_RANK", "0"))).device
     share = max(config.training.batch_size // processes, 1)
+    instants: dict[str, int] = {}
     if prepared:
         data = prepare(config.data, run / "data", progress=False)
-        instants = {label.label: len(label.times) for label in data.labels}
+        for one in data.runs:
+            instants[one.label] = instants.get(one.label, 0) + len(one.times)
         loader = loader_rate(config, Batches(config, data), share, device)
         data_bytes = sum(path.stat().st_size for path in folder.iterdir())
     else:
-        instants = {source.label: run_sources.count(source) for source in config.data.sources}
+        for source in config.data.sources:
+            instants[source.label] = instants.get(source.label, 0) + run_sources.count(source)
         data_bytes = 2 * sum(instants.values()) * len(config.data.channels) * healpix.n_cells(config.data.zoom)
     speed = measure(config, device, share=share, steps=steps, progress=progress)
     state = run / "state.pt"

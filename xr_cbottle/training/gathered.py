@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import run_sources
+from xr_cbottle.training.run_climate import RunClimate
 from xr_cbottle.training.source_config import SourceConfig
 
 Array = npt.NDArray[Any]
@@ -34,6 +35,8 @@ class Gathered:
         (n, channel, cell NEST) float32 in the channels' units; NaN where the source lacks a channel.
     zoom
         HEALPix level of the cells.
+    climate
+        Sea and forcings of the source, where that matters.
     """
 
     source: SourceConfig
@@ -41,6 +44,7 @@ class Gathered:
     times: Array
     path: Path
     zoom: int
+    climate: RunClimate | None = None
 
     def blocks(self, what: str, progress: bool) -> Iterator[tuple[Array, Array]]:
         """(times, values) of blocks of instants, with a bar that says ``what`` is done."""
@@ -61,8 +65,30 @@ class Gathered:
                 yield times[chosen], values[chosen]
 
 
-def gather(source: SourceConfig, channels: tuple[str, ...], zoom: int, folder: Path, *, progress: bool) -> Gathered:
-    """Read a source.
+def gather(
+    source: SourceConfig,
+    channels: tuple[str, ...],
+    zoom: int,
+    folder: Path,
+    *,
+    progress: bool,
+    number: int | None = None,
+    climate: RunClimate | None = None,
+) -> Gathered:
+    """Read a source into a folder.
+
+    Parameters
+    ----------
+    source, channels, zoom
+        Where from, which channels, and on the cells of which HEALPix level.
+    folder
+        For the file, which is named by the label, and by ``number`` if there are several of it.
+    progress
+        Show a bar.
+    number
+        Number of the source.
+    climate
+        Its sea and forcings.
 
     Raises
     ------
@@ -73,7 +99,7 @@ def gather(source: SourceConfig, channels: tuple[str, ...], zoom: int, folder: P
     """
     from tqdm import tqdm
 
-    path, stamps = folder / f"{source.label}.raw", []
+    path, stamps = folder / f"{source.label}{'' if number is None else f'_{number}'}.raw", []
     with open(path, "wb") as out:
         for address in tqdm(
             run_sources.addresses(source), desc=f"read {source.label}", unit="file", disable=not progress
@@ -84,4 +110,4 @@ def gather(source: SourceConfig, channels: tuple[str, ...], zoom: int, folder: P
                     stamps.append(instants.times[part].astype("datetime64[s]"))
     if not stamps:
         raise ValueError(f"source {source.label!r}: it has no instant from {source.start} to {source.end}")
-    return Gathered(source, channels, np.concatenate(stamps), path, zoom)
+    return Gathered(source, channels, np.concatenate(stamps), path, zoom, climate)

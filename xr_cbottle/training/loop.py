@@ -128,15 +128,14 @@ class Run:
             return
         optim = self.config.training
         part = start.from_bottle(initial, optim.sigma_min, optim.sigma_max)
-        if part.config.to_json() != self.model_config.to_json():
-            raise ValueError(f"training: initial is {initial}, which has another network than this run")
-        if part.info.channels != self.data.channels:
-            raise ValueError(
-                f"training: initial is {initial}, whose channels are {', '.join(part.info.channels)}: "
-                "a run that begins from it must have the same in the same order"
+        try:
+            state = start.widened(
+                part.state, part.config, part.info.channels, self.net, self.model_config, self.data.channels
             )
+        except ValueError as error:
+            raise ValueError(f"training: initial is {initial}, which has {error}") from None
         for net in (self.net, self.average):
-            net.load_state_dict(part.state)
+            net.load_state_dict(state)
 
     def _shorten_log(self) -> None:
         """Take out what came after the state, and a line that a kill cut off: they will be written again."""

@@ -148,6 +148,11 @@ class Instants:
         start, end = np.datetime64(source.start, "ns"), np.datetime64(source.end, "ns")
         self.wanted = np.flatnonzero((self.times >= start) & (self.times < end))
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the first store."""
+        return dict(self.stores[0].datasets[0].attrs)
+
     def blocks(self) -> Iterator[Array]:
         """`wanted`, in parts along the chunks of the first store."""
         length = self.stores[0].block

@@ -112,6 +112,8 @@ class SstConfig:
 class SourceConfig(StoreConfig):
     """One data set to imitate, on cells of the network's zoom or finer, or on a grid as fine.
 
+    Several sources of one label are runs of one model, under other seas and forcings.
+
     Attributes
     ----------
     label
@@ -129,6 +131,15 @@ class SourceConfig(StoreConfig):
         The network is told a time that differs by up to this (uniform), for data that know no time of day.
     diurnal_harmonics
         Of the climatology (``scale: climatology``): 0 for data that know no time of day.
+    forcings
+        What forced this run, by the names of ``data: forcings``: a number, an experiment of CMIP6 (``ssp245``) or the
+        path of a series. Default: the attribute of its files that is called by name and unit, such as ``co2_ppmv``.
+    sst_offset
+        What its sea is warmer than that of ``data: sst`` where it is free of ice: K, or the path of a field. Default:
+        the attribute ``sst_offset`` of its files, or 0.
+    sst
+        Path of a sea of its own, instead of that of ``data: sst``; to it ``sst_offset`` is added only if it is given
+        here. Default: the file that the attribute ``sst_forcing`` of its files names, if it lies beside them.
     """
 
     label: str
@@ -139,6 +150,9 @@ class SourceConfig(StoreConfig):
     missing: tuple[str, ...] = ()
     time_jitter_hours: float = 0.0
     diurnal_harmonics: int = 0
+    forcings: dict[str, Any] = field(default_factory=dict)
+    sst_offset: str | None = None
+    sst: str | None = None
 
     def held_out(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
         """(n,) which instants training does not see."""
@@ -158,6 +172,9 @@ class SourceConfig(StoreConfig):
             raise ValueError(f"source {self.label!r}: start {self.start} is not before end {self.end}")
         if not 0 <= self.diurnal_harmonics <= 8:
             raise ValueError(f"source {self.label!r}: diurnal_harmonics is {self.diurnal_harmonics}, must be 0 to 8")
+        for name, value in self.forcings.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+                raise ValueError(f"source {self.label!r}: forcings: {name} is {value!r}: a number, a name or a path")
         if not 0 <= self.time_jitter_hours <= 12:
             raise ValueError(f"source {self.label!r}: time_jitter_hours is {self.time_jitter_hours}, must be 0 to 12")
 

@@ -44,11 +44,16 @@ def write_sst(config: DataConfig, path: Path, *, progress: bool = False) -> None
         land = _stored(spec.land_path, spec.land_variable)
     if land is not None:
         sst = sst.where(_on_the_same(land, sst) < spec.land_threshold)
-    monthly = SeaSurfaceTemperature.from_dataset(sst, config.zoom)
+    write_packed(SeaSurfaceTemperature.from_dataset(sst, config.zoom), path)
+
+
+def write_packed(monthly: SeaSurfaceTemperature, path: Path, land: np.ndarray | None = None) -> None:
+    """Write an SST on its cells as packed netCDF, NaN over land, and in (cell,) others that are land."""
+    values = monthly.values if land is None else np.where(land, np.nan, monthly.values)
     packed = xr.Dataset(
-        {"sst": (("time", "cell"), monthly.values, dict(units="K", standard_name="sea_surface_temperature"))},
+        {"sst": (("time", "cell"), values, dict(units="K", standard_name="sea_surface_temperature"))},
         coords={"time": monthly.times.astype("datetime64[ns]")},
-        attrs={"healpix_nside": healpix.nside(config.zoom), "healpix_order": "nest"},
+        attrs={"healpix_nside": healpix.nside(monthly.zoom), "healpix_order": "nest"},
     )
     encoding = dict(dtype="int16", scale_factor=0.002, add_offset=300.0, _FillValue=-32768, zlib=True, complevel=9,
                     shuffle=True)  # fmt: skip

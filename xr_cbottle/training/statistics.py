@@ -9,10 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.bottle.climatology import SMALLEST_SPREAD, Climatology, Fit, basis, rooted
+from xr_cbottle.bottle.climate_response import Response, pattern
+from xr_cbottle.bottle.climatology import SMALLEST_SPREAD, Climatology, rooted
+from xr_cbottle.bottle.harmonics import Fit, basis
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training.gathered import Gathered
+from xr_cbottle.training.regression import (
+    Predicting,
+    Responses,
+    ResponseSettings,
+    check_identifiable,
+    fit_label,
+    ranges_of,
+)
 
 Array = npt.NDArray[Any]
 DAYS = 365.25
@@ -84,48 +94,72 @@ def measure_climatology(
     annual: int,
     sst: SeaSurfaceTemperature,
     roots: Mapping[str, float] | None = None,
+    response: ResponseSettings | None = None,
     *,
     progress: bool,
 ) -> Climatology:
-    """Harmonics of mean and variance of every label, over its training instants.
+    """Harmonics of mean and variance of every label, over its training instants, and what they do where it changes.
 
     A channel that a label lacks has those of the first label that has it, under which it will be drawn.
 
     Parameters
     ----------
     parts
-        One for each label.
+        One for each run of each label.
     annual
         Highest harmonic of the year; that of the day is each source's.
     sst
         Whose mean year is taken over all its months.
     roots
         Of which root of a channel it is, where it is not of the channel itself.
+    response
+        What it moves with; None, or nothing of it: it stays.
 
     Raises
     ------
     ValueError
-        If instants are too few, or a channel never varies or is nowhere.
+        If instants are too few, a channel never varies or is nowhere, or what a forcing does cannot be told.
     """
     channels, zoom = parts[0].channels, parts[0].zoom
     shape = (len(channels), healpix.n_cells(zoom))
     root = np.array([(roots or {}).get(name, 1.0) for name in channels])
+    settings = response or ResponseSettings()
+    months = Fit(annual, 0, shape[1:])
+    months.add(sst.times, sst.values)
+    mean_year = months.solve()[:, 0].astype(np.float32)
+    lon, lat = healpix.lonlat(zoom)
+    patterns = np.stack([np.zeros(shape[1], np.float32), *(pattern(m, lon, lat, sst.land) for m in settings.modes)])[1:]
+    predicting = Predicting(mean_year, patterns)
+    by_label: dict[str, list[Gathered]] = {}
+    for part in parts:
+        by_label.setdefault(part.source.label, []).append(part)
 
-    def fit(part: Gathered, what: str, quantity: Callable[[Array, Array], Array]) -> Array:
-        found = Fit(annual, part.source.diurnal_harmonics, shape)
-        for times, values in part.training(what, progress):
-            found.add(times, quantity(times, rooted(values, root)))
-        return found.solve(SIGNIFICANCE)
+    def fit(runs: Sequence[Gathered], what: str, quantity: Quantity, moving: bool = False) -> Fit:
+        diurnal = runs[0].source.diurnal_harmonics
+        count = len(settings.names) if moving else 0
+        found = Fit(annual, diurnal, shape, count, settings.harmonics, settings.ridge)
+        for part in runs:
+            for times, values in part.training(what, progress):
+                numbers = predicting(part, times) if settings.names else np.zeros((len(times), 0))
+                found.add(times, quantity(times, rooted(values, root), numbers), numbers)
+        return found
 
-    def squared_about(mean: Array, part: Gathered) -> Callable[[Array, Array], Array]:
-        def squared(times: Array, values: Array) -> Array:
-            rows = basis(times, annual, part.source.diurnal_harmonics).reshape(len(times), -1)
-            return (values - (rows @ mean.reshape(rows.shape[1], -1)).reshape(values.shape)) ** 2
-
-        return squared
-
-    means = [fit(part, "mean of", lambda _, values: values) for part in parts]
-    variances = [fit(part, "variance of", squared_about(mean, part)) for part, mean in zip(parts, means, strict=True)]
+    learnt = ranges_of(parts, predicting) if settings.names else np.zeros((0, 2))
+    means, variances, responses = [], [], []
+    for label, runs in by_label.items():
+        of_mean = fit(runs, "mean of", lambda times, values, numbers: values, moving=True)
+        if settings.names:
+            check_identifiable(of_mean, settings, learnt, label)
+            mean, found, at = fit_label(
+                runs, of_mean, predicting, lambda values: rooted(values, root), SIGNIFICANCE, progress=progress
+            )
+            responses.append(found)
+            variances.append(fit(runs, "variance of", _steadied(at, found.spread)).solve(SIGNIFICANCE))
+        else:
+            mean = of_mean.solve(SIGNIFICANCE)
+            diurnal = runs[0].source.diurnal_harmonics
+            variances.append(fit(runs, "variance of", _squared_about(mean, annual, diurnal)).solve(SIGNIFICANCE))
+        means.append(mean)
     mean, variance = (_joined(fits, parts) for fits in (means, variances))
     constant = np.maximum(variance[:, :, 0, 0], 0)
     center = mean[:, :, 0, 0].mean((0, 2))
@@ -138,13 +172,53 @@ def measure_climatology(
     cycle = variance / np.maximum(constant, 1e-300)[:, :, None, None]
     cycle = np.where(spread[:, :, None, None] < SMALLEST_SPREAD, 0, np.clip(cycle, -30, 30))
     cycle[:, :, 0, 0] = 1
-    months = Fit(annual, 0, shape[1:])
-    months.add(sst.times, sst.values)
     return Climatology(
-        tuple(part.source.label for part in parts), channels, center, scale,
-        (mean / scale[:, None, None, None]).astype(np.float32), spread.astype(np.float32),
-        cycle.astype(np.float32), months.solve()[:, 0].astype(np.float32), root,
+        tuple(by_label), channels, center, scale, (mean / scale[:, None, None, None]).astype(np.float32),
+        spread.astype(np.float32), cycle.astype(np.float32), mean_year, root,
+        response=_response(responses, settings, patterns, learnt, scale) if settings.names else None,
     )  # fmt: skip
+
+
+Quantity = Callable[[Array, Array, Array], Array]
+"""From (n,) times, (n, channel, cell) roots of values and (n, predictor) numbers to what is fitted."""
+
+
+def _squared_about(mean: Array, annual: int, diurnal: int) -> Quantity:
+    """Squares of what differs from the harmonics of a mean."""
+
+    def squared(times: Array, values: Array, numbers: Array) -> Array:
+        rows = basis(times, annual, diurnal).reshape(len(times), -1)
+        return (values - (rows @ mean.reshape(rows.shape[1], -1)).reshape(values.shape)) ** 2
+
+    return squared
+
+
+def _steadied(at: Callable[[Array, Array], Array], spread: Array) -> Quantity:
+    """Squares of what differs from a mean that moves, as they would be if the spread did not."""
+
+    def squared(times: Array, values: Array, numbers: Array) -> Array:
+        return (values - at(times, numbers)) ** 2 / np.exp(2 * np.einsum("np,pcx->ncx", numbers, spread))
+
+    return squared
+
+
+def _response(
+    found: Sequence[Responses], settings: ResponseSettings, patterns: Array, learnt: Array, scale: Array
+) -> Response:
+    """Responses of all labels, over the scale; a channel that a label lacks has that of the first that has it."""
+
+    def joined(name: str) -> Array:
+        every = np.stack([getattr(one, name) for one in found])
+        for c in range(len(scale)):
+            channel = every[..., c, :]
+            have = ~np.isnan(channel.reshape(len(every), -1)[:, 0])
+            channel[~have] = channel[int(np.argmax(have))]
+        return every
+
+    mean = joined("mean").transpose(0, 1, 3, 2, 4) / scale[:, None, None]
+    error = joined("error") / scale[:, None]
+    floats = (part.astype(np.float32) for part in (mean, error, joined("spread")))
+    return Response(settings.modes, settings.forcings, patterns, learnt, *floats)
 
 
 def _joined(fits: Sequence[Array], parts: Sequence[Gathered]) -> Array:

@@ -29,7 +29,7 @@ _STEPS = ("PT1H", "PT3H", "PT6H", "P1D")
 _PINNED_DIGITS = 12
 _PINNED = re.compile(r"(?P<name>[^@]{1,100})(?:@(?P<digest>[0-9a-f]{8,64}))?")
 _FROM_FACTS = (
-    "title", "summary", "licence", "digest", "references", "zoom", "labels", "default_label", "time"
+    "title", "summary", "licence", "digest", "references", "zoom", "labels", "default_label", "time", "forcings"
 )  # fmt: skip
 
 
@@ -230,6 +230,8 @@ def _source(entry: dict[str, Any], url: str, dataset: str | None) -> dict[str, A
     if dataset is None:
         members = "{% if members > 1 %}0-{{ members - 1 }}{% else %}{{ member }}{% endif %}"
         dataset = "{{ time }}_{{ time_method }}_s{{ seed }}_m" + members + "_z{{ zoom }}"
+        if "co2" in parameters:
+            dataset += "{% if sst_offset %}_k{{ sst_offset }}{% endif %}{% if co2 %}_c{{ co2 }}{% endif %}"
         if "label" in parameters:
             default = json.dumps(entry["default_label"])
             dataset += "{% if label != " + default + " %}_l{{ label }}{% endif %}"
@@ -265,6 +267,9 @@ def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
         "members": choice("int", "how many realisations, along a dimension; 0 or 1 is one, without it", 0),
         "member": choice("str", "which realisation that one is, or several such as 4-7", "0"),
     }
+    if "co2" in entry["forcings"]:
+        found["sst_offset"] = choice("str", "what the sea is warmer, K with its sign: +2 or -0.5", "")
+        found["co2"] = choice("str", "ppmv, or an experiment of CMIP6 such as ssp245", "")
     if len(entry["labels"]) > 1:
         found["label"] = choice("str", "data set to imitate", entry["default_label"], entry["labels"])
     return found
