@@ -238,6 +238,7 @@ class BoundSpec(Record):
         return {key: value for key, value in super().plain().items() if value is not None}
 
 
+@dataclasses.dataclass(frozen=True)
 class ForcingSpec(Record):
     """A number in time that forces the climate beside the sea: its range, how it is told, and the bottle's own series.
 
