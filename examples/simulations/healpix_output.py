@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import healpy
 import numpy as np
@@ -114,26 +115,28 @@ def to_dataset(fields: Mapping[str, np.ndarray], times: np.ndarray, to_cells: Re
     return xr.Dataset(data, {"time": times, "pressure": ("pressure", np.array(LEVELS), {"units": "Pa"})})
 
 
-def write(dataset: xr.Dataset, path: Path, zoom: int, attrs: Mapping[str, str | float]) -> None:
-    """One netCDF file of int16 in steps of `VARIABLES`, or coarser where the range needs it."""
-    encoding = {}
-    for name, values in dataset.data_vars.items():
-        chunks = (1, *values.shape[1:])
-        if name in BY_DIGITS:
-            encoding[name] = {
-                "dtype": "float32", "significant_digits": 3, "quantize_mode": "GranularBitRound", "zlib": True,
-                "complevel": 4, "shuffle": True, "chunksizes": chunks,
-            }  # fmt: skip
-            continue
-        low, high = float(values.min()), float(values.max())
-        step = max(VARIABLES[name][2], (high - low) / PACKED_VALUES)
-        encoding[name] = {
-            "dtype": "int16", "scale_factor": step, "add_offset": round((high + low) / 2 / step) * step,
-            "_FillValue": -32768, "zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks,
-        }  # fmt: skip
-    dataset.attrs = {**attrs, "healpix_nside": 2**zoom, "healpix_order": "nest"}
+def packing(name: str, values: xr.DataArray) -> dict[str, Any]:
+    """Encoding of a variable: int16 in steps of `VARIABLES`, or coarser where the range needs it, or by digits."""
+    compressed = {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": (1, *values.shape[1:])}
+    if name in BY_DIGITS:
+        return {"dtype": "float32", "significant_digits": 3, "quantize_mode": "GranularBitRound", **compressed}
+    low, high = float(values.min()), float(values.max())
+    step = max(VARIABLES[name][2], (high - low) / PACKED_VALUES)
+    offset = round((high + low) / 2 / step) * step
+    return {"dtype": "int16", "scale_factor": step, "add_offset": offset, "_FillValue": -32768, **compressed}
+
+
+def write(parts: Sequence[xr.Dataset], path: Path, zoom: int, attrs: Mapping[str, str | float]) -> None:
+    """One netCDF file of parts that follow each other in time.
+
+    One variable is put together and written after the other, so that a year is not in memory twice.
+    """
     partial = path.with_name(path.name + ".partial")
-    dataset.to_netcdf(partial, encoding=encoding)
+    attrs = {**attrs, "healpix_nside": 2**zoom, "healpix_order": "nest"}
+    for number, name in enumerate(str(name) for name in parts[0].data_vars):
+        values = xr.concat([part[name] for part in parts], "time")
+        dataset = values.to_dataset().assign_attrs(attrs)
+        dataset.to_netcdf(partial, "a" if number else "w", encoding={name: packing(name, values)})
     partial.replace(path)
 
 

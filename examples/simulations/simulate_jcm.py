@@ -214,7 +214,7 @@ def simulate(
         year, now = now.year, now + pd.Timedelta(days=days)
         if now.year != year or now >= end:
             attrs = {"source": source, "sst_forcing": sea_file.name, **driven.attrs(year, lat, lon, 1 - land)}
-            write(xr.concat(parts, "time"), driven.file(out, f"jcm_{year}"), zoom, attrs)
+            write(parts, driven.file(out, f"jcm_{year}"), zoom, attrs)
             parts = []
             write_state(model, driven.file(out, "state_jcm"))
             say(f"{year} {time.time() - began:.0f} s")

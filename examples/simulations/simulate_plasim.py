@@ -365,7 +365,8 @@ def write_sea(model: Plasim, out: Path, orography: np.ndarray, to_cells: Regridd
     sst, ice = model.sea(times)
     dims = ("time", "lat", "lon")
     stamps = np.array([np.datetime64(f"{year}-{month:02d}-15", "ns") for year, month in times])
-    sea = xr.Dataset({"sst": (dims, sst), "icec": (dims, ice)}, {"time": stamps})
+    # The climatology's months overshoot, so that PlaSim's interpolation keeps their means.
+    sea = xr.Dataset({"sst": (dims, sst), "icec": (dims, np.clip(ice, 0, 1))}, {"time": stamps})
     path = model.driven.file(out, "sst_forcing_plasim" if model.driven.run else "sst_forcing")
     write_boundary(out / "plasim_static.nc", model.land, orography, path, sea, to_cells)
     return path
@@ -404,7 +405,7 @@ def simulate(model: Plasim, out: Path, years: range, last_month: int, options: a
         assert sea_file is not None
         attrs = {"source": SOURCE, "sst_forcing": sea_file.name}
         attrs |= model.driven.attrs(year, model.lat, model.lon, 1 - model.land)
-        write(xr.concat(parts, "time"), model.driven.file(out, f"plasim_{year}"), options.zoom, attrs)
+        write(parts, model.driven.file(out, f"plasim_{year}"), options.zoom, attrs)
         print(f"{year} {time.time() - began:.0f} s", flush=True)
 
 
