@@ -57,7 +57,7 @@ def pattern(random: np.random.Generator, mean: float) -> xr.DataArray:
     return xr.DataArray(field + mean, {"lat": lat, "lon": lon}, name="sst_offset", attrs={"units": "K"})
 
 
-def design(out: Path) -> list[tuple[str, float, float, int]]:
+def design(out: Path) -> list[tuple[str, float, int, int]]:
     """Names, offsets in K (of a pattern its mean), CO2 in ppmv and years of the forced runs; writes the patterns."""
     random = np.random.default_rng(SEED)
     offsets = COLDEST + (WARMEST - COLDEST) * strata(random)

@@ -403,8 +403,8 @@ def simulate(model: Plasim, out: Path, years: range, last_month: int, options: a
         if month == 12:
             shutil.copy(model.folder / "plasim_restart", model.folder / YEAR_END)
         assert sea_file is not None
-        attrs = {"source": SOURCE, "sst_forcing": sea_file.name}
-        attrs |= model.driven.attrs(year, model.lat, model.lon, 1 - model.land)
+        driven = model.driven.attrs(year, model.lat, model.lon, 1 - model.land)
+        attrs = {"source": SOURCE, "sst_forcing": sea_file.name, **driven}
         write(parts, model.driven.file(out, f"plasim_{year}"), options.zoom, attrs)
         print(f"{year} {time.time() - began:.0f} s", flush=True)
 
