@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import healpy
 import numpy as np
 import xarray as xr
 from scipy.interpolate import RegularGridInterpolator
 
-LEVELS = (25000, 50000, 85000)  # Pa
+G, RD = 9.80665, 287.0
+LAPSE_RATE = 0.0065  # K m-1, below the lowest model level
+LEVELS = (10000, 25000, 50000, 70000, 85000, 100000)  # Pa
 
 # Name: unit, long name, and the step in which values are stored.
 VARIABLES = {
@@ -19,19 +22,32 @@ VARIABLES = {
     "psl": ("Pa", "air pressure at mean sea level", 5.0),
     "uas": ("m s-1", "eastward near-surface wind", 0.02),
     "vas": ("m s-1", "northward near-surface wind", 0.02),
+    "ps": ("Pa", "surface air pressure", 5.0),
     "prw": ("kg m-2", "atmosphere mass content of water vapor", 0.02),
+    "clwvi": ("kg m-2", "atmosphere mass content of cloud water, liquid only", 1e-4),
     "pr": ("kg m-2 s-1", "precipitation flux", 2e-7),
     "rlut": ("W m-2", "TOA outgoing longwave flux", 0.1),
     "rsut": ("W m-2", "TOA outgoing shortwave flux", 0.1),
+    "rsdt": ("W m-2", "TOA incoming shortwave flux", 0.1),
+    "rlutcs": ("W m-2", "TOA outgoing longwave flux, clear sky", 0.1),
+    "rsutcs": ("W m-2", "TOA outgoing shortwave flux, clear sky", 0.1),
     "rsds": ("W m-2", "surface downwelling shortwave flux", 0.1),
+    "rsus": ("W m-2", "surface upwelling shortwave flux", 0.1),
+    "rlds": ("W m-2", "surface downwelling longwave flux", 0.1),
+    "rlus": ("W m-2", "surface upwelling longwave flux", 0.1),
+    "hfls": ("W m-2", "surface upward latent heat flux", 0.1),
+    "hfss": ("W m-2", "surface upward sensible heat flux", 0.1),
     "clt": ("1", "cloud area fraction", 0.002),
     "ta": ("K", "air temperature", 0.02),
     "ua": ("m s-1", "eastward wind", 0.05),
     "va": ("m s-1", "northward wind", 0.05),
     "zg": ("m", "geopotential height", 0.5),
     "hus": ("kg kg-1", "specific humidity", 1e-6),
+    "wap": ("Pa s-1", "vertical velocity in pressure coordinates", 1e-3),
 }
 PACKED_VALUES = 64000  # of int16's 65536
+# Packed by equal steps the stratosphere would lose it: three digits of each value are kept instead.
+BY_DIGITS = ("hus",)
 
 
 class Regridder:
@@ -72,6 +88,23 @@ def on_levels(field: np.ndarray, pressure: np.ndarray) -> np.ndarray:
     return np.stack(out, 1)
 
 
+def below_ground(
+    temperature: np.ndarray, height: np.ndarray, lowest: np.ndarray, pressure: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Temperature and height of the last of `LEVELS` where it lies below the lowest model level.
+
+    Both come (time, level, ...); ``lowest`` (K) and ``pressure`` (Pa) are those of the lowest model level. Below it the
+    temperature rises by `LAPSE_RATE`, and the height follows from hydrostatic balance.
+    """
+    temperature, height = temperature.copy(), height.copy()
+    ratio = np.maximum(LEVELS[-1] / pressure, 1.0)
+    exponent = RD * LAPSE_RATE / G
+    beneath = ratio > 1
+    temperature[:, -1] = np.where(beneath, lowest * ratio**exponent, temperature[:, -1])
+    height[:, -1] = np.where(beneath, height[:, -1] - lowest / LAPSE_RATE * (ratio**exponent - 1), height[:, -1])
+    return temperature, height
+
+
 def to_dataset(fields: Mapping[str, np.ndarray], times: np.ndarray, to_cells: Regridder) -> xr.Dataset:
     """{name: (time[, pressure], lat, lon)} -> data set on cells, with units and long names."""
     data = {}
@@ -82,17 +115,44 @@ def to_dataset(fields: Mapping[str, np.ndarray], times: np.ndarray, to_cells: Re
     return xr.Dataset(data, {"time": times, "pressure": ("pressure", np.array(LEVELS), {"units": "Pa"})})
 
 
-def write(dataset: xr.Dataset, path: Path, source: str, zoom: int) -> None:
-    """One netCDF file of int16 in steps of `VARIABLES`, or coarser where the range needs it."""
-    encoding = {}
-    for name, values in dataset.data_vars.items():
-        low, high = float(values.min()), float(values.max())
-        step = max(VARIABLES[name][2], (high - low) / PACKED_VALUES)
-        encoding[name] = {
-            "dtype": "int16", "scale_factor": step, "add_offset": round((high + low) / 2 / step) * step,
-            "_FillValue": -32768, "zlib": True, "complevel": 4, "shuffle": True, "chunksizes": (1, *values.shape[1:]),
-        }  # fmt: skip
-    dataset.attrs = {"source": source, "healpix_nside": 2**zoom, "healpix_order": "nest"}
+def packing(name: str, values: xr.DataArray) -> dict[str, Any]:
+    """Encoding of a variable: int16 in steps of `VARIABLES`, or coarser where the range needs it, or by digits."""
+    compressed = {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": (1, *values.shape[1:])}
+    if name in BY_DIGITS:
+        return {"dtype": "float32", "significant_digits": 3, "quantize_mode": "GranularBitRound", **compressed}
+    low, high = float(values.min()), float(values.max())
+    step = max(VARIABLES[name][2], (high - low) / PACKED_VALUES)
+    offset = round((high + low) / 2 / step) * step
+    return {"dtype": "int16", "scale_factor": step, "add_offset": offset, "_FillValue": -32768, **compressed}
+
+
+def write(parts: Sequence[xr.Dataset], path: Path, zoom: int, attrs: Mapping[str, str | float]) -> None:
+    """One netCDF file of parts that follow each other in time.
+
+    One variable is put together and written after the other, so that a year is not in memory twice.
+    """
     partial = path.with_name(path.name + ".partial")
-    dataset.to_netcdf(partial, encoding=encoding)
+    attrs = {**attrs, "healpix_nside": 2**zoom, "healpix_order": "nest"}
+    for number, name in enumerate(str(name) for name in parts[0].data_vars):
+        values = xr.concat([part[name] for part in parts], "time")
+        dataset = values.to_dataset().assign_attrs(attrs)
+        dataset.to_netcdf(partial, "a" if number else "w", encoding={name: packing(name, values)})
     partial.replace(path)
+
+
+def write_boundary(
+    static: Path, land: np.ndarray, orography: np.ndarray, forcing: Path, sea: xr.Dataset, to_cells: Regridder
+) -> None:
+    """Land fraction and orography (m), and the monthly ``sst`` (K) and ``icec`` that drive a run, on the cells."""
+    fields = {"orog": (orography, "m", "surface altitude"), "sftlf": (land, "1", "land area fraction")}
+    data = {name: ("cell", to_cells(x), {"units": u, "long_name": text}) for name, (x, u, text) in fields.items()}
+    xr.Dataset(data).to_netcdf(static)
+    monthly = {
+        name: (("time", "cell"), to_cells(sea[name].transpose("time", "lat", "lon").values), {"units": units})
+        for name, units in (("sst", "K"), ("icec", "1"))
+    }
+    partial = forcing.with_name(forcing.name + ".partial")
+    xr.Dataset(monthly, {"time": sea.time.values}, sea.attrs).to_netcdf(
+        partial, encoding={name: {"zlib": True, "complevel": 4} for name in monthly}
+    )
+    partial.replace(forcing)

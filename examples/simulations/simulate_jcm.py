@@ -1,12 +1,13 @@
 """Simulate the atmosphere with JCM (SPEEDY physics, L8) under observed SSTs and write HEALPix output.
 
     pip install jcm==3.0.0 healpy netcdf4 scipy
-    python simulate_jcm.py OUT_DIR FIRST_YEAR N_YEARS [--stride-hours 6] [--zoom 4] [--truncation 31]
+    python simulate_jcm.py OUT_DIR FIRST_YEAR N_YEARS [--sst-offset K|FILE] [--co2 PPMV|FILE] [--run NAME]
 
 Two to eight minutes a simulated year at T31 on one core. Writes OUT_DIR/jcm_YYYY.nc: variables (time, cell) and
 (time, pressure, cell), NEST order, packed to int16; OUT_DIR/jcm_static.nc (orog, sftlf); and OUT_DIR/sst_forcing.nc
-(the monthly SST and sea ice that drove the run, K and 1, on the same cells). The boundary data (climatology,
-observed monthly SST anomalies 1979-2013) come with the jcm package.
+(the monthly SST and sea ice that drove the run, K and 1, on the same cells). With --run the names are jcm_YYYY_NAME.nc
+and sst_forcing_jcm_NAME.nc. Years whose files are there are left out. The boundary data (climatology, observed monthly
+SST anomalies 1979-2013) come with the jcm package.
 JCM's insolation is a daily mean: there is no diurnal cycle. Its sea-level pressure is about 17 hPa high.
 """
 
@@ -19,18 +20,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import jcm
 import numpy as np
 import pandas as pd
 import xarray as xr
-from healpix_output import Regridder, on_levels, to_dataset, write
+from forcings import FREEZING, Forcing, add_options, missing, warmer_sea
+from healpix_output import LAPSE_RATE, RD, G, Regridder, below_ground, on_levels, to_dataset, write, write_boundary
 from jcm import configurations
-from jcm.forcing import ForcingData
+from jcm.forcing import DEFAULT_CO2_VMR_PPMV, ForcingData
+from jcm.model import Model
+from jcm.physics_interface import PhysicsState
 
-G, RD, P0 = 9.80665, 287.0, 1.0e5
-LAPSE_RATE = 0.0065  # K m-1, below the lowest level
+P0 = 1.0e5
+# JCM 3.0.0 takes SPEEDY's absorptivity to be that of 420 ppmv; SPEEDY was tuned to some 360, as JCM's source says too.
+CO2_SCALE = DEFAULT_CO2_VMR_PPMV / 360.0
+SAVE_HOURS = 6
 HALF_LEVELS = np.array([0, 0.05, 0.14, 0.26, 0.42, 0.6, 0.77, 0.9, 1.0], np.float32)  # SPEEDY's sigma, top first
-FREEZING, WARMEST, LARGEST_ANOMALY = 271.35, 306.0, 6.0
+WARMEST, LARGEST_ANOMALY = 306.0, 6.0
 DAYS_AT_A_TIME = 15
 SOURCE = "JCM 3.0.0, SPEEDY physics, T{truncation} L8, observed monthly SST"
 BOUNDARY = Path(jcm.__file__).parent / "data/bc"
@@ -56,28 +63,40 @@ def variables(output: xr.Dataset) -> dict[str, np.ndarray]:
     height = geopotential[:, -1] / G
     mean_temperature = temperature[:, -1] + 0.5 * LAPSE_RATE * height
     layers = np.diff(HALF_LEVELS)[None, :, None, None]
+    on_pressure = on_levels(temperature, pressure), on_levels(geopotential, pressure) / G
+    ta, zg = below_ground(*on_pressure, temperature[:, -1], pressure[:, -1])
     return {
         "tas": get("surface_flux.t0"),
         "ts": get("surface_flux.tsfc"),
         "psl": pressure[:, -1] * np.exp(G * height / (RD * mean_temperature)),
         "uas": get("surface_flux.u0"),
         "vas": get("surface_flux.v0"),
+        "ps": surface_pressure,
         "prw": (humidity * layers).sum(1) * surface_pressure / G,
         "pr": get("surface_exchange.precipitation"),
         "rlut": get("longwave_rad.ftop"),
         "rsut": get("shortwave_rad.fsol") - get("shortwave_rad.ftop"),
+        "rsdt": get("shortwave_rad.fsol"),
+        "rlutcs": get("rlutcs"),
+        "rsutcs": get("rsutcs"),
         "rsds": get("shortwave_rad.rsds"),
+        "rsus": get("shortwave_rad.rsds") - get("shortwave_rad.rsns"),
+        "rlds": get("surface_flux.rlds"),
+        "rlus": get("surface_flux.rlus"),
+        "hfls": get("surface_exchange.latent_heat_flux"),
+        "hfss": get("surface_exchange.sensible_heat_flux"),
         "clt": get("shortwave_rad.cloudc"),
-        "ta": on_levels(temperature, pressure),
+        "ta": ta,
         "ua": on_levels(get("u_wind"), pressure),
         "va": on_levels(get("v_wind"), pressure),
-        "zg": on_levels(geopotential, pressure) / G,
+        "zg": zg,
         "hus": on_levels(humidity, pressure),
+        "wap": on_levels(get("omega"), pressure),
     }
 
 
-def boundary_conditions(truncation: int = 31) -> xr.Dataset:
-    """The climatology repeated over 1979-2013, plus the observed SST anomaly over open sea."""
+def boundary_conditions(truncation: int, driven: Forcing) -> xr.Dataset:
+    """The climatology repeated over 1979-2013, plus the observed SST anomaly and the run's offset over open sea."""
     climatology = xr.open_dataset(BOUNDARY / RESOLUTIONS[truncation][1], decode_times=False)
     anomaly = xr.open_dataset(BOUNDARY / "t30/anom/sea_surface_temperature_anomaly.nc").ssta
     anomaly = anomaly.sortby("lat").transpose("lon", "lat", "time").clip(-LARGEST_ANOMALY, LARGEST_ANOMALY).fillna(0.0)
@@ -98,23 +117,32 @@ def boundary_conditions(truncation: int = 31) -> xr.Dataset:
     )
     forcing["alb"] = (("lon", "lat"), climatology.alb.transpose("lon", "lat").values)
     open_sea = 1 - np.clip(forcing.icec.values, 0, 1)
-    forcing["sst"] = (forcing.sst + anomaly.values * open_sea).clip(FREEZING, WARMEST)
-    return forcing
+    observed = (forcing.sst + anomaly.values * open_sea).clip(FREEZING, WARMEST).transpose("time", "lat", "lon").values
+    ice = forcing.icec.transpose("time", "lat", "lon").values
+    months = [(time.year, time.month) for time in pd.DatetimeIndex(forcing.time.values)]
+    offset = driven.offset.at(months, forcing.lat.values, forcing.lon.values)
+    for name, values in zip(("sst", "icec"), warmer_sea(observed, ice, offset), strict=True):
+        forcing[name] = (("time", "lat", "lon"), values.astype(np.float32))
+    return forcing.transpose("lon", "lat", "time")
 
 
-def write_static(out: Path, truncation: int, forcing: xr.Dataset, to_cells: Regridder) -> None:
-    """Orography and land fraction, and the monthly forcing, on the cells."""
-    terrain = xr.open_dataset(BOUNDARY / RESOLUTIONS[truncation][0]).transpose("lon", "lat", ...)
-    static = {
-        name: ("cell", to_cells(terrain[key].values.T), {"units": units})
-        for name, key, units in (("orog", "orog", "m"), ("sftlf", "lsm", "1"))
-    }
-    xr.Dataset(static).to_netcdf(out / "jcm_static.nc")
-    monthly = {
-        name: (("time", "cell"), to_cells(forcing[name].transpose("time", "lat", "lon").values), {"units": units})
-        for name, units in (("sst", "K"), ("icec", "1"))
-    }
-    xr.Dataset(monthly, {"time": forcing.time.values}).to_netcdf(out / "sst_forcing.nc")
+STATE = ("u_wind", "v_wind", "temperature", "specific_humidity", "geopotential", "normalized_surface_pressure")
+
+
+def write_state(model: Model, path: Path) -> None:
+    """The atmosphere as it is now, as a netCDF file that another run can start from."""
+    state = model.dycore.to_physics_state(model.dycore_state)
+    dims = ("level", "lon", "lat")
+    fields = {name: np.asarray(getattr(state, name)) for name in STATE}
+    partial = path.with_name(path.name + ".partial")
+    xr.Dataset({name: (dims[-x.ndim :], x) for name, x in fields.items()}).to_netcdf(partial)
+    partial.replace(path)
+
+
+def read_state(path: Path) -> PhysicsState:
+    """The inverse of `write_state`."""
+    with xr.open_dataset(path) as dataset:
+        return PhysicsState(**{name: jnp.asarray(dataset[name].values) for name in STATE})
 
 
 def simulate(
@@ -122,46 +150,61 @@ def simulate(
     first: pd.Timestamp,
     end: pd.Timestamp,
     *,
+    driven: Forcing,
     stride_hours: int = 6,
     zoom: int = 4,
     spinup_days: int = 270,
+    start: Path | None = None,
     truncation: int = 31,
     say: Callable[[str], Any] = print,
 ) -> None:
-    """Run from ``first`` (1 January) to ``end``, after a spin-up from rest, and write a file a year."""
+    """Run from ``first`` to ``end``, after a spin-up from rest or from the state ``start``, and write a file a year."""
     out.mkdir(parents=True, exist_ok=True)
     terrain, _, minutes = RESOLUTIONS[truncation]
+    terrain_file = xr.open_dataset(BOUNDARY / terrain)
     loaded = configurations.load("speedy-t31", **{
         "grid.spectral_truncation": truncation,
         "terrain.file": str(BOUNDARY / terrain), "terrain.interpolate": False,
-        "forcing.file": str(BOUNDARY / "t63/forcing.nc"), "run.time_step": minutes, "run.save_interval": 0.25,
+        "forcing.file": str(BOUNDARY / "t63/forcing.nc"), "run.time_step": minutes,
+        "run.save_interval": SAVE_HOURS / 24,
         "run.start_time": str((first - pd.Timedelta(days=spinup_days)).date()), "run.total_time": 1,
+        "+physics.terms.omega._target_": "jcm.physics.diagnostics.omega.OmegaDiagnostic",
+        "+physics.terms.clear_sky._target_": "clear_sky.ClearSky",
+        "+physics.terms.clear_sky.every": SAVE_HOURS * 60 // minutes,
     })  # fmt: skip
     model, arguments = loaded.model, dict(loaded.run_kwargs)
-    forcing = boundary_conditions(truncation)
-    to_cells = Regridder(forcing.lat.values, forcing.lon.values, zoom)
-    write_static(out, truncation, forcing, to_cells)
+    forcing = boundary_conditions(truncation, driven)
+    lat, lon = forcing.lat.values, forcing.lon.values
+    to_cells = Regridder(lat, lon, zoom)
+    land, orography = (terrain_file[name].transpose("lat", "lon").values for name in ("lsm", "orog"))
+    sea_file = driven.file(out, "sst_forcing_jcm" if driven.run else "sst_forcing")
+    write_boundary(out / "jcm_static.nc", land, orography, sea_file, forcing[["sst", "icec"]], to_cells)
+    source = SOURCE.format(truncation=truncation)
 
     def forcing_of(year: int) -> ForcingData:
         # Always 26 months: one shape, one compilation; the spin-up of the first year has its own seasons.
         window = forcing.sel(time=slice(f"{year - 1}-01", f"{year + 1}-02"))
-        return ForcingData.from_dataset(
+        data = ForcingData.from_dataset(
             window, coords=model.coords, align_mode="by_date_interp", validate=False, persist="hold"
         )
+        return data.copy(co2_vmr=jnp.asarray(driven.co2.at(year) * CO2_SCALE, jnp.float32))
 
     began = time.time()
+    if start:
+        arguments["initial_state"] = read_state(start)
     arguments.update(
         forcing=forcing_of(first.year), save_interval=float(spinup_days), total_time=float(spinup_days), end_time=None
     )
     model.run(**arguments)
     say(f"spin-up {time.time() - began:.0f} s")
     now, parts = first, []
+    forced = forcing_of(now.year)
     while now < end:
         if (now.month, now.day) == (1, 1):
             forced = forcing_of(now.year)
         new_year = pd.Timestamp(f"{now.year + 1}-01-01")
         days = min(DAYS_AT_A_TIME, (min(new_year, end) - now).days)
-        output = model.resume(forcing=forced, save_interval=0.25, total_time=float(days)).to_xarray()
+        output = model.resume(forcing=forced, save_interval=SAVE_HOURS / 24, total_time=float(days)).to_xarray()
         hours = (output.time.values.astype("datetime64[h]") - np.datetime64("1970-01-01", "h")).astype(int)
         output = output.isel(time=hours % stride_hours == 0)
         if output.sizes["time"]:
@@ -170,39 +213,44 @@ def simulate(
             say(f"{now:%Y-%m-%d} {time.time() - began:.0f} s")
         year, now = now.year, now + pd.Timedelta(days=days)
         if now.year != year or now >= end:
-            write(xr.concat(parts, "time"), out / f"jcm_{year}.nc", SOURCE.format(truncation=truncation), zoom)
+            attrs = {"source": source, "sst_forcing": sea_file.name, **driven.attrs(year, lat, lon, 1 - land)}
+            write(parts, driven.file(out, f"jcm_{year}"), zoom, attrs)
             parts = []
+            write_state(model, driven.file(out, "state_jcm"))
             say(f"{year} {time.time() - began:.0f} s")
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("first_year", type=int)
-    parser.add_argument("n_years", type=int)
+    add_options(parser)
     parser.add_argument("--stride-hours", type=int, default=6)
-    parser.add_argument("--zoom", type=int, default=4)
     parser.add_argument(
         "--spinup-days", type=int, default=270, help="90 leave the pressure over Antarctica 30 hPa too high until April"
     )
-    parser.add_argument("--truncation", type=int, default=31, choices=sorted(RESOLUTIONS))
-    parser.add_argument("--months", type=int, help="only the first ones of the last year")
-    options = parser.parse_args()
-    end = pd.Timestamp(f"{options.first_year + options.n_years}-01-01")
-    if options.months:
-        end += pd.DateOffset(months=options.months, years=-1)
-    warnings.filterwarnings("ignore")
-    simulate(
-        options.out,
-        pd.Timestamp(f"{options.first_year}-01-01"),
-        end,
-        stride_hours=options.stride_hours,
-        zoom=options.zoom,
-        spinup_days=options.spinup_days,
-        truncation=options.truncation,
-        say=lambda text: print(text, flush=True),
+    parser.add_argument(
+        "--start", type=Path, metavar="FILE", help="spin up from the OUT_DIR/state_jcm.nc of another run, not from rest"
     )
+    parser.add_argument("--truncation", type=int, default=31, choices=sorted(RESOLUTIONS))
+    options = parser.parse_args()
+    driven = Forcing.of(options)
+    years = range(options.first_year, options.first_year + options.n_years)
+    warnings.filterwarnings("ignore")
+    for block in missing({year: driven.file(options.out, f"jcm_{year}") for year in years}):
+        first_month = options.first_month if block.start == years.start else 1
+        last_month = options.last_month if block.stop == years.stop else 12
+        simulate(
+            options.out,
+            pd.Timestamp(block.start, first_month, 1),
+            pd.Timestamp(block.stop - 1, last_month, 1) + pd.DateOffset(months=1),
+            driven=driven,
+            stride_hours=options.stride_hours,
+            zoom=options.zoom,
+            spinup_days=options.spinup_days,
+            start=options.start,
+            truncation=options.truncation,
+            say=lambda text: print(text, flush=True),
+        )
 
 
 if __name__ == "__main__":
