@@ -12,13 +12,22 @@ import pytest
 import xarray as xr
 
 from tests import serving
+from tests.bottles import CHANNELS, synthetic_bottle
 from tests.browsing import DESK, PHONE, START, Tab, assert_colours, field
+from xr_cbottle.bottle.manifest import SamplerDefaults
 
 pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright, which is not installed")
 # A browser that draws without a GPU, beside other tests, is now and then late: what fails thrice is wrong.
 pytestmark = pytest.mark.flaky(reruns=2)
 
 TIME = "1980-07-01T06:00"
+
+
+@pytest.fixture(scope="module")
+def bottle(folder):
+    """One with wind and pressure at sea level."""
+    sampler = SamplerDefaults(num_steps=2, sigma_max=80.0)
+    return synthetic_bottle(folder / "quick.cbottle", channels=(*CHANNELS, "V850", "pres_msl"), sampler=sampler)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import { limitsOf, type Style, ticks } from "./colours";
 import { reduced, type Statistic, styleOfStatistic, type Threshold } from "./ensembles";
 import { type Frame, type Frames, keyOf, type Wanted } from "./frames";
 import { gridOf } from "./interpolation";
+import { Recent } from "./recent";
 import type { FineField } from "./tiles";
 import { compared, membersOf, northward, type Quantity, type View } from "./view";
 import type { Vectors } from "./wind";
@@ -30,7 +31,7 @@ export function wantedOf(view: View): Wanted[] {
 }
 
 export class Fields {
-  #reduced = new Map<string, Frame>(); // the oldest first
+  #reduced = new Recent<string, Frame>(KEPT);
 
   constructor(
     private readonly catalog: Catalog,
@@ -101,12 +102,7 @@ export class Fields {
     const parts = await this.#parts(view, wanted, signal, tile);
     if (statistic === "one") return parts[0];
     const key = JSON.stringify([statistic, view.members, statistic === "probability" && view.threshold, keyOf(wanted, tile)]);
-    const known = this.#reduced.get(key);
-    this.#reduced.delete(key);
-    const frame = known ?? this.#reduce(view, statistic, parts);
-    this.#reduced.set(key, frame);
-    if (this.#reduced.size > KEPT) this.#reduced.delete(this.#reduced.keys().next().value!);
-    return frame;
+    return this.#reduced.get(key, () => this.#reduce(view, statistic, parts));
   }
 
   #reduce(view: View, statistic: Statistic, parts: Frame[]): Frame {

@@ -2,6 +2,7 @@
 // HEALPix rings and between them, as healpy's get_interp_val. Pictures show the cells themselves.
 
 import { cellAt } from "./healpix";
+import { Recent } from "./recent";
 
 const DEGREE = Math.PI / 180;
 
@@ -53,12 +54,14 @@ function average({ cells }: Ring, values: Float32Array): number {
   return cells.reduce((total, cell) => total + values[cell], 0) / cells.length;
 }
 
-const GRIDS = new WeakMap<Float32Array, Grid>();
+const GRIDS = new Recent<Float32Array, Grid>(24);
 
-/** The grid of a field, about four points to a cell; made once. NaN where a cell that it needs is. */
+/** The grid of a field, about four points to a cell. NaN where a cell that it needs is. */
 export function gridOf(field: Float32Array, zoom: number): Grid {
-  let grid = GRIDS.get(field);
-  if (grid) return grid;
+  return GRIDS.get(field, () => interpolated(field, zoom));
+}
+
+function interpolated(field: Float32Array, zoom: number): Grid {
   const intervals = Math.max(180, 16 * 2 ** Math.min(zoom, 6));
   const [columns, rows] = [intervals + 1, intervals / 2 + 1];
   const values = new Float32Array(columns * rows);
@@ -78,9 +81,7 @@ export function gridOf(field: Float32Array, zoom: number): Grid {
       values[row * columns + column] = a + (b - a) * weight;
     }
   }
-  grid = { columns, rows, values };
-  GRIDS.set(field, grid);
-  return grid;
+  return { columns, rows, values };
 }
 
 /** Value of a grid at a place, bilinear. */

@@ -7,6 +7,7 @@ import type { Field } from "./fields";
 import type { Frame } from "./frames";
 import { gridOf } from "./interpolation";
 import { lines } from "./lines";
+import { Recent } from "./recent";
 import type { Layer, Rectangle } from "./scene";
 import { extent, type Projection } from "./projections";
 import type { FineField } from "./tiles";
@@ -103,15 +104,11 @@ function contourLevels(fields: Field[]): { levels: number[]; step: number } | nu
   return frames.length ? levelsOf(limitsOf(frames.map(({ values }) => values), frames[0].style)) : null;
 }
 
-const LINES = new WeakMap<Float32Array, Map<string, Layer["contours"]>>();
+const LINES = new Recent<Float32Array, Recent<string, Layer["contours"]>>(12);
 
 function contourLines({ values, zoom, style }: Frame, levels: number[]): Layer["contours"] {
-  const known = LINES.get(values) ?? new Map<string, Layer["contours"]>();
-  LINES.set(values, known);
-  const key = levels.join();
-  let found = known.get(key);
-  if (!found) known.set(key, (found = lines(contoursOf(gridOf(values, zoom), levels.map((level) => level / style.factor)))));
-  return found;
+  const stretches = () => lines(contoursOf(gridOf(values, zoom), levels.map((level) => level / style.factor)));
+  return LINES.get(values, () => new Recent(2)).get(levels.join(), stretches);
 }
 
 /** Panels in the grid in which they are largest; room for a name above each if there are several. */

@@ -336,6 +336,7 @@ function comparisonOf(bottle: BottleFacts, what: string, value: string): Compari
 }
 
 function listed(values: readonly string[]): string {
+  if (!values.length) return "left out, for this bottle has none";
   return values.length > 12 ? `one of ${values.slice(0, 12).join(", ")}, …` : `one of ${values.join(", ")}`;
 }
 

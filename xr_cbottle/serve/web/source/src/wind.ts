@@ -56,9 +56,12 @@ export class Wind {
 
   /** Shows the winds of the panels, from left to right; null: none. */
   show(vectors: (Vectors | null)[], style: "particles" | "arrows"): void {
-    const same = vectors.length === this.#vectors.length && vectors.every((wind, i) => wind?.u === this.#vectors[i]?.u && wind?.v === this.#vectors[i]?.v);
+    const before = this.#vectors;
     [this.#vectors, this.#style] = [vectors, this.#calm.matches ? "arrows" : style];
-    if (same && this.#seen) return this.follow();
+    const alike = (test: (a: Vectors | null, b: Vectors | null) => boolean) =>
+      this.#looks() === this.#seen && vectors.length === before.length && vectors.every((wind, i) => test(wind, before[i]));
+    // Particles go on when another time's wind comes.
+    if (alike((a, b) => a?.u === b?.u && a?.v === b?.v) || (this.#style === "particles" && alike((a, b) => !a === !b))) return;
     this.#begin();
   }
 
