@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -354,23 +354,24 @@ def test_further_settings_of_a_bottle_go_into_addresses(browser, server):
     """Whatever a server says that its data sets can be told."""
     listed = server.ask("/catalog.json").json
     listed["bottles"][0]["settings"] = [
-        {"name": "coherence", "code": "c", "title": "Coherence, hours", "default": "0", "min": 0, "max": 240},
-        {"name": "scenario", "code": "x", "title": "Scenario", "default": "now", "allowed": ["now", "warm"]},
-    ]
+        {"name": "coherence", "code": "c", "title": "Coherence", "default": "none", "pattern": "latents|P[0-9]+D",
+         "hint": "none, latents, or days such as P2D"},
+        {"name": "sst_offset", "code": "k", "title": "Warmer sea", "default": "0", "allowed": ["+2", "+4"]},
+    ]  # fmt: skip
     context = browser.new_context()
     page, asked = context.new_page(), []
     page.route("**/catalog.json", lambda route: route.fulfill(body=json.dumps(listed), content_type="application/json"))
     page.on("request", lambda request: asked.append(urlsplit(request.url).path))
-    page.goto(f"{server.url}/{START}&coherence=72&scenario=warm")
+    page.goto(f"{server.url}/{START}&coherence=P2D&sst_offset=+2")
     page.wait_for_function("window.globe && (globe.error || globe.frames.length)")
-    assert any("_z2_c72_xwarm.zarr/" in path for path in asked)
-    assert "no data set" in page.evaluate("globe.error") or "There is no data set" in page.evaluate("globe.error")
-    page.get_by_label("Coherence, hours").fill("300")
+    assert any("_z2_cP2D_k+2.zarr/" in unquote(path) for path in asked)
+    assert "There is no data set at" in page.evaluate("globe.error")  # of this server
+    page.get_by_label("Coherence").fill("3/../x")
     page.keyboard.press("Enter")
-    page.wait_for_function("globe.error?.startsWith('coherence is 300')")
-    page.get_by_label("Coherence, hours").fill("0")
+    page.wait_for_function("globe.error === 'coherence is 3/../x: it must be none, latents, or days such as P2D.'")
+    page.get_by_label("Coherence").fill("")
     page.keyboard.press("Enter")
-    page.get_by_label("Scenario").select_option("now")
+    page.get_by_label("Warmer sea").select_option("0")
     page.evaluate("globe.idle()")
     assert page.evaluate("globe.error") is None
     assert page.evaluate("globe.frames.length") == 1

@@ -7,17 +7,19 @@ export interface VariableFacts {
   pressures: number[];
 }
 
-/** A setting of data sets that an address may carry between zoom and label: `_` + code + value. */
+/** A setting of data sets that an address may carry between zoom and label, as `_` + code + value. */
 export interface SettingFacts {
+  /** Of the engine's keyword. */
   name: string;
   code: string;
-  title: string;
+  title?: string;
   /** What it is without a word in the address. */
   default: string;
-  /** The values that it may have; without them, a number within `min` and `max` if those are given. */
+  /** Values to choose from. With a pattern, others that it fits may be written too. */
   allowed?: string[];
-  min?: number;
-  max?: number;
+  pattern?: string;
+  /** What it may be, in words. */
+  hint?: string;
 }
 
 export interface BottleFacts {

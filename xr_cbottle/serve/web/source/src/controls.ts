@@ -10,7 +10,7 @@ import { NAMES, type Place, placeOf } from "./places";
 import { PROJECTIONS } from "./projections";
 import { editable, prettyPeriod, prettyUnits } from "./text";
 import {
-  COMPARED, type Comparison, keyOfQuantity, mayBe, mostMember, type Quantity, quantitiesOf, type View, WIND_STYLES, windsOf,
+  COMPARED, type Comparison, hintOf, keyOfQuantity, mayBe, mostMember, type Quantity, quantitiesOf, type View, WIND_STYLES, windsOf,
 } from "./view"; // prettier-ignore
 
 const select = (id: string) => byId<HTMLSelectElement>(id);
@@ -167,14 +167,13 @@ export class Controls {
   }
 
   #setting(setting: SettingFacts): HTMLElement {
-    const { name, allowed, min, max } = setting;
-    const field = allowed
-      ? make("select", {}, ...allowed.map((value) => make("option", { value }, value)))
-      : make("input", { type: "text", inputmode: "decimal" });
+    const { name, default: standard, allowed = [], pattern } = setting;
+    const options = [...new Set([standard, ...allowed])].map((value) => make("option", { value }, value));
+    const field = pattern === undefined ? make("select", {}, ...options) : make("input", { type: "text", spellcheck: "false", title: hintOf(setting) });
     field.addEventListener("change", () => {
-      const value = field.value.trim();
+      const value = field.value.trim() || standard;
       if (mayBe(setting, value)) this.onChange({ settings: { ...this.#view.settings, [name]: value } });
-      else this.listener.absent(`${name} is ${value || "empty"}: it must be a number${min === undefined ? "" : ` from ${min}`}${max === undefined ? "" : ` to ${max}`}.`);
+      else this.listener.absent(`${name} is ${value.slice(0, 40)}: it must be ${hintOf(setting)}.`);
     });
     return field;
   }

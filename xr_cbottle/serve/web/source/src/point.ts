@@ -98,7 +98,7 @@ export class PointPanel {
     // The times nearest to the one that is shown come first.
     const order = this.#times.map((_, k) => k).sort((a, b) => Math.abs(this.#times[a] - asked.time) - Math.abs(this.#times[b] - asked.time));
     const jobs = order.flatMap((k) => groups.flatMap((group, g) => group.map((wanted, m) => ({ k, g, m, wanted }))));
-    let [next, done] = [0, 0];
+    let [next, done, asking] = [0, 0, 0];
     const work = async () => {
       while (next < jobs.length && !signal.aborted) {
         const { k, g, m, wanted } = jobs[next++];
@@ -107,11 +107,15 @@ export class PointPanel {
         [this.#factor, this.#units] = [frame.style.factor, frame.style.units ?? frame.attrs.units];
         this.#variable = wanted.variable;
         done++;
-        this.#draw(asked, done < jobs.length ? `${done} of ${jobs.length}` : "");
+        asking ||= requestAnimationFrame(() => {
+          asking = 0;
+          if (!signal.aborted) this.#draw(asked, done < jobs.length ? `${done} of ${jobs.length}` : "");
+        });
       }
     };
     try {
       await Promise.all(Array.from({ length: AT_ONCE }, work));
+      if (!signal.aborted) this.#draw(asked, "");
     } catch (error) {
       if (!signal.aborted) this.#told.textContent = error instanceof Error ? error.message : String(error);
     }

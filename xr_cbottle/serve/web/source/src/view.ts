@@ -133,9 +133,14 @@ export function keyOfQuantity(quantity: Quantity | null): string {
 }
 
 /** Whether a setting may have a value. */
-export function mayBe({ allowed, min = -Infinity, max = Infinity }: SettingFacts, value: string): boolean {
-  if (allowed) return allowed.includes(value);
-  return /^-?\d{1,15}(?:\.\d{1,9})?$/.test(value) && Number(value) >= min && Number(value) <= max;
+export function mayBe({ default: standard, allowed = [], pattern }: SettingFacts, value: string): boolean {
+  if (value === standard || allowed.includes(value)) return true;
+  return pattern !== undefined && /^[A-Za-z0-9.+-]{1,40}$/.test(value) && new RegExp(`^(?:${pattern})$`).test(value);
+}
+
+/** What a setting may be, in words. */
+export function hintOf({ default: standard, allowed = [], hint }: SettingFacts): string {
+  return hint ?? listed([...new Set([standard, ...allowed])]);
 }
 
 /** The second picture of a comparison. */
@@ -237,7 +242,7 @@ export function readHash(hash: string, catalog: Catalog): { view: View; problems
     const value = given.get(setting.name);
     if (value === undefined) continue;
     if (mayBe(setting, value)) view.settings[setting.name] = value;
-    else refuse(setting.name, setting.allowed ? listed(setting.allowed) : rangeOf(setting));
+    else refuse(setting.name, hintOf(setting));
   }
   choice("show", STATISTICS, (v) => (view.statistic = v));
   whole("members", MOST_MEMBERS, (v) => (view.members = Math.max(2, v)));
@@ -338,10 +343,6 @@ function comparisonOf(bottle: BottleFacts, what: string, value: string): Compari
 function listed(values: readonly string[]): string {
   if (!values.length) return "left out, for this bottle has none";
   return values.length > 12 ? `one of ${values.slice(0, 12).join(", ")}, …` : `one of ${values.join(", ")}`;
-}
-
-function rangeOf({ min, max }: SettingFacts): string {
-  return min === undefined && max === undefined ? "a number" : `a number from ${min ?? "any"} to ${max ?? "any"}`;
 }
 
 function number(value: number): number {
