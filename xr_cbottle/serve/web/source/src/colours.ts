@@ -85,7 +85,7 @@ const MAPS: Record<string, (t: number) => Colour> = {
   YlOrRd: between(chromatic.schemeYlOrRd[9]),
   Spectral_r: between(chromatic.schemeSpectral[11], true),
   BrBG: between(chromatic.schemeBrBG[11]),
-  PuOr_r: between(chromatic.schemePuOr[11], true),
+  PuOr_r: between(chromatic.schemePuOr[11]),
 };
 
 /** Colour maps by matplotlib's names, each with its reverse. */

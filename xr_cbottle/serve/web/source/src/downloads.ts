@@ -17,16 +17,17 @@ export function png(canvas: HTMLCanvasElement): Promise<Blob> {
   return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the picture is too large"))), "image/png"));
 }
 
-/** Pictures one after the other, as they are added, with a palette of their own each. */
+/** Pictures one after the other, as they are added, in the colours of the first: those of a film are held. */
 export class Animation {
   #encoder = GIFEncoder();
+  #palette: number[][] | null = null;
 
   constructor(private readonly delay: number) {}
 
   add(canvas: HTMLCanvasElement): void {
     const { width, height } = canvas;
     const { data } = canvas.getContext("2d", { willReadFrequently: true })!.getImageData(0, 0, width, height);
-    const palette = quantize(data, 256);
+    const palette = (this.#palette ??= quantize(data, 256));
     this.#encoder.writeFrame(applyPalette(data, palette), width, height, { palette, delay: this.delay });
   }
 
