@@ -107,7 +107,7 @@ export class Controls {
     choices(select("projection"), PROJECTIONS.map((p) => [p, PROJECTION_NAMES[p]]), view.projection);
     this.#showStatistic(view, style);
     this.#showSettings(view, bottle);
-    const quantity = ({ variable, pressure }: Quantity) => `${variable}${pressure === null ? "" : ` at ${pressure / 100} hPa`}`;
+    const quantity = ({ variable, pressure }: Quantity) => `${variable}${pressure === null ? "" : ` ${pressure / 100} hPa`}`;
     const listed = (quantities: Quantity[]): [string, string][] => [["", "none"], ...quantities.map((one): [string, string] => [keyOfQuantity(one), quantity(one)])];
     choices(select("contours"), listed(quantitiesOf(bottle)), keyOfQuantity(view.contours));
     const winds = windsOf(bottle);
