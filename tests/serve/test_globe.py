@@ -151,6 +151,19 @@ def test_members_are_asked_for_one_by_one_and_once(fresh):
     assert sorted(int(re.search(r"_m(\d+)_", url)[1]) for url in asked) == list(range(6))
 
 
+def test_of_a_time_axis_only_its_ends_are_fetched(fresh):
+    bytes_of = []
+
+    def came(response):
+        if "/time/c/" in response.url:
+            bytes_of.append(int(response.headers["content-length"]))
+
+    fresh.page.on("response", came)
+    fresh.update(seed=43)
+    fresh.page.remove_listener("response", came)
+    assert sorted(bytes_of) == [8, 16]
+
+
 def test_a_click_shows_values_in_time_and_how_often(fresh, bottle):
     import healpy
 
