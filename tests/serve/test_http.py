@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import re
 import shutil
@@ -345,6 +346,31 @@ def test_ranges(client, asked, span):
         assert got.headers["content-length"] == str(len(got.body))
         assert client.ask(path, Range=asked, If_Range='"other"').status == 200
         assert client.ask(path, Range=asked, If_Range=got.headers["etag"]).status == 206
+
+
+@pytest.mark.parametrize("path", ["/", "/catalog.json", f"/quick/{INST}.zarr/zarr.json", f"/quick/{INST}.zarr/time/0"])
+def test_text_and_times_are_packed_for_who_takes_it(client, path):
+    plain = client.ask(path)
+    assert "content-encoding" not in plain.headers
+    packed = client.ask(path, Accept_Encoding="br, gzip;q=0.5")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["vary"] == "Accept-Encoding" == plain.headers["vary"]
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < 0.5 * len(plain.body)
+    assert packed.headers["etag"] != plain.headers["etag"]  # caches on the way tell them apart
+    for encoding, known in (("gzip", packed), ("identity", plain)):
+        same = client.ask(path, Accept_Encoding=encoding, If_None_Match=known.headers["etag"])
+        assert (same.status, same.body) == (304, b"")
+    assert client.ask(path, Accept_Encoding="gzip;q=0").body == plain.body
+    head = client.ask(path, "HEAD", Accept_Encoding="gzip")
+    assert head.headers["content-length"] == str(len(plain.body))
+    part = client.ask(path, Accept_Encoding="gzip", Range="bytes=8-15")
+    assert (part.status, part.body) == (206, plain.body[8:16])
+
+
+def test_what_is_drawn_is_not_packed(client):
+    """Noise does not become smaller, and costs a processor all the same."""
+    assert "content-encoding" not in client.ask(f"/quick/{INST}.zarr/tas/0.0", Accept_Encoding="gzip").headers
 
 
 def test_every_page_may_read(client):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import re
@@ -16,23 +15,14 @@ import pytest
 import xarray as xr
 
 from tests import serving
-from tests.bottles import synthetic_bottle
+from tests.browsing import ARGUMENTS, PHONE, START, Tab, assert_colours, field
 from xr_cbottle import plot
-from xr_cbottle.bottle.manifest import SamplerDefaults
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the page is tested with playwright, which is not installed"
 )
 
 WEB = Path(plot.__file__).parent / "serve" / "web"
-# Pictures are drawn by the processor, and nothing is asked of the network but by the page.
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run", "--disable-quic",
-]  # fmt: skip
-DESK, PHONE = {"width": 900, "height": 620}, {"width": 390, "height": 844}
-START = "#variable=tas&time=1980-07-01T06:00"
 # A browser that draws without a GPU, beside other tests, is now and then late: what fails thrice is wrong.
 pytestmark = pytest.mark.flaky(reruns=2)
 PLACES = [
@@ -45,114 +35,6 @@ PLACES = [
     (-0.1, 89.3),
     (120.0, -88.8),
 ]
-READY = """() => new Promise((resolve) => {
-  const look = () => (window.globe?.idle ? resolve() : setTimeout(look, 20));
-  look();
-}).then(() => globe.idle())"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    if path is None:
-        pytest.skip("there is no chromium to test the page with")
-    return path
-
-
-@pytest.fixture(scope="module")
-def start():
-    with playwright.sync_playwright() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser(start, chromium):
-    browser = start.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-    blank = browser.new_page()
-    if not blank.evaluate("() => !!document.createElement('canvas').getContext('webgl2')"):
-        pytest.skip("this chromium has no WebGL 2 to test the globe with")
-    blank.close()
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("web")
-
-
-@pytest.fixture(scope="module")
-def bottle(folder):
-    """Two labels, an ocean with land in it, and a name and a summary that try to be more than text."""
-    return synthetic_bottle(
-        folder / "quick.cbottle", sampler=SamplerDefaults(num_steps=2, sigma_max=80.0),
-        title="<img src=x onerror=alert(1)>", summary="</p><script>alert(2)</script> & more",
-        references=("https://example.org/a?b=c&d", "javascript:alert(3)"),
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server(bottle):
-    with serving.running([bottle], cache_size=20_000_001) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def gcm():
-    with serving.running(["gcm"], num_steps=2, cache_size=20_000_002) as client:
-        yield client
-
-
-class Tab:
-    """The page in a tab, and what it has said and asked for."""
-
-    def __init__(self, browser, url: str, address: str = START, **context):
-        allowed = ["clipboard-read", "clipboard-write"]
-        self.context = browser.new_context(**{"viewport": DESK, "permissions": allowed, **context})
-        self.url, self.page = url, self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message) or dialog.dismiss())
-        self.page.goto(f"{url}/{address}")
-        self.page.evaluate(READY)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.context.close()
-
-    def globe(self, expression: str, *arguments):
-        """A member of the page's hook, or what it returns; see source/src/main.ts."""
-        return self.page.evaluate(f"(a) => globe.{expression}", list(arguments))
-
-    def update(self, **change):
-        self.globe("update(a[0])", change)
-
-    def at(self, lon, lat):
-        """(cell, values)"""
-        probe = self.globe("at(a[0], a[1])", lon, lat)
-        return probe["cell"], probe["values"]
-
-    def links_to(self, part: str) -> bool:
-        """Whether the address says something, a moment later: it is not written while the view moves."""
-        code = "async (p) => { for (let i = 0; i < 200 && !location.hash.includes(p); i++) await new Promise((r) => "
-        return self.page.evaluate(code + "setTimeout(r, 50)); return location.hash.includes(p); }", part)
-
-    def picture(self) -> bytes:
-        """What is seen, in the form of a PNG file."""
-        self.page.mouse.move(5, 5)  # away from the globe: nothing is pointed at
-        self.globe("still()")
-        return self.page.locator("#canvas").screenshot()
-
-    def text(self, selector: str) -> str:
-        return self.page.locator(selector).inner_text()
-
-    def settled(self):
-        self.page.evaluate(READY)
 
 
 @pytest.fixture(scope="module")
@@ -182,15 +64,6 @@ def fresh(tab):
     tab.complaints.clear()
     tab.requests.clear()
     return tab
-
-
-@functools.cache
-def field(bottle, variable="tas", time="1980-07-01T06:00", pressure=None, member=None, **keywords):
-    """The (cell,) that a picture should show."""
-    members = None if member is None else [member]
-    ds = xr.open_dataset(bottle, engine="cbottle", device="cpu", time="PT6H", members=members, **keywords)
-    chosen = ds[variable].sel(time=time)
-    return (chosen if pressure is None else chosen.sel(pressure=pressure)).squeeze().values
 
 
 def test_the_page_is_quiet_and_asks_nobody_else(browser, server):
@@ -223,20 +96,6 @@ def test_cells_are_healpys(tab, zoom):
     got = tab.page.evaluate("([zoom, places]) => places.map(([x, y]) => globe.cellAt(x, y, zoom))",
                             [zoom, np.stack([lon, lat], 1).tolist()])  # fmt: skip
     np.testing.assert_array_equal(got, want)
-
-
-def assert_colours(pixels, values, limits, cmap):
-    """Pixels [lon, lat, red, green, blue] have the colours of (cell,) values."""
-    import healpy
-    import matplotlib
-
-    assert len(pixels) > 300
-    lon, lat, *rgb = np.transpose(pixels)
-    shown = values[healpy.ang2pix(healpy.npix2nside(values.size), lon % 360, lat, nest=True, lonlat=True)]
-    low, high = limits
-    want = np.asarray(matplotlib.colormaps[cmap]((shown - low) / (high - low), bytes=True))[:, :3]
-    far = np.abs(want.astype(int) - np.transpose(rgb)).max(1) > 4  # the next of 256 colours: from rounding
-    assert far.mean() < 0.004  # the card's own precision, on the borders of cells
 
 
 @pytest.mark.parametrize(("projection", "at"), [

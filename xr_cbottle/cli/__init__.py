@@ -308,6 +308,7 @@ def _parser() -> argparse.ArgumentParser:
     pages = serve.add_mutually_exclusive_group()
     pages.add_argument("--cors", metavar="ORIGIN", help="of pages that may read it [*: any page]")
     pages.add_argument("--no-cors", action="store_true", help="only its own page may read it")
+    serve.add_argument("--embed", metavar="ORIGIN", help="of pages that may show its page in a frame [only its own]")
     serve.add_argument("--max-waiting", type=int, metavar="N", help="instants of a bottle that may wait [64]")
     serve.add_argument("--max-cost", type=int, metavar="N", help="instants in the mean of one chunk [48]")
     serve.add_argument("--max-requests", type=int, metavar="N", help="requests that may wait [1000]")

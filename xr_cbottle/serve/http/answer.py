@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +22,7 @@ FRESH = "no-cache"
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]*)-(?P<last>[0-9]*)", re.IGNORECASE)
 _MOST_DIGITS = 18  # of a position; more are beyond any end
 _LONGEST_SENTENCE = 400
+_LEAST_PACKED = 1000  # bytes: less is one packet on the wire either way
 
 
 class Refused(Exception):
@@ -51,6 +55,8 @@ class Content:
         Gets them.
     media_type, caching
         Values of ``Content-Type`` and ``Cache-Control``.
+    packs
+        Whether it becomes much smaller by gzip, as text and coordinates do, for clients that take it so.
     """
 
     length: int
@@ -58,21 +64,33 @@ class Content:
     read: Callable[[], Awaitable[bytes]]
     media_type: str
     caching: str
+    packs: bool = False
 
     @classmethod
     def of(cls, body: bytes, media_type: str, caching: str) -> Content:
-        """Bytes that are there."""
+        """Bytes that are there, of text."""
 
         async def read() -> bytes:
             return body
 
-        return cls(len(body), entity_tag(body), read, media_type, caching)
+        return cls(len(body), entity_tag(body), read, media_type, caching, packs=len(body) >= _LEAST_PACKED)
 
     async def answer(self, request: Request) -> Response:
         """The answer to a request, conditional or for a range. Bytes are read only if they are sent."""
         headers = {"ETag": self.tag, "Cache-Control": self.caching, "Accept-Ranges": "bytes"}
-        if _names(request.headers.get("If-None-Match", ""), self.tag):
+        if self.packs:
+            headers["Vary"] = "Accept-Encoding"
+        # Parts are of the bytes themselves, and so is the length that HEAD tells.
+        whole = request.method != "HEAD" and "Range" not in request.headers
+        packed = self.packs and whole and takes_gzip(request.headers.get("Accept-Encoding", ""))
+        if packed:
+            headers["ETag"] = f'{self.tag[:-1]}-gzip"'
+        if _names(request.headers.get("If-None-Match", ""), headers["ETag"]):
             return Response(None, 304, headers)
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+            body = await self.read()
+            return Response(await anyio.to_thread.run_sync(_packed, body), 200, headers, self.media_type)
         if request.method == "HEAD":
             headers["Content-Length"] = str(self.length)
             return Response(None, 200, headers, self.media_type)
@@ -96,6 +114,21 @@ def entity_tag(*parts: bytes | str | int) -> str:
         text = part if isinstance(part, bytes) else str(part).encode()
         digest.update(len(text).to_bytes(8, "little") + text)
     return f'"{digest.hexdigest()[:32]}"'
+
+
+def takes_gzip(header: str) -> bool:
+    """Whether an ``Accept-Encoding`` header takes gzip."""
+    for one in header[:1000].lower().split(","):
+        coding, _, weight = one.partition(";")
+        if coding.strip() in ("gzip", "*"):
+            return not re.fullmatch(r"\s*q\s*=\s*0(\.0{0,3})?\s*", weight)
+    return False
+
+
+@functools.lru_cache(maxsize=8)
+def _packed(body: bytes) -> bytes:
+    """Bytes as gzip, the same for the same: what is asked for often is packed once."""
+    return gzip.compress(body, 6, mtime=0)
 
 
 def byte_range(header: str, length: int) -> range | None:

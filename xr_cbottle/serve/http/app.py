@@ -116,7 +116,8 @@ class Server:
         async def read() -> bytes:
             return await self._chunk(request, name, hierarchy, chunk)
 
-        return await Content(chunk.nbytes, tag, read, "application/octet-stream", caching).answer(request)
+        content = Content(chunk.nbytes, tag, read, "application/octet-stream", caching, packs=not chunk.frames)
+        return await content.answer(request)
 
     async def _chunk(self, request: Request, name: str, hierarchy: Hierarchy, chunk: Chunk) -> bytes:
         if not chunk.frames:
@@ -246,7 +247,7 @@ def make_app(bottles: Sequence[str | Bottle], settings: Settings | None = None) 
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Envelope, quiet=told.quiet, hosts=told.hosts, origin=told.cors)],
+        middleware=[Middleware(Envelope, quiet=told.quiet, hosts=told.hosts, origin=told.cors, embed=told.embed)],
         exception_handlers={
             Refused: _refused,
             Unavailable: _unavailable,

@@ -47,13 +47,20 @@ class Envelope:
         Names by which the server may be called, see `is_known`; None for any.
     origin
         Of pages that may read it; ``"*"`` for any, None for its own only.
+    embed
+        Of pages that may show it in a frame, beside its own.
     """
 
     def __init__(
-        self, app: ASGIApp, quiet: bool = False, hosts: Collection[str] | None = None, origin: str | None = "*"
+        self,
+        app: ASGIApp,
+        quiet: bool = False,
+        hosts: Collection[str] | None = None,
+        origin: str | None = "*",
+        embed: str | None = None,
     ) -> None:
         self.app, self.quiet, self.hosts, self.origin = app, quiet, hosts, origin
-        self.headers = _HEADERS | _for_pages_of(origin)
+        self.headers = _in_frames_of(embed) | _for_pages_of(origin)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -132,6 +139,15 @@ def _name(host: str) -> str:
     """What is before the port."""
     name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
     return (name or host).lower().rstrip(".")
+
+
+def _in_frames_of(origin: str | None) -> dict[str, str]:
+    """The common headers, with who may show answers in a frame."""
+    if origin is None:
+        return dict(_HEADERS)
+    # X-Frame-Options cannot name an origin, and browsers that know frame-ancestors do not need it.
+    headers = {name: value for name, value in _HEADERS.items() if name != "X-Frame-Options"}
+    return headers | {"Content-Security-Policy": f"frame-ancestors 'self' {origin}"}
 
 
 def _for_pages_of(origin: str | None) -> dict[str, str]:

@@ -43,6 +43,8 @@ class Settings:
         machines too: all names.
     cors
         Origin of pages that may read it, such as ``https://gridlook.example``; ``"*"`` for any page, None for its own.
+    embed
+        Origin of pages that may show its page in a frame, such as ``https://notes.example``; None for its own.
     max_waiting
         Instants of one bottle that may wait to be drawn; who comes then is told to come again later. Clients take
         turns, and of a client with much more in the queue than another who comes, the newest make room.
@@ -76,6 +78,7 @@ class Settings:
     port: int = 8000
     allow_host: Sequence[str] = ()
     cors: str | None = "*"
+    embed: str | None = None
     max_waiting: int = 64
     max_cost: int = 48
     max_data_sets: int = 64
@@ -101,6 +104,8 @@ class Settings:
                 raise ValueError(f"allow_host is {name!r}: give names such as data.example.org, without a port")
         if self.cors is not None and not _ORIGIN.fullmatch(self.cors):
             raise ValueError(f"cors is {self.cors!r}: give an origin such as https://gridlook.example, '*', or None")
+        if self.embed is not None and (self.embed == "*" or not _ORIGIN.fullmatch(self.embed)):
+            raise ValueError(f"embed is {self.embed!r}: give an origin such as https://notes.example, or None")
 
     @property
     def hosts(self) -> frozenset[str] | None:

@@ -160,6 +160,7 @@ class Shelf:
             **{key: found[key] for key in _FROM_FACTS},
             "zooms": list(range(found["zoom"] + 1)),
             "fine_zooms": list(range(found["zoom"] + 1, finest_zoom(self.bottles[name].manifest) + 1)),
+            "fine_variables": (found["superres"] or {}).get("variables", []),
             "steps": steps or [format_period(native)],
             "time_methods": list(METHODS),
             "mean_steps": [step for step in steps if parse_period(step) // native <= most],

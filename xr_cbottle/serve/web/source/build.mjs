@@ -26,6 +26,22 @@ function coast(file) {
   });
 }
 
+// Names of countries, each with the middle of its largest piece and a magnification at which that is seen.
+function countries() {
+  const world = JSON.parse(readFileSync(join(here, "node_modules/world-atlas/countries-50m.json"), "utf8"));
+  return feature(world, world.objects.countries).features.map(({ properties, geometry }) => {
+    const pieces = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
+    const boxes = pieces.map(([ring]) => {
+      const [lons, lats] = [0, 1].map((k) => ring.map((point) => point[k]));
+      return [Math.min(...lons), Math.max(...lons), Math.min(...lats), Math.max(...lats)];
+    });
+    const size = ([west, east, south, north]) => (east - west) * (north - south);
+    const [west, east, south, north] = boxes.reduce((best, box) => (size(box) > size(best) ? box : best));
+    const scale = Math.min(12, Math.max(1, 70 / Math.max(east - west, north - south, 1)));
+    return [properties.name, ...[(west + east) / 2, (south + north) / 2, scale].map((v) => Number(v.toFixed(1)))];
+  });
+}
+
 const inputs = {
   name: "inputs of the globe",
   setup({ onResolve, onLoad }) {
@@ -34,6 +50,11 @@ const inputs = {
       contents: JSON.stringify({ coarse: coast("land-110m.json"), fine: coast("land-50m.json") }),
       loader: "json",
     }));
+    onResolve({ filter: /^places$/ }, () => ({ path: "places", namespace: "made" }));
+    onLoad({ filter: /^places$/, namespace: "made" }, () => {
+      const places = JSON.parse(readFileSync(join(here, "places.json"), "utf8"));
+      return { contents: `export const places = ${JSON.stringify(places)}; export const countries = ${JSON.stringify(countries())};` };
+    });
     // The server's chunks are not compressed: half a megabyte of decompressors stays out.
     onResolve({ filter: /^numcodecs\// }, () => ({ path: "numcodecs", namespace: "left-out" }));
     onLoad({ filter: /.*/, namespace: "left-out" }, () => ({ contents: "export default undefined" }));

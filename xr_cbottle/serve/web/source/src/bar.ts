@@ -1,12 +1,13 @@
 // A colour bar: the colours, ticks, the unit, and its two limits to be edited or held.
 
-import { type Limits, table, ticks } from "./colours";
+import { type Limits, logTicks, placeOf, table, ticks } from "./colours";
 import { make } from "./dom";
-import { editable, prettyNumber, prettyUnits } from "./text";
+import { editable, prettyNumber, prettyUnits, tickLabels } from "./text";
 
 export interface Shown {
   colours: string;
   limits: Limits;
+  log: boolean;
   /** Whether there is more at the lower and the upper end. */
   beyond: [boolean, boolean];
   units: string;
@@ -66,13 +67,13 @@ export class Bar {
     const [low, high] = this.#shown.limits;
     const width = this.#colours.clientWidth;
     if (!width) return;
-    const marks = ticks([low, high], Math.max(4, Math.min(8, width / 75)));
-    const step = marks.length > 1 ? marks[1] - marks[0] : high - low;
-    const digits = (value: number) => Math.max(1, Math.floor(Math.log10(Math.abs(value) || step)) - Math.floor(Math.log10(step) + 1e-9) + 1);
+    const { log } = this.#shown;
+    const marks = log ? logTicks([low, high]) : ticks([low, high], Math.max(4, Math.min(8, width / 75)));
+    const labels = log ? marks.map((value) => prettyNumber(value, 1)) : tickLabels(marks, high - low);
     this.#ticks.replaceChildren(
-      ...marks.map((value) => {
-        const span = make("span", {}, prettyNumber(value, digits(value)));
-        span.style.left = `${(100 * (value - low)) / (high - low)}%`;
+      ...marks.map((value, i) => {
+        const span = make("span", {}, labels[i]);
+        span.style.left = `${100 * placeOf(value, [low, high], log)}%`;
         return span;
       }),
     );

@@ -7,6 +7,21 @@ export interface VariableFacts {
   pressures: number[];
 }
 
+/** A setting of data sets that an address may carry between zoom and label, as `_` + code + value. */
+export interface SettingFacts {
+  /** Of the engine's keyword. */
+  name: string;
+  code: string;
+  title?: string;
+  /** What it is without a word in the address. */
+  default: string;
+  /** Values to choose from. With a pattern, others that it fits may be written too. */
+  allowed?: string[];
+  pattern?: string;
+  /** What it may be, in words. */
+  hint?: string;
+}
+
 export interface BottleFacts {
   name: string;
   pinned: string;
@@ -17,6 +32,10 @@ export interface BottleFacts {
   references: string[];
   zoom: number;
   zooms: number[];
+  /** Zooms above its own, of which there are some variables, in tiles. */
+  fine_zooms?: number[];
+  fine_variables?: string[];
+  settings?: SettingFacts[];
   labels: string[];
   default_label: string | null;
   time: { start: string; end: string; step: string };
@@ -65,16 +84,29 @@ export interface Source {
   member: number;
   zoom: number;
   label: string | null;
+  /** Values of the bottle's further settings, where they are not the default. */
+  settings: Record<string, string>;
 }
 
-/** The last part of a data set's address: PT6H_inst_s0_m0_z4.zarr. */
-export function addressOf(source: Source, bottle: BottleFacts): string {
+/** The zooms of a variable, the coarsest first: the bottle's own and, where super-resolution makes it, those above. */
+export function zoomsOf(bottle: BottleFacts, variable: string): number[] {
+  return (bottle.fine_variables ?? []).includes(variable) ? [...bottle.zooms, ...(bottle.fine_zooms ?? [])] : bottle.zooms;
+}
+
+/** The last part of a data set's address: PT6H_inst_s0_m0_z4.zarr, and of so many members PT6H_inst_s0_m0-7_z4.zarr. */
+export function addressOf(source: Source, bottle: BottleFacts, members = 1): string {
+  const last = members > 1 ? `-${source.member + members - 1}` : "";
   const label = source.label === null || source.label === bottle.default_label ? "" : `_l${source.label}`;
-  return `${source.step}_${source.method}_s${source.seed}_m${source.member}_z${source.zoom}${label}.zarr`;
+  return `${source.step}_${source.method}_s${source.seed}_m${source.member}${last}_z${source.zoom}${settingsOf(source, bottle)}${label}.zarr`;
+}
+
+function settingsOf({ settings }: Source, bottle: BottleFacts): string {
+  const given = (bottle.settings ?? []).filter(({ name }) => Object.hasOwn(settings, name));
+  return given.map(({ name, code }) => `_${code}${settings[name]}`).join("");
 }
 
 /** Where a data set lies; under its pinned name browsers keep it for good. */
-export function urlOf(source: Source, bottle: BottleFacts): string {
-  const path = [bottle.pinned || bottle.name, addressOf(source, bottle)].map((part) => encodeURIComponent(part));
+export function urlOf(source: Source, bottle: BottleFacts, members = 1): string {
+  const path = [bottle.pinned || bottle.name, addressOf(source, bottle, members)].map((part) => encodeURIComponent(part));
   return new URL(path.join("/").replaceAll("%40", "@"), ROOT).href;
 }

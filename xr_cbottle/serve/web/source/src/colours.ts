@@ -12,6 +12,8 @@ export interface Style {
   /** From the data set's unit to the one that is shown; null keeps it. */
   factor: number;
   units: string | null;
+  /** Lowest and highest colour, whatever the field is. */
+  fixed?: Limits;
 }
 
 const style = (colours: string, span: Style["span"] = "range", factor = 1, units: string | null = null): Style => ({
@@ -76,7 +78,22 @@ const MAPS: Record<string, (t: number) => Colour> = {
   Blues_r: between(chromatic.schemeBlues[9], true),
   viridis: (t) => hex(chromatic.interpolateViridis(t)),
   magma: (t) => hex(chromatic.interpolateMagma(t)),
+  inferno: (t) => hex(chromatic.interpolateInferno(t)),
+  plasma: (t) => hex(chromatic.interpolatePlasma(t)),
+  Greys: between(chromatic.schemeGreys[9]),
+  Purples: between(chromatic.schemePurples[9]),
+  YlOrRd: between(chromatic.schemeYlOrRd[9]),
+  Spectral_r: between(chromatic.schemeSpectral[11], true),
+  BrBG: between(chromatic.schemeBrBG[11]),
+  PuOr_r: between(chromatic.schemePuOr[11]),
 };
+
+/** Colour maps by matplotlib's names, each with its reverse. */
+export const COLOUR_MAPS: readonly string[] = Object.keys(MAPS).flatMap((name) => [name, reverseOf(name)]);
+
+function reverseOf(name: string): string {
+  return name.endsWith("_r") ? name.slice(0, -2) : `${name}_r`;
+}
 
 const TABLES = new Map<string, Uint8Array<ArrayBuffer>>();
 
@@ -85,18 +102,38 @@ export function table(colours: string): Uint8Array<ArrayBuffer> {
   let known = TABLES.get(colours);
   if (!known) {
     known = new Uint8Array(1024);
-    for (let i = 0; i < 256; i++) known.set([...MAPS[colours](i / 255).map(Math.round), 255], 4 * i);
+    const map = MAPS[colours] ?? ((t: number) => MAPS[reverseOf(colours)](1 - t));
+    for (let i = 0; i < 256; i++) known.set([...map(i / 255).map(Math.round), 255], 4 * i);
     TABLES.set(colours, known);
   }
   return known;
 }
 
+const MOST_DECADES = 1e4; // of a logarithmic scale, if nobody says
+
+/** Where a value lies between two limits, 0 to 1 within them. */
+export function placeOf(value: number, [low, high]: Limits, log: boolean): number {
+  return log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
+}
+
+/** 1, 2 and 5 times powers of ten between two limits; of many decades only the powers. */
+export function logTicks([low, high]: Limits): number[] {
+  const decades = Math.log10(high / low);
+  const parts = decades > 3 ? [1] : decades > 1.5 ? [1, 3] : [1, 2, 5];
+  const found: number[] = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+    for (const part of parts) found.push(Number((part * 10 ** power).toPrecision(6)));
+  }
+  return found.filter((value) => value >= low * 0.999 && value <= high * 1.001);
+}
+
 /** Lowest and highest colour of fields in their shown unit: all but the outermost hundredth of the cells. */
-export function limitsOf(fields: Float32Array[], { span, factor }: Style): Limits {
+export function limitsOf(fields: Float32Array[], { span, factor, fixed }: Style, log = false): Limits {
+  if (fixed) return fixed;
   const known = new Float32Array(fields.reduce((n, f) => n + f.length, 0));
   let n = 0;
-  for (const field of fields) for (const value of field) if (Number.isFinite(value)) known[n++] = value;
-  if (!n) return [0, 1];
+  for (const field of fields) for (const value of field) if (Number.isFinite(value) && !(log && value <= 0)) known[n++] = value;
+  if (!n) return log ? [0.1, 1] : [0, 1];
   const sorted = known.subarray(0, n).sort();
   const quantile = (q: number) => {
     const place = q * (n - 1);
@@ -104,6 +141,7 @@ export function limitsOf(fields: Float32Array[], { span, factor }: Style): Limit
     return sorted[i] + (sorted[Math.min(n - 1, i + 1)] - sorted[i]) * (place - i);
   };
   let [low, high] = [quantile(0.01) * factor, quantile(0.99) * factor];
+  if (log) return [Math.max(low, high / MOST_DECADES), high > low ? high : 10 * low];
   if (span === "symmetric") [low, high] = [-Math.max(-low, high), Math.max(-low, high)];
   else if (span === "positive") low = 0;
   return high > low ? [low, high] : [low - 0.5, low + 0.5];

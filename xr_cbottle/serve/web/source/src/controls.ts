@@ -1,24 +1,61 @@
 // The form beside the globe: what it shows follows the view, and what is chosen in it changes the view.
 
-import type { BottleFacts, Catalog } from "./catalog";
+import { type BottleFacts, type Catalog, type SettingFacts, zoomsOf } from "./catalog";
+import { COLOUR_MAPS, type Style } from "./colours";
 import { byId, choices, make } from "./dom";
+import { MOST_MEMBERS, STATISTICS, type Statistic, type Threshold } from "./ensembles";
 import { cellWidth } from "./healpix";
+import { mayBeLog } from "./layers";
+import { NAMES, type Place, placeOf } from "./places";
 import { PROJECTIONS } from "./projections";
-import { prettyPeriod, prettyUnits } from "./text";
-import { COMPARED, type Comparison, mostMember, type View } from "./view";
+import { editable, prettyPeriod, prettyUnits } from "./text";
+import {
+  COMPARED, type Comparison, hintOf, keyOfQuantity, mayBe, mostMember, type Quantity, quantitiesOf, type View, WIND_STYLES, windsOf,
+} from "./view"; // prettier-ignore
 
 const select = (id: string) => byId<HTMLSelectElement>(id);
 const input = (id: string) => byId<HTMLInputElement>(id);
 
 const PROJECTION_NAMES = { globe: "Globe", mollweide: "Mollweide", equirectangular: "Equirectangular" };
 
+const STATISTIC_NAMES: Record<Statistic, string> = {
+  one: "one member",
+  mean: "mean of members",
+  spread: "spread of members",
+  probability: "probability over members",
+};
+
+export interface ControlListener {
+  changed(change: Partial<View>): void;
+  /** Something that is not there, in a sentence. */
+  absent(sentence: string | null): void;
+  /** A place has been named. */
+  went(place: Place): void;
+  /** A file is wanted; of a film so many pictures. */
+  took(what: "png" | "csv" | "gif", frames?: number): void;
+}
+
 export class Controls {
   constructor(
     private readonly catalog: Catalog,
-    private readonly onChange: (change: Partial<View>) => void,
+    private readonly listener: ControlListener,
   ) {
+    const onChange = (change: Partial<View>) => this.onChange(change);
     const chosen = (id: string, change: (value: string) => Partial<View>) =>
       select(id).addEventListener("change", () => onChange(change(select(id).value)));
+    chosen("statistic", (statistic) => ({ statistic: statistic as Statistic }));
+    chosen("colours", (colours) => ({ colours: colours || null }));
+    chosen("contours", (key) => ({ contours: quantitiesOf(this.#bottle).find((one) => keyOfQuantity(one) === key) ?? null }));
+    chosen("wind", (key) => ({ wind: windsOf(this.#bottle).find((one) => keyOfQuantity(one) === key) ?? null }));
+    chosen("wind-style", (style) => ({ windStyle: style as View["windStyle"] }));
+    input("log").addEventListener("change", () => onChange({ log: input("log").checked }));
+    select("side").addEventListener("change", () => this.#threshold());
+    input("threshold").addEventListener("change", () => this.#threshold());
+    this.#number(input("members"), (value) => ({ members: value }), (count, most) => `There is no ensemble of ${count} members here: it has 2 to ${most}.`);
+    byId("place-names").append(...NAMES.map((name) => make("option", { value: name })));
+    input("place").addEventListener("change", () => this.#place());
+    for (const what of ["png", "csv"] as const) byId(what).addEventListener("click", () => listener.took(what));
+    byId("gif").addEventListener("click", () => listener.took("gif", Number(select("gif-frames").value)));
     chosen("bottle", (bottle) => ({ bottle }));
     chosen("variable", (variable) => ({ variable }));
     chosen("pressure", (pressure) => ({ pressure: Number(pressure) }));
@@ -31,14 +68,21 @@ export class Controls {
     for (const id of ["coast", "grid", "difference"] as const) {
       input(id).addEventListener("change", () => onChange({ [id]: input(id).checked }));
     }
-    for (const id of ["member", "seed"] as const) this.#number(input(id), (value) => ({ [id]: value }));
+    this.#number(input("member"), (value) => ({ member: value }), noneOf("member"));
+    this.#number(input("seed"), (value) => ({ seed: value }), noneOf("seed"));
     document.querySelector(".controls")!.addEventListener("submit", (event) => event.preventDefault());
   }
 
   #bottle!: BottleFacts;
   #view!: View;
 
-  show(view: View, bottle: BottleFacts): void {
+  private onChange(change: Partial<View>): void {
+    this.listener.absent(null);
+    this.listener.changed(change);
+  }
+
+  /** `style` is that of the quantity that is seen; undefined as long as nothing is. */
+  show(view: View, bottle: BottleFacts, style?: Style): void {
     [this.#view, this.#bottle] = [view, bottle];
     const facts = bottle.variables[view.variable];
     choices(select("bottle"), this.catalog.bottles.map((b) => [b.pinned || b.name, b.name]), view.bottle);
@@ -50,7 +94,9 @@ export class Controls {
     select("variable").title = [facts.long_name, prettyUnits(facts.units)].filter(Boolean).join(", ");
     choices(select("pressure"), facts.pressures.map((p) => [String(p), `${p / 100} hPa`]), String(view.pressure));
     byId("pressure-row").hidden = !facts.pressures.length;
-    choices(select("zoom"), bottle.zooms.map((z) => [String(z), `${z} (${prettyWidth(z)})`]).reverse() as [string, string][], String(view.zoom));
+    const zooms = zoomsOf(bottle, view.variable).map((z): [string, string] => [String(z), zoomName(z)]);
+    choices(select("zoom"), zooms.reverse(), String(view.zoom));
+    select("zoom").title = view.zoom > bottle.zoom ? "By super-resolution: tiles of what is in view are drawn" : "";
     choices(select("label"), bottle.labels.map((l) => [l, l]), view.label ?? "");
     byId("label-row").hidden = bottle.labels.length < 2;
     const means = bottle.mean_steps ?? bottle.steps;
@@ -59,7 +105,21 @@ export class Controls {
     const methods = bottle.time_methods.filter((method) => method !== "mean" || means.length);
     choices(select("method"), methods.map((m) => [m, m === "inst" ? "instants" : m === "mean" ? "means over the step" : m]), view.method);
     choices(select("projection"), PROJECTIONS.map((p) => [p, PROJECTION_NAMES[p]]), view.projection);
-    const comparable = COMPARED.filter((what) => what !== "label" || bottle.labels.length > 1);
+    this.#showStatistic(view, style);
+    this.#showSettings(view, bottle);
+    const quantity = ({ variable, pressure }: Quantity) => `${variable}${pressure === null ? "" : ` ${pressure / 100} hPa`}`;
+    const listed = (quantities: Quantity[]): [string, string][] => [["", "none"], ...quantities.map((one): [string, string] => [keyOfQuantity(one), quantity(one)])];
+    choices(select("contours"), listed(quantitiesOf(bottle)), keyOfQuantity(view.contours));
+    const winds = windsOf(bottle);
+    const height = ({ variable, pressure }: Quantity) => (pressure === null ? `near the surface (${variable})` : `${pressure / 100} hPa`);
+    choices(select("wind"), [["", "none"], ...winds.map((one): [string, string] => [keyOfQuantity(one), height(one)])], keyOfQuantity(view.wind));
+    choices(select("wind-style"), WIND_STYLES.map((one) => [one, one]), view.windStyle);
+    byId("wind-row").hidden = !winds.length;
+    byId("wind-style-row").hidden = !view.wind;
+    choices(select("colours"), [["", style ? `its own (${style.colours})` : "its own"], ...COLOUR_MAPS.map((name): [string, string] => [name, name])], view.colours ?? "");
+    input("log").checked = view.log;
+    input("log").disabled = !!style && !mayBeLog(style);
+    const comparable = COMPARED.filter((what) => (what !== "label" || bottle.labels.length > 1) && (what !== "member" || view.statistic === "one"));
     choices(select("compare"), [["", "nothing"], ...comparable.map((what) => [what, what] as const)], view.compare?.what ?? "");
     this.#other(view.compare);
     input("member").max = String(mostMember(bottle));
@@ -70,6 +130,60 @@ export class Controls {
     input("grid").checked = view.grid;
     input("difference").checked = view.difference;
     byId("other-row").hidden = byId("difference-row").hidden = !view.compare;
+  }
+
+  #showStatistic(view: View, style?: Style): void {
+    const one = view.statistic === "one";
+    choices(select("statistic"), STATISTICS.map((statistic) => [statistic, STATISTIC_NAMES[statistic]]), view.statistic);
+    input("members").max = String(Math.min(MOST_MEMBERS, mostMember(this.#bottle) + 1));
+    input("members").value = String(view.members);
+    byId("members-row").hidden = one;
+    byId("member-name").textContent = one ? "Member" : "First member";
+    byId("threshold-row").hidden = view.statistic !== "probability";
+    select("side").value = view.threshold?.side ?? "above";
+    if (view.threshold) input("threshold").value = editable(view.threshold.value);
+    input("threshold").title = style ? prettyUnits(style.units ?? this.#bottle.variables[view.variable].units) : "";
+    byId("threshold-units").textContent = input("threshold").title;
+  }
+
+  #threshold(): void {
+    const value = Number(input("threshold").value.trim().replace("−", "-").replace(",", ".") || NaN);
+    if (Number.isFinite(value)) this.onChange({ threshold: { side: select("side").value as Threshold["side"], value } });
+    else this.listener.absent(`${input("threshold").value} is no threshold: write a number.`);
+  }
+
+  /** A field for each further setting of the bottle, made when the bottle is another one. */
+  #showSettings(view: View, bottle: BottleFacts): void {
+    const place = byId("settings");
+    const settings = bottle.settings ?? [];
+    if (place.dataset.of !== bottle.pinned) {
+      place.dataset.of = bottle.pinned;
+      place.replaceChildren(...settings.map((setting) => make("label", {}, setting.title || setting.name, " ", this.#setting(setting))));
+    }
+    settings.forEach((setting, i) => {
+      const field = place.children[i].querySelector<HTMLInputElement | HTMLSelectElement>("input, select")!;
+      field.value = view.settings[setting.name] ?? setting.default;
+    });
+  }
+
+  #setting(setting: SettingFacts): HTMLElement {
+    const { name, default: standard, allowed = [], pattern } = setting;
+    const options = [...new Set([standard, ...allowed])].map((value) => make("option", { value }, value));
+    const field = pattern === undefined ? make("select", {}, ...options) : make("input", { type: "text", spellcheck: "false", title: hintOf(setting) });
+    field.addEventListener("change", () => {
+      const value = field.value.trim() || standard;
+      if (mayBe(setting, value)) this.onChange({ settings: { ...this.#view.settings, [name]: value } });
+      else this.listener.absent(`${name} is ${value.slice(0, 40)}: it must be ${hintOf(setting)}.`);
+    });
+    return field;
+  }
+
+  #place(): void {
+    const text = input("place").value.trim();
+    if (!text) return;
+    const place = placeOf(text);
+    this.listener.absent(place ? null : `There is no place ${text.slice(0, 60)} among the ${NAMES.length} that this page knows: write a city, a country, or latitude and longitude such as 52.5, 13.4.`);
+    if (place) this.listener.went(place);
   }
 
   /** What to compare with first. */
@@ -90,7 +204,7 @@ export class Controls {
       field.setAttribute("aria-label", `Other ${compare.what}`);
       if (field instanceof HTMLInputElement) {
         field.max = String(compare.what === "member" ? mostMember(this.#bottle) : Number.MAX_SAFE_INTEGER);
-        this.#number(field, (value) => ({ compare: { what: compare.what, value } }));
+        this.#number(field, (value) => ({ compare: { what: compare.what, value } }), noneOf(compare.what));
       } else {
         const list = field;
         list.addEventListener("change", () => this.onChange({ compare: { what: "label", value: list.value } }));
@@ -101,13 +215,22 @@ export class Controls {
     else field.value = String(compare.value);
   }
 
-  #number(field: HTMLInputElement, change: (value: number) => Partial<View>): void {
+  #number(field: HTMLInputElement, change: (value: number) => Partial<View>, absent: (value: string, most: string) => string): void {
     field.addEventListener("change", () => {
       const value = field.valueAsNumber;
       if (field.validity.valid && Number.isSafeInteger(value)) this.onChange(change(value));
-      else field.reportValidity();
+      else this.listener.absent(absent(field.value || "that kind", field.max));
     });
   }
+}
+
+function noneOf(what: string): (value: string, most: string) => string {
+  return (value, most) => `There is no ${what} ${value} here: ${what}s are 0 to ${most}.`;
+}
+
+/** A zoom with the width of its cells, as lists and cards have it. */
+export function zoomName(zoom: number): string {
+  return `${zoom} (${prettyWidth(zoom)})`;
 }
 
 function prettyWidth(zoom: number): string {

@@ -23,7 +23,11 @@ export interface Frame {
   /** Attributes of the data set. */
   about: Record<string, unknown>;
   style: Style;
+  /** Of its cells. */
   zoom: number;
+  /** Which tile of the globe it is, and of how many; null: the globe. */
+  tile: number | null;
+  tiles: number;
   /** The time that it shows, seconds since 1970. */
   time: number;
   axis: TimeAxis;
@@ -50,6 +54,11 @@ export class Frames {
     private readonly onWait: OnWait,
   ) {}
 
+  /** How many tiles the globe of a variable has; 1 up to the bottle's own zoom. */
+  async tiles(wanted: Wanted): Promise<number> {
+    return (await this.dataset(wanted)).tiles(wanted.variable);
+  }
+
   dataset(source: Source): Promise<Dataset> {
     const bottle = bottleOf(this.catalog, source.bottle) as BottleFacts;
     const url = urlOf(source, bottle);
@@ -63,12 +72,13 @@ export class Frames {
   }
 
   /** Whether a frame is here already. */
-  has(wanted: Wanted): boolean {
-    return this.#kept.has(keyOf(wanted));
+  has(wanted: Wanted, tile: number | null = null): boolean {
+    return this.#kept.has(keyOf(wanted, tile));
   }
 
-  async get(wanted: Wanted, signal: AbortSignal): Promise<Frame> {
-    const key = keyOf(wanted);
+  /** The globe of a field, or above the bottle's own zoom one tile of it. */
+  async get(wanted: Wanted, signal: AbortSignal, tile: number | null = null): Promise<Frame> {
+    const key = keyOf(wanted, tile);
     const kept = this.#kept.get(key);
     if (kept) {
       this.#kept.delete(key);
@@ -78,7 +88,7 @@ export class Frames {
     let pending = this.#pending.get(key);
     if (!pending) {
       const controller = new AbortController();
-      const promise = this.#read(wanted, controller.signal);
+      const promise = this.#read(wanted, tile, controller.signal);
       pending = { promise, controller, users: 0 };
       this.#pending.set(key, pending);
       const forget = () => this.#pending.get(key)?.promise === promise && this.#pending.delete(key);
@@ -87,13 +97,13 @@ export class Frames {
     return shared(pending, signal, () => this.#pending.delete(key));
   }
 
-  async #read(wanted: Wanted, signal: AbortSignal): Promise<Frame> {
+  async #read(wanted: Wanted, tile: number | null, signal: AbortSignal): Promise<Frame> {
     const started = performance.now();
     const dataset = await this.dataset(wanted);
     signal.throwIfAborted();
     const index = dataset.time.nearest(wanted.time);
-    const { values, attrs } = await dataset.read(wanted.variable, index, wanted.pressure, signal);
-    const zoom = zoomOf(values.length);
+    const { values, attrs, tiles } = await dataset.read(wanted.variable, index, wanted.pressure, signal, tile);
+    const zoom = zoomOf(values.length * (tile === null ? 1 : tiles));
     if (Number.isNaN(zoom)) throw new Sentence(`${wanted.variable} has ${values.length} cells: that is no whole globe.`);
     return {
       wanted,
@@ -103,6 +113,8 @@ export class Frames {
       about: dataset.attrs,
       style: styleOf(attrs.standard_name),
       zoom,
+      tile,
+      tiles,
       time: dataset.time.at(index),
       axis: dataset.time,
       took: performance.now() - started,
@@ -120,8 +132,9 @@ export class Frames {
   }
 }
 
-function keyOf(w: Wanted): string {
-  return JSON.stringify([w.bottle, w.step, w.method, w.seed, w.member, w.zoom, w.label, w.variable, w.pressure, w.time]);
+export function keyOf(w: Wanted, tile: number | null): string {
+  const { bottle, step, method, seed, member, zoom, label, settings, variable, pressure, time } = w;
+  return JSON.stringify([bottle, step, method, seed, member, zoom, label, settings, variable, pressure, time, tile]);
 }
 
 /** One user's share of a frame: the work is ended with the last of them. */

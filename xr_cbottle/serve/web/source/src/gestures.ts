@@ -9,10 +9,13 @@ export interface Gestures {
   moved(settled: boolean): void;
   /** A place is pointed at, in CSS pixels of the canvas; null: none is. `kept` if by a tap. */
   pointed(point: [number, number] | null, kept: boolean): void;
+  /** A point has been clicked or tapped, and not twice. */
+  chosen(point: [number, number]): void;
 }
 
 const FRICTION = 0.0045; // per millisecond
 const REST = 0.02; // pixels per millisecond
+const TWICE = 320; // milliseconds within which a second tap belongs to the first
 
 export class Control {
   #pointers = new Map<number, [number, number]>();
@@ -24,6 +27,7 @@ export class Control {
   #panel = 0;
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
   #rest = 0;
+  #choosing = 0;
 
   constructor(
     private readonly scene: Scene,
@@ -158,9 +162,11 @@ export class Control {
     if (this.#moved < 4) {
       this.gestures.pointed(at, event.pointerType !== "mouse");
       // Fingers have no dblclick where the page may not zoom.
-      const twice = this.#tap && event.timeStamp - this.#tap.time < 320 && Math.hypot(at[0] - this.#tap.at[0], at[1] - this.#tap.at[1]) < 30;
+      const twice = this.#tap && event.timeStamp - this.#tap.time < TWICE && Math.hypot(at[0] - this.#tap.at[0], at[1] - this.#tap.at[1]) < 30;
       if (event.pointerType !== "mouse" && twice) this.zoom(2, at);
       this.#tap = twice ? null : { time: event.timeStamp, at };
+      clearTimeout(this.#choosing);
+      if (!twice) this.#choosing = window.setTimeout(() => this.gestures.chosen(at), TWICE);
     } else if (event.timeStamp - this.#last < 60 && !this.#calm.matches && this.#moved < Infinity) {
       this.#run();
     }

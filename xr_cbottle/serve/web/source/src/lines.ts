@@ -4,7 +4,7 @@ import * as THREE from "three";
 import { toVector, type Vector } from "./healpix";
 
 /** Pairs of points, as an instanced strip of four corners. */
-function lines(segments: Vector[][]): THREE.InstancedBufferGeometry {
+export function lines(segments: Vector[][]): THREE.InstancedBufferGeometry {
   const count = segments.reduce((n, points) => n + points.length - 1, 0);
   const [starts, ends] = [new Float32Array(3 * count), new Float32Array(3 * count)];
   let i = 0;

@@ -1,6 +1,7 @@
 // The bottles that are served, each with what it says of itself.
 
 import { type BottleFacts, type Catalog, hexDigest } from "./catalog";
+import { zoomName } from "./controls";
 import { copy, link, make } from "./dom";
 import { cellsAt, cellWidth } from "./healpix";
 import { prettyPeriod, prettyUnits, readPeriod, readTime } from "./text";
@@ -14,6 +15,7 @@ export function listing(catalog: Catalog, onShow: (bottle: BottleFacts) => void)
     const references = bottle.references.flatMap((reference) => [link(reference), make("br")]).slice(0, -1);
     const facts: [string, Node[]][] = [
       ["Stands for", [text(virtualExtent(bottle))]],
+      ["Finer", finer(bottle)],
       ["Times", [text(`${bottle.time.start} to ${bottle.time.end}, every ${prettyPeriod(bottle.time.step)}`)]],
       ["Variables", [text(variables(bottle))]],
       ["Labels", bottle.labels.length > 1 ? [text(bottle.labels.join(", "))] : []],
@@ -48,6 +50,14 @@ function variables(bottle: BottleFacts): string {
       return inside ? `${name} (${inside})` : name;
     })
     .join(", ");
+}
+
+/** The zooms above its own, as the list of zooms has them. */
+function finer(bottle: BottleFacts): Node[] {
+  const [zooms, names] = [bottle.fine_zooms ?? [], bottle.fine_variables ?? []];
+  if (!zooms.length || !names.length) return [];
+  const which = zooms.map(zoomName).join(", ");
+  return [text(`by super-resolution ${zooms.length > 1 ? "zooms" : "zoom"} ${which}: ${names.join(", ")}`)];
 }
 
 /** How much a bottle stands for, in float32, one member and one label. */

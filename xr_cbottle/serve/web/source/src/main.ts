@@ -10,13 +10,20 @@
 //   pixels(every, panel = 0)       [lon, lat, red, green, blue] of pixels of the picture, each so many CSS pixels
 //   colour(lon, lat, panel = 0)    [red, green, blue] in the picture there, or null
 //   cellAt(lon, lat, zoom)         nested HEALPix
-//   link(), play(), pause(), styles
+//   tiles(panel = 0)  {zoom, tileZoom, tiles: {number: values}} of the finer zoom that are here, or null
+//   values(panel = 0) the values of the globe that a panel shows
+//   point             {times, values} of the chosen place, by panel, member and time; read() resolves when all are there
+//   wind              {frames, busy, rate} of the particles: frames drawn, milliseconds spent, frames a second
+//   contours(panel = 0)  {levels, points}: levels in the shown unit, and [lon, lat] of points of the contours
+//   windAt(lon, lat, panel = 0)    eastward and northward wind as it is drawn
+//   link(), play(), pause(), take(what, frames), styles, maps, table(name)
 
 import { App } from "./app";
 import { readCatalog } from "./catalog";
-import { STYLES } from "./colours";
+import { COLOUR_MAPS, STYLES, table } from "./colours";
 import { byId, copy } from "./dom";
-import { cellAt } from "./healpix";
+import { cellAt, toLonLat, type Vector } from "./healpix";
+import { sample } from "./interpolation";
 import { listing } from "./listing";
 import { sentenceOf } from "./notices";
 
@@ -30,7 +37,9 @@ async function start(): Promise<void> {
   for (const link of document.querySelectorAll<HTMLElement>("[data-jump]")) {
     link.addEventListener("click", (event) => {
       event.preventDefault(); // the address holds the view
-      byId(link.dataset.jump!).scrollIntoView();
+      const aim = byId(link.dataset.jump!);
+      aim.scrollIntoView();
+      if (link.classList.contains("skip")) aim.querySelector<HTMLElement>("select:not(:disabled)")?.focus();
     });
   }
   const catalog = await readCatalog();
@@ -67,8 +76,32 @@ function hook(app: App): unknown {
     get limits() {
       return app.picture?.bar.limits ?? null;
     },
+    get point() {
+      return { times: [...app.point.times], values: app.point.values, read: () => app.point.idle() };
+    },
+    get wind() {
+      const { frames, busy, rate } = app.wind!;
+      return { frames, busy, rate };
+    },
     styles: STYLES,
+    maps: COLOUR_MAPS,
+    table: (name: string) => [...table(name)],
     cellAt,
+    tiles(panel = 0) {
+      const fine = app.frames[panel].fine;
+      return fine && { ...fine, tiles: Object.fromEntries([...fine.tiles].map(([tile, values]) => [tile, [...values]])) };
+    },
+    values: (panel = 0) => [...app.frames[panel].values],
+    contours(panel = 0) {
+      const starts: Float32Array = app.picture?.layers[panel].contours?.getAttribute("start").array ?? new Float32Array();
+      const points = Array.from({ length: starts.length / 3 }, (_, i) => toLonLat([...starts.subarray(3 * i, 3 * i + 3)] as Vector));
+      return { levels: app.picture?.contours?.levels ?? [], points };
+    },
+    windAt(lon: number, lat: number, panel = 0) {
+      const { u, v } = app.frames[panel].wind!;
+      return [sample(u, lon, lat), sample(v, lon, lat)];
+    },
+    take: (what: "png" | "csv" | "gif", frames?: number) => app.take(what, frames),
     update: (change: object) => app.update(change),
     idle: () => app.idle(),
     still: () => app.still(),

@@ -16,22 +16,22 @@ export class Notices {
     byId("dismiss").addEventListener("click", () => this.clear());
   }
 
-  /** Tells of drawing so many instants until it is over. */
-  begin(instants: number): void {
+  /** Tells of drawing so many instants, or other things, until it is over. */
+  begin(count: number, things = "instants"): void {
     clearInterval(this.#clock);
     const started = performance.now();
     this.#clock = window.setInterval(() => {
       const seconds = (performance.now() - started) / 1000;
-      const what = this.#waits > 0 ? "the server is busy or loading, trying again" : instants > 1 ? `drawing ${instants} instants` : "drawing";
+      const what = this.#waits > 0 ? "the server is busy or loading, trying again" : count > 1 ? `drawing ${count} ${things}` : "drawing";
       this.#tell(`${what} … ${seconds.toFixed(1)} s`, true);
     }, 150);
   }
 
-  /** It is over, after so many milliseconds; null: with nothing to see. */
-  end(took: number | null): void {
+  /** It is over, after so many milliseconds; null: with nothing to see. Something more may be said of it. */
+  end(took: number | null, more = ""): void {
     clearInterval(this.#clock);
-    if (took === null) this.#tell("", false);
-    else this.#tell(`read in ${took < 1000 ? `${Math.round(took)} ms` : `${(took / 1000).toFixed(1)} s`}`, false);
+    const read = took === null ? "" : `read in ${took < 1000 ? `${Math.round(took)} ms` : `${(took / 1000).toFixed(1)} s`}`;
+    this.#tell([read, more].filter(Boolean).join(" · "), false);
   }
 
   /** A request begins (seconds) or ends (null) to wait for a busy server. */

@@ -2,16 +2,22 @@
 
 import type { BottleFacts } from "./catalog";
 import { byId, make } from "./dom";
+import { membersInWords } from "./ensembles";
+import type { Field } from "./fields";
 import type { Frame } from "./frames";
 import { cellAt } from "./healpix";
-import { decimalsFor, prettyLat, prettyLon, prettyPeriod, prettyTime, prettyUnits, prettyValue } from "./text";
-import type { Comparison } from "./view";
+import type { Picture } from "./layers";
+import { decimalsFor, editable, prettyLat, prettyLon, prettyNumber, prettyPeriod, prettyTime, prettyUnits, prettyValue } from "./text";
+import { fineAt } from "./tiles";
+import type { View } from "./view";
 
 /** What is under the pointer. */
 export interface Probe {
   lon: number;
   lat: number;
   cell: number;
+  /** Of the cell. */
+  zoom: number;
   /** One for each frame, in the unit of the data set. */
   values: number[];
   units: string;
@@ -22,31 +28,70 @@ const NOTES = {
   mean: "Each value is the mean of independent draws of the model over the step before its time; neighbouring values have no weather in common.",
 };
 
-/** What frames have at a place. */
-export function probeOf(frames: Frame[], lon: number, lat: number): Probe | null {
-  const [first] = frames;
+/** What fields have at a place, in tiles where they are here. */
+export function probeOf(fields: Field[], lon: number, lat: number): Probe | null {
+  const [first] = fields;
   if (!first) return null;
-  const cell = cellAt(lon, lat, first.zoom);
-  return { lon, lat, cell, values: frames.map(({ values }) => values[cell]), units: first.attrs.units };
+  const found = fields.map(({ values, zoom, fine }) => {
+    const inTile = fine && fineAt(fine, lon, lat);
+    const cell = cellAt(lon, lat, zoom);
+    return inTile ? { ...inTile, zoom: fine.zoom } : { cell, zoom, value: values[cell] };
+  });
+  return { lon, lat, cell: found[0].cell, zoom: found[0].zoom, values: found.map(({ value }) => value), units: first.attrs.units };
 }
 
-/** Heading of the picture. */
-export function describe({ wanted, attrs, time }: Frame, bottle: BottleFacts, compare: Comparison | null, names: string[]): void {
-  const level = wanted.pressure === null ? "" : ` at ${wanted.pressure / 100} hPa`;
-  const title = `${attrs.long_name || wanted.variable}${level}`;
+/** Name of a quantity with its level. */
+export function quantityName({ wanted, attrs }: Frame): string {
+  return `${attrs.long_name || wanted.variable}${wanted.pressure === null ? "" : ` at ${wanted.pressure / 100} hPa`}`;
+}
+
+/** A quantity, or the statistic of it that is shown. */
+function titleOf(view: View, field: Field): string {
+  const name = quantityName(field);
+  if (view.statistic === "mean") return `${name}: mean of members`;
+  if (view.statistic === "spread") return `${name}: spread of members`;
+  if (view.statistic !== "probability" || !view.threshold) return name;
+  const { side, value } = view.threshold;
+  const { style, attrs } = field.parts[0];
+  return `Probability of ${name} ${side} ${editable(value)} ${prettyUnits(style.units ?? attrs.units)}`;
+}
+
+/** Where and when the picture is: time, bottle, label, members, seed and settings. */
+function partsOf(view: View, { wanted, time }: Field, bottle: BottleFacts): string[] {
+  const { compare } = view;
   const over = prettyPeriod(wanted.step).replace(/^1 /, "the ");
-  const parts = [
+  const settings = (bottle.settings ?? []).filter(({ name }) => Object.hasOwn(wanted.settings, name));
+  return [
     wanted.method === "mean" ? `mean over ${over} to ${prettyTime(time)}` : prettyTime(time),
     bottle.name,
     bottle.labels.length > 1 && compare?.what !== "label" && `label ${wanted.label}`,
-    compare?.what !== "member" && `member ${wanted.member}`,
+    view.statistic !== "one" ? membersInWords(view.member, view.members) : compare?.what !== "member" && `member ${wanted.member}`,
     compare?.what !== "seed" && `seed ${wanted.seed}`,
-  ].filter(Boolean);
+    ...settings.map(({ name, title }) => `${title || name} ${wanted.settings[name]}`),
+  ].filter((part): part is string => !!part);
+}
+
+/** Title and line below it of the picture, as the page and files of it have them. */
+export function headings(view: View, field: Field, bottle: BottleFacts): [string, string] {
+  return [titleOf(view, field), partsOf(view, field, bottle).join(" · ")];
+}
+
+/** Heading of the picture. */
+export function describe(view: View, field: Field, bottle: BottleFacts, names: string[]): void {
+  const [title, subtitle] = headings(view, field, bottle);
   byId("title").textContent = title;
-  byId("subtitle").textContent = parts.join(" · ");
+  byId("subtitle").textContent = subtitle;
   const which = names.length ? `: ${names.join(", ")}` : "";
-  byId("canvas").setAttribute("aria-label", `${title}, ${parts.join(", ")}${which}`);
-  document.title = `${attrs.long_name || wanted.variable} · xr_cbottle`;
+  byId("canvas").setAttribute("aria-label", `${title}, ${subtitle.replaceAll(" · ", ", ")}${which}`);
+  document.title = `${field.attrs.long_name || field.wanted.variable} · xr_cbottle`;
+}
+
+/** What lies over the field: contours and wind. */
+export function legend(view: View, contours: Picture["contours"]): string {
+  const { frame, step } = contours ?? {};
+  const units = frame && prettyUnits(frame.style.units ?? frame.attrs.units);
+  const wind = view.wind && `wind ${view.wind.pressure === null ? "near the surface" : `at ${view.wind.pressure / 100} hPa`}`;
+  return [frame && `contours: ${quantityName(frame)}${step ? `, every ${prettyNumber(step, 2)} ${units}` : ""}`, wind].filter(Boolean).join(" · ");
 }
 
 /** What neighbouring times have to do with each other. */
@@ -55,7 +100,7 @@ export function noteOn(method: string): void {
 }
 
 /** Value, place and cell under the pointer. */
-export function tell(probe: Probe | null, { style }: Pick<Frame, "style">, names: string[]): void {
+export function tell(probe: Probe | null, { style, zoom }: Frame, names: string[]): void {
   const output = byId("probe");
   if (!probe) return output.replaceChildren();
   const units = prettyUnits(style.units ?? probe.units);
@@ -74,6 +119,6 @@ export function tell(probe: Probe | null, { style }: Pick<Frame, "style">, names
           make("br"),
           make("span", {}, `difference: ${written(b - a)}`),
         ];
-  const where = `${prettyLat(probe.lat)} ${prettyLon(probe.lon)}, cell ${probe.cell}`;
+  const where = `${prettyLat(probe.lat)} ${prettyLon(probe.lon)}, cell ${probe.cell}${probe.zoom === zoom ? "" : ` of zoom ${probe.zoom}`}`;
   output.replaceChildren(...lines, make("small", {}, where));
 }

@@ -4,9 +4,11 @@
 import coast from "coast";
 import * as THREE from "three";
 import { type Limits, table } from "./colours";
+import { cellsAt } from "./healpix";
 import { coastLines, graticule } from "./lines";
 import { type Camera, codeOf, frame, offset, project, radius, unproject } from "./projections";
 import { Sentence } from "./requests";
+import type { FineField } from "./tiles";
 import { FIELD_FRAGMENT, FIELD_VERTEX, LINE_FRAGMENT, LINE_VERTEX } from "./shaders";
 
 export interface Layer {
@@ -15,6 +17,9 @@ export interface Layer {
   colours: string;
   /** In the unit of the values. */
   limits: Limits;
+  log: boolean;
+  fine: FineField | null;
+  contours: THREE.InstancedBufferGeometry | null;
 }
 
 /** A panel's place on the canvas in CSS pixels, from its top left. */
@@ -33,13 +38,17 @@ interface Panel {
   field: THREE.ShaderMaterial;
   lines: { mesh: THREE.Mesh; material: THREE.ShaderMaterial }[];
   values: THREE.DataTexture | null;
+  tiles: { values: THREE.DataTexture; slots: THREE.DataTexture } | null;
   layer: Layer | null;
 }
 
 export class Scene {
   camera: Camera = { projection: "globe", lon: 0, lat: 0, scale: 1 };
   panels: Rectangle[] = [];
-  marked = -1;
+  /** A cell to be outlined. */
+  marked: { cell: number; zoom: number } | null = null;
+  /** Called after each picture. */
+  onDraw: () => void = () => undefined;
   coast = true;
   grid = false;
   /** The picture is moving: one sample a pixel will do until it rests. */
@@ -86,8 +95,14 @@ export class Scene {
       const panel = this.#shown[i];
       if (layer?.values !== panel.layer?.values) {
         panel.values?.dispose();
-        panel.values = layer && this.#texture(layer);
+        panel.values = layer && this.#texture(layer.values);
       }
+      if (layer?.fine !== panel.layer?.fine) {
+        panel.tiles?.values.dispose();
+        panel.tiles?.slots.dispose();
+        panel.tiles = layer?.fine?.tiles.size ? this.#tiles(layer.fine) : null;
+      }
+      if (layer?.contours !== panel.layer?.contours) panel.layer?.contours?.dispose(); // of the card's copy
       panel.layer = layer;
     });
     this.draw();
@@ -126,6 +141,7 @@ export class Scene {
       this.#renderer.setScissor(place.left, bottom, place.width, place.height);
       this.#renderer.render(panel.scene, this.#eye);
     });
+    this.onDraw();
     if (this.moving) {
       clearTimeout(this.#settling);
       this.#settling = window.setTimeout(() => {
@@ -138,7 +154,7 @@ export class Scene {
   /** [lon, lat, red, green, blue] of pixels of a panel's field, without lines, at points of the canvas; null outside. */
   pixels(panel: number, points: ([number, number] | null)[]): (number[] | null)[] {
     const marked = this.marked;
-    this.marked = -1;
+    this.marked = null;
     this.drawNow(1, true);
     this.marked = marked;
     const gl = this.#renderer.getContext() as WebGL2RenderingContext;
@@ -215,15 +231,26 @@ export class Scene {
       uZoom: layer?.zoom ?? 0,
       uTable: this.#table(layer?.colours ?? "viridis"),
       uMissing: this.#missing,
-      uMarked: layer ? this.marked : -1,
-      uOutline: Math.max(0.9 / r, Math.min(1.6 / r, 0.13 / 2 ** (layer?.zoom ?? 0))),
+      uLog: layer?.log ?? false,
+      uMarked: (layer && this.marked?.cell) ?? -1,
+      uMarkedZoom: this.marked?.zoom ?? 0,
+      uOutline: Math.max(0.9 / r, Math.min(1.6 / r, 0.13 / 2 ** (this.marked?.zoom ?? 0))),
+      uTiled: panel.tiles !== null,
+      uTiles: panel.tiles?.values ?? null,
+      uSlots: panel.tiles?.slots ?? null,
+      uTileColumns: panel.tiles?.values.image.width ?? 1,
+      uSlotColumns: panel.tiles?.slots.image.width ?? 1,
+      uFineZoom: layer?.fine?.zoom ?? 0,
+      uTileBits: layer?.fine ? 2 * (layer.fine.zoom - layer.fine.tileZoom) : 0,
     });
     panel.field.uniforms.uLimits.value.set(...(layer?.limits ?? [0, 1]));
-    const [halo, shore, grid] = panel.lines;
+    const [halo, shore, grid, margin, contour] = panel.lines;
     const geometry = r > FINE_FROM ? (this.#fine ??= coastLines(coast.fine)) : this.#coarse;
-    for (const [line, width] of [[halo, 2.6], [shore, 1.1], [grid, 0.8]] as const) {
-      line.mesh.visible = !onlyField && (line === grid ? this.grid : this.coast);
-      if (line !== grid) line.mesh.geometry = geometry;
+    for (const [line, width] of [[halo, 2.6], [shore, 1.1], [grid, 0.8], [margin, 2.6], [contour, 1.2]] as const) {
+      const isContour = line === margin || line === contour;
+      line.mesh.visible = !onlyField && (line === grid ? this.grid : isContour ? !!layer?.contours : this.coast);
+      if (isContour && layer?.contours) line.mesh.geometry = layer.contours;
+      else if (line !== grid) line.mesh.geometry = geometry;
       set(line.material, { uWidth: width * ratio });
     }
   }
@@ -232,7 +259,8 @@ export class Scene {
     const scene = new THREE.Scene();
     const field = this.#material(FIELD_VERTEX, FIELD_FRAGMENT, {
       uSamples: 1, uRim: true, uValues: null, uTable: null, uColumns: 1, uZoom: 0, uLimits: new THREE.Vector2(0, 1),
-      uMissing: this.#missing, uMarked: -1, uOutline: 0, uEmpty: true,
+      uMissing: this.#missing, uMarked: -1, uMarkedZoom: 0, uOutline: 0, uEmpty: true, uLog: false, uTiled: false,
+      uTiles: null, uSlots: null, uTileColumns: 1, uSlotColumns: 1, uFineZoom: 0, uTileBits: 0,
     }); // prettier-ignore
     const add = (geometry: THREE.BufferGeometry, material: THREE.ShaderMaterial, order: number) => {
       const mesh = new THREE.Mesh(geometry, material);
@@ -253,8 +281,11 @@ export class Scene {
         line(this.#coarse, new THREE.Vector4(1, 1, 1, 0.5), 2), // seen on dark colours
         line(this.#coarse, new THREE.Vector4(0.08, 0.08, 0.1, 0.9), 3),
         line(this.#graticule, new THREE.Vector4(0.2, 0.2, 0.25, 0.4), 1),
+        line(this.#coarse, new THREE.Vector4(1, 1, 1, 0.55), 4),
+        line(this.#coarse, new THREE.Vector4(0.36, 0.05, 0.4, 0.95), 5),
       ],
       values: null,
+      tiles: null,
       layer: null,
     };
   }
@@ -285,7 +316,7 @@ export class Scene {
   }
 
   /** Values as they came, nested order, in rows as long as the card takes. */
-  #texture({ values }: Layer): THREE.DataTexture {
+  #texture(values: Float32Array): THREE.DataTexture {
     const most = this.#renderer.capabilities.maxTextureSize;
     let columns = Math.min(values.length, most);
     while (values.length % columns) columns--;
@@ -301,5 +332,17 @@ export class Scene {
     );
     texture.needsUpdate = true;
     return texture;
+  }
+
+  /** Tiles one after the other, and for every tile of the globe its place among them. */
+  #tiles({ zoom, tileZoom, tiles }: FineField): { values: THREE.DataTexture; slots: THREE.DataTexture } {
+    const cells = 4 ** (zoom - tileZoom);
+    const values = new Float32Array(cells * tiles.size);
+    const slots = new Float32Array(cellsAt(tileZoom)).fill(-1);
+    [...tiles].forEach(([tile, part], slot) => {
+      values.set(part, slot * cells);
+      slots[tile] = slot;
+    });
+    return { values: this.#texture(values), slots: this.#texture(slots) };
   }
 }

@@ -26,18 +26,42 @@ uniform sampler2D uTable;
 uniform int uColumns;
 uniform int uZoom;
 uniform vec2 uLimits;
+uniform bool uLog;
 uniform vec3 uMissing;
 uniform int uMarked;     // a cell to be outlined, or -1
+uniform int uMarkedZoom; // its zoom
+uniform bool uTiled;     // there are tiles of a finer zoom
+uniform sampler2D uTiles;
+uniform sampler2D uSlots; // of each tile, where it is among those; -1: it is not
+uniform int uTileColumns;
+uniform int uSlotColumns;
+uniform int uFineZoom;
+uniform int uTileBits;   // of the number of a cell in its tile
 uniform float uOutline;  // its width, in units of the plane
 uniform bool uEmpty;
 uniform bool uRim;
 ${GLSL_PROJECTIONS}
 ${GLSL_CELL}
 
-vec3 colourOf(int cell) {
-  float value = texelFetch(uValues, ivec2(cell % uColumns, cell / uColumns), 0).r;
+float valueAt(vec3 place) {
+  if (uTiled) {
+    int cell = cellAt(place, uFineZoom);
+    int tile = cell >> uTileBits;
+    int slot = int(texelFetch(uSlots, ivec2(tile % uSlotColumns, tile / uSlotColumns), 0).r);
+    if (slot >= 0) {
+      int at = (slot << uTileBits) + cell - (tile << uTileBits);
+      return texelFetch(uTiles, ivec2(at % uTileColumns, at / uTileColumns), 0).r;
+    }
+  }
+  int cell = cellAt(place, uZoom);
+  return texelFetch(uValues, ivec2(cell % uColumns, cell / uColumns), 0).r;
+}
+
+vec3 colourAt(vec3 place) {
+  float value = valueAt(place);
   if (uEmpty || value > 1e38) return uMissing;
   float t = (value - uLimits.x) / (uLimits.y - uLimits.x);
+  if (uLog) t = value > 0.0 ? log(value / uLimits.x) / log(uLimits.y / uLimits.x) : 0.0;
   return texelFetch(uTable, ivec2(int(clamp(t * 256.0, 0.0, 255.0)), 0), 0).rgb;
 }
 
@@ -49,7 +73,7 @@ void main() {
   int count = uSamples * uSamples;
   for (int i = 0; i < count; i++) {
     vec2 within = (vec2(i % uSamples, i / uSamples) + 0.5) / float(uSamples) - 0.5;
-    rgb += colourOf(cellAt(unproject(p + uPixel * within), uZoom));
+    rgb += colourAt(unproject(p + uPixel * within));
   }
   rgb /= float(count);
   if (uMarked >= 0) {
@@ -58,7 +82,7 @@ void main() {
     for (int i = 0; i < 17; i++) {
       float reach = i == 0 ? 0.0 : i < 9 ? uOutline : 2.0 * uOutline;
       float angle = float(i - 1) * PI / 4.0;
-      bool other = cellAt(unproject(p + reach * vec2(cos(angle), sin(angle))), uZoom) != uMarked;
+      bool other = cellAt(unproject(p + reach * vec2(cos(angle), sin(angle))), uMarkedZoom) != uMarked;
       if (i == 0 && other) break;
       if (other) {
         ring = i < 9 ? 1 : 2;

@@ -1,9 +1,10 @@
 // How to read what is shown, elsewhere.
 
 import { addressOf, type BottleFacts, ROOT, urlOf } from "./catalog";
+import { styleOf } from "./colours";
 import { copy, make } from "./dom";
 import { isoTime } from "./text";
-import type { View } from "./view";
+import { membersOf, type View, writeHash } from "./view";
 
 interface Snippet {
   title: string;
@@ -18,32 +19,35 @@ const julia = (text: string) => quoted(text).replaceAll("$", "\\$");
 
 export function snippetsOf(view: View, bottle: BottleFacts, index: number): Snippet[] {
   const { variable, pressure } = view;
-  const url = urlOf(view, bottle);
+  const count = membersOf(view).length;
+  const url = urlOf(view, bottle, count);
   const time = isoTime(view.time);
   const level = pressure === null ? -1 : bottle.pressures.indexOf(pressure);
   const selected = `time=${quoted(time)}${pressure === null ? "" : `, pressure=${pressure}`}`;
   const label = view.label === null ? "" : `, label=${quoted(view.label)}`;
-  const members = view.member === 0 ? "" : `, members=[${view.member}]`;
+  const members = count > 1 ? `, members=range(${view.member}, ${view.member + count})` : view.member === 0 ? "" : `, members=[${view.member}]`;
+  const settings = Object.entries(view.settings).map(([name, value]) => `, ${name}=${Number.isFinite(Number(value)) ? value : quoted(value)}`);
+  const field = (more = "") => statisticOf(view, bottle, `ds[${quoted(variable)}].sel(${selected}${more}).load()`);
   const positions = [index, ...(level < 0 ? [] : [level])];
   const gridlook = `https://gridlook.pages.dev/#${url}::varname=${encodeURIComponent(variable)}::dimIndices_time=${index}${
     level < 0 ? "" : `::dimIndices_pressure=${level}`
   }`;
-  return [
+  const snippets: Snippet[] = [
     {
       title: "xarray",
       code: `import xarray as xr
 
 ds = xr.open_dataset(${quoted(url)}, engine="zarr", chunks={})
-ds[${quoted(variable)}].sel(${selected}).load()`,
+${field()}`,
       note: "Nothing of this package is needed: pip install xarray dask zarr fsspec aiohttp.",
     },
     {
       title: "intake",
       code: `import intake
 
-cat = intake.open_catalog(${quoted(new URL(`catalog/${encodeURIComponent(addressOf(view, bottle)).replace(/zarr$/, "yaml")}`, ROOT).href)})
+cat = intake.open_catalog(${quoted(new URL(`catalog/${encodeURIComponent(addressOf(view, bottle, count)).replace(/zarr$/, "yaml")}`, ROOT).href)})
 ds = cat[${quoted(bottle.name)}].to_dask()
-ds[${quoted(variable)}].sel(${selected}).load()`,
+${field()}`,
       note: "With intake-xarray, in intake 0.7 and 2. In 0.7, /catalog.yaml takes all this as parameters, too.",
     },
     {
@@ -73,11 +77,28 @@ const { data } = await zarr.get(array, [${positions.join(", ")}, null]);`,
       title: "The bottle itself",
       code: `import xarray as xr
 
-ds = xr.open_dataset(${quoted(bottle.name)}, engine="cbottle", time=${quoted(view.step)}, time_method=${quoted(view.method)}, seed=${view.seed}${members}, zoom=${view.zoom}${label})
-ds[${quoted(variable)}].sel(${selected}${members ? `, member=${view.member}` : ""}).load()`,
+ds = xr.open_dataset(${quoted(bottle.name)}, engine="cbottle", time=${quoted(view.step)}, time_method=${quoted(view.method)}, seed=${view.seed}${members}, zoom=${view.zoom}${label}${settings.join("")})
+${field(members && count === 1 ? `, member=${view.member}` : "")}`,
       note: `With xr_cbottle, drawn on your own machine from a bottle of this name or path: here it is ${bottle.pinned}.`,
     },
+    {
+      title: "Embed",
+      code: `<iframe src="${ROOT}#${writeHash({ ...view, embed: true }).replaceAll("&", "&amp;")}" title="${bottle.name}" width="640" height="520" style="border: 0"></iframe>`,
+      note: "This picture in a page of your own. Pages of another origin may hold it only if the server lets them: xr-cbottle serve --embed ORIGIN.",
+    },
   ];
+  // The others show one member.
+  return count > 1 ? snippets.filter(({ title }) => ["xarray", "intake", "The bottle itself", "Embed"].includes(title)) : snippets;
+}
+
+/** What is shown of a field of several members, in Python. */
+function statisticOf(view: View, bottle: BottleFacts, field: string): string {
+  const { statistic, threshold } = view;
+  if (statistic === "mean") return `${field}.mean("member")`;
+  if (statistic === "spread") return `${field}.std("member", ddof=1)`;
+  if (statistic !== "probability" || !threshold) return field;
+  const value = threshold.value / styleOf(bottle.variables[view.variable].standard_name).factor;
+  return `(${field} ${threshold.side === "above" ? ">" : "<"} ${value}).mean("member")`;
 }
 
 export class Snippets {
@@ -105,7 +126,7 @@ export class Snippets {
 
   show(snippets: Snippet[]): void {
     this.#snippets = snippets;
-    if (this.#tabs.children.length !== snippets.length) {
+    if (snippets.some(({ title }, i) => this.#tabs.children[i]?.textContent !== title) || this.#tabs.children.length !== snippets.length) {
       this.#tabs.replaceChildren(
         ...snippets.map(({ title }, i) => {
           const tab = make("button", { type: "button", role: "tab", "aria-controls": "snippet", id: `tab-${i}` }, title);
@@ -114,7 +135,7 @@ export class Snippets {
         }),
       );
     }
-    this.#choose(this.#chosen);
+    this.#choose(Math.min(this.#chosen, snippets.length - 1));
   }
 
   #choose(i: number): void {

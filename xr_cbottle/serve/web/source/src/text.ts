@@ -17,6 +17,13 @@ export function prettyNumber(value: number, digits = 4): string {
   return value.toFixed(Math.max(0, digits - 1 - size)).replace("-", "−");
 }
 
+/** Round numbers that are steps apart, each with the digits that tell it from the next. */
+export function tickLabels(marks: readonly number[], range: number): string[] {
+  const step = marks.length > 1 ? marks[1] - marks[0] : range;
+  const size = (value: number) => Math.floor(Math.log10(value) + 1e-9);
+  return marks.map((value) => prettyNumber(value, Math.max(1, size(Math.abs(value) || step) - size(step) + 1)));
+}
+
 /** Decimals with which values of a size are told: four significant digits, and at least one decimal. */
 export function decimalsFor(size: number): number {
   return size > 0 && Number.isFinite(size) ? Math.max(1, 3 - Math.floor(Math.log10(size))) : 1;

@@ -28,6 +28,20 @@ export function moved(axis: TimeAxis, time: number, stride: Stride, by: number):
   return wanted < first || wanted > last ? null : axis.at(axis.nearest(wanted));
 }
 
+export interface TimeListener {
+  /** A time, and whether it is the last of a movement. */
+  chosen(time: number, final: boolean): void;
+  /** So many strides on. */
+  stepped(by: number): void;
+  played(): void;
+  /** A time that is not there, in a sentence; null: it was only half typed. */
+  absent(sentence: string | null): void;
+  /** Another stride. */
+  strode(): void;
+}
+
+const TYPING = 900; // milliseconds: a year is typed digit by digit
+
 /** Slider, date, hour and buttons. */
 export class TimeRow {
   stride: Stride = "step";
@@ -39,12 +53,17 @@ export class TimeRow {
   #axis: TimeAxis | null = null;
   #timer = 0;
 
-  /** `onTime` is told a time, and whether it is the last of a movement; `onStep` how many strides to go. */
-  constructor(onTime: (time: number, final: boolean) => void, onStep: (by: number) => void, onPlay: () => void) {
-    this.#stride.addEventListener("change", () => (this.stride = this.#stride.value as Stride));
-    byId("back").addEventListener("click", () => onStep(-1));
-    byId("forth").addEventListener("click", () => onStep(1));
-    this.#play.addEventListener("click", onPlay);
+  #telling = 0;
+
+  constructor(listener: TimeListener) {
+    this.#stride.addEventListener("change", () => {
+      this.stride = this.#stride.value as Stride;
+      listener.strode();
+    });
+    byId("back").addEventListener("click", () => listener.stepped(-1));
+    byId("forth").addEventListener("click", () => listener.stepped(1));
+    this.#play.addEventListener("click", () => listener.played());
+    const onTime = (time: number, final: boolean) => listener.chosen(time, final);
     const slid = (final: boolean) => {
       clearTimeout(this.#timer);
       if (!this.#axis) return;
@@ -57,8 +76,15 @@ export class TimeRow {
     this.#slider.addEventListener("input", () => slid(false));
     this.#slider.addEventListener("change", () => slid(true));
     this.#date.addEventListener("change", () => {
-      if (!this.#date.validity.valid) return; // a year that is being typed
+      clearTimeout(this.#telling);
       const day = this.#date.valueAsNumber / 1000;
+      if (!this.#date.validity.valid) {
+        const { value, min, max } = this.#date;
+        const tell = () => listener.absent(`There is no ${value} here: times are from ${min} to ${max}.`);
+        if (value) this.#telling = window.setTimeout(tell, TYPING);
+        return;
+      }
+      listener.absent(null);
       const ofDay = Number(this.#hour.value) % DAY;
       if (this.#axis && Number.isFinite(day)) onTime(this.#axis.at(this.#axis.nearest(day + (ofDay || 0))), true);
     });

@@ -43,6 +43,21 @@ declare module "three" {
 
 declare module "d3-scale-chromatic";
 
+declare module "gifenc" {
+  export function GIFEncoder(): {
+    writeFrame(index: Uint8Array, width: number, height: number, options: { palette: number[][]; delay: number }): void;
+    finish(): void;
+    bytes(): Uint8Array<ArrayBuffer>;
+  };
+  export function quantize(rgba: Uint8ClampedArray, colours: number): number[][];
+  export function applyPalette(rgba: Uint8ClampedArray, palette: number[][]): Uint8Array;
+}
+
+declare module "places" {
+  export const places: [string, number, number][];
+  export const countries: [string, number, number, number][];
+}
+
 declare module "coast" {
   const lines: { coarse: number[][]; fine: number[][] };
   export default lines;
