@@ -18,14 +18,19 @@ _HOMES = {
     "Emulator": "xr_cbottle.draw.emulator",
     "Cube": "xr_cbottle.cube.cube",
     "downscale": "xr_cbottle.cube.downscaling",
+    "infill": "xr_cbottle.cube.own_data",
+    "sensitivity": "xr_cbottle.cube.sensitivities",
+    "translate": "xr_cbottle.cube.own_data",
 }
 
-__all__ = ["Cube", "Emulator", "__version__", "downscale", "open_bottle"]
+__all__ = ["Cube", "Emulator", "__version__", "downscale", "infill", "open_bottle", "sensitivity", "translate"]
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import open_bottle
     from xr_cbottle.cube.cube import Cube
     from xr_cbottle.cube.downscaling import downscale
+    from xr_cbottle.cube.own_data import infill, translate
+    from xr_cbottle.cube.sensitivities import sensitivity
     from xr_cbottle.draw.emulator import Emulator
 
 

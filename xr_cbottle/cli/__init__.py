@@ -1,4 +1,4 @@
-"""The command line: ``xr-cbottle info | sample | plot | demo | serve | fetch | pack | train | evaluate``."""
+"""The command line: ``xr-cbottle info | sample | plot | demo | serve | translate | infill | train | ...``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from xr_cbottle import __version__
 from xr_cbottle.base.plain_text import one_line, printable
 from xr_cbottle.cli import failure
 from xr_cbottle.cube.keywords import KEYWORDS
+from xr_cbottle.draw.own_data import DEFAULT_ROUNDS, DEFAULT_STRENGTH
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
@@ -69,17 +70,49 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _sample(options: argparse.Namespace) -> None:
+    _write(options, _cube(options))
+
+
+def _write(options: argparse.Namespace, cube: Cube, **how: Any) -> None:
+    """Write a cube, and say how large it became."""
     from xr_cbottle.bottle import facts
     from xr_cbottle.cube import writer
 
-    cube = _cube(options)
     out = writer.write(
         cube, options.out, options.variables, times_per_chunk=options.chunk, zarr_format=options.zarr_format,
-        progress=False if options.quiet else None,
+        progress=False if options.quiet else None, **how,
     )  # fmt: skip
     if not options.quiet:
         files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
         _say(f"{out}: {facts.size(sum(path.stat().st_size for path in files))}")
+
+
+def _translate(options: argparse.Namespace) -> None:
+    from xr_cbottle.cube import own_data
+
+    _own(options, own_data.translated, source=options.source, target=options.target, strength=options.strength)
+
+
+def _infill(options: argparse.Namespace) -> None:
+    from xr_cbottle.cube import own_data
+
+    _own(options, own_data.filled, label=options.label, rounds=options.rounds)
+
+
+def _own(options: argparse.Namespace, make: Callable[..., Cube], **how: Any) -> None:
+    """Write what a bottle makes of a user's data."""
+    import xarray as xr
+
+    from xr_cbottle.cube import keywords, own_data
+
+    given = {name: getattr(options, name, None) for name in own_data.OWN_KEYWORDS}
+    asked = keywords.checked(
+        {**{name: value for name, value in given.items() if value is not None}, "max_instants": sys.maxsize},
+        options.command, own_data.OWN_KEYWORDS,
+    )  # fmt: skip
+    with xr.open_dataset(options.data, **({"engine": "zarr"} if Path(options.data).is_dir() else {})) as ds:
+        cube = make(ds, options.bottle, asked, member=options.member, **how)
+        _write(options, cube, describe=lambda made: own_data.described(cube, made, ds), made_of=own_data.made_of(cube))
 
 
 def _plot(options: argparse.Namespace) -> None:
@@ -214,6 +247,14 @@ def _add_keyword(group: Any, name: str, **changed: Any) -> None:
     group.add_argument(option, **told)
 
 
+def _add_writing(made: argparse.ArgumentParser) -> None:
+    """Add the options of what is written, beside its place."""
+    made.add_argument("--variables", nargs="+", metavar="NAME", help="[all]")
+    made.add_argument("--chunk", type=int, metavar="TIMES", help="times in a chunk [about 1 MiB of a surface variable]")
+    made.add_argument("--zarr-format", type=int, choices=(2, 3), default=2, help="[2, which every reader knows]")
+    made.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xr-cbottle", description="Data as a model: bottles and the data they stand for."
@@ -248,13 +289,33 @@ def _parser() -> argparse.ArgumentParser:
     _add_keyword(sample, "time", required=True, help=(
         "START/END/STEP such as 1990-01-01/1990-12-31/PT6H, START/END, a step for the whole axis, or times with commas"
     ))  # fmt: skip
-    sample.add_argument("--variables", nargs="+", metavar="NAME", help="[all]")
-    sample.add_argument(
-        "--chunk", type=int, metavar="TIMES", help="times in a chunk [about 1 MiB of a surface variable]"
-    )
-    sample.add_argument("--zarr-format", type=int, choices=(2, 3), default=2, help="[2, which every reader knows]")
-    sample.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_writing(sample)
     values(sample)
+
+    def own(run: Any, name: str, about: str) -> argparse.ArgumentParser:
+        made = command(run, name, about)
+        bottle(made)
+        made.add_argument("data", metavar="DATA", help="your data: netCDF, or a folder with zarr")
+        made.add_argument("out", metavar="OUT.zarr|OUT.nc", help="where to; must not be there yet")
+        made.add_argument("--member", type=int, default=0, metavar="N", help="chooses the noise, as the seed does [0]")
+        made.set_defaults(command=name)
+        _add_writing(made)
+        return made
+
+    translate = own(_translate, "translate", "carry your data to a label; an interrupted .zarr is continued")
+    translate.add_argument("--source", metavar="LABEL", help="of your data [none knows them]")
+    translate.add_argument("--target", metavar="LABEL", help="of the result [the bottle's default]")
+    translate.add_argument(
+        "--strength", type=float, default=DEFAULT_STRENGTH, metavar="S", help="noise level to turn at [%(default)g]"
+    )
+    infill = own(_infill, "infill", "draw what is missing in your data; an interrupted .zarr is continued")
+    infill.add_argument(
+        "--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N", help="at middle levels [%(default)d]"
+    )
+    _add_keyword(infill, "label")
+    without = ("time", "time_method", "members", "label", "weights")
+    for made in (translate, infill):
+        keywords(made.add_argument_group("the data set"), (name for name in _OF_VALUES if name not in without))
 
     plot = command(_plot, "plot", "draw a field on a map")
     bottle(plot)

@@ -71,7 +71,7 @@ class Cube:
                 raise ValueError("weights is for a bottle that is opened here: give it to open_bottle")
         else:
             bottle = open_bottle(bottle, weights=asked["weights"])
-        sst = _opened_sst(asked["sst"], bottle.manifest.zoom)
+        sst = opened_sst(asked["sst"], bottle.manifest.zoom)
         spec = named(make_spec(bottle.manifest, bottle.digest, asked, sst), bottle, bottle)
         reading = Reading.of(asked)
         self._fill(DrawnInstants(bottle, spec, sst, reading), bottle, spec, reading, keywords.told(given))
@@ -124,7 +124,7 @@ class Cube:
     @functools.cached_property
     def layout(self) -> Layout:
         """Dimensions, sizes, variables and chunks of the data set."""
-        return Layout(self.spec, self.source.channels, self.member)
+        return Layout(self.spec, self.source.channels, self.member, self.source.as_variables)
 
     @functools.cached_property
     def reader(self) -> CubeReader:
@@ -239,7 +239,8 @@ class Cube:
 Cube.__doc__ = keywords.with_keywords(Cube.__doc__)
 
 
-def _opened_sst(given: Any, zoom: int) -> SeaSurfaceTemperature | None:
+def opened_sst(given: Any, zoom: int) -> SeaSurfaceTemperature | None:
+    """A user's sea surface temperature, opened; None if none is given."""
     if given is None:
         return None
     from xr_cbottle.fields.sst import SeaSurfaceTemperature

@@ -37,6 +37,10 @@ class FieldSource(Protocol):
         """Names of the channels of a field, in their order."""
 
     @property
+    def as_variables(self) -> bool:
+        """Whether fields are in the units of variables, which users read, and not of channels."""
+
+    @property
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(native cell,) where variables of the sea are missing; None where the fields say it themselves."""
 
@@ -80,6 +84,8 @@ class DrawnInstants:
     sst: SeaSurfaceTemperature | None
     reading: Reading
 
+    as_variables = False
+
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels of an instant, in their order."""
@@ -118,17 +124,21 @@ class DrawnInstants:
 
     def emulator(self) -> Emulator:
         """The emulator that draws, loaded once for this process; imports torch."""
-        from xr_cbottle.draw import emulator
+        return emulator_of(self.bottle.settled(sst=self.sst is None), self.spec, self.sst)
 
-        spec = self.spec
-        return emulator.get(
-            self.bottle.settled(sst=self.sst is None),
-            device=spec.device,
-            precision=spec.precision,
-            sampler=emulator.Sampler(*spec.sampler),
-            batch_size=spec.batch_size,
-            sst=self.sst,
-        )
+
+def emulator_of(bottle: Bottle, spec: CubeSpec, sst: SeaSurfaceTemperature | None) -> Emulator:
+    """The emulator of a bottle whose files are here, for what is asked of it; loaded once; imports torch."""
+    from xr_cbottle.draw import emulator
+
+    return emulator.get(
+        bottle,
+        device=spec.device,
+        precision=spec.precision,
+        sampler=emulator.Sampler(*spec.sampler),
+        batch_size=spec.batch_size,
+        sst=sst,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +161,8 @@ class GivenInstants:
     channels: tuple[str, ...]
     batch_size: int
     reading: Reading
+
+    as_variables = False
 
     @property
     def land(self) -> None:

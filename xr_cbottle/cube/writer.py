@@ -14,8 +14,9 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 SUFFIXES = (".zarr", ".nc")
+
+
+Describe = Callable[["xr.Dataset"], "xr.Dataset"]
+
+
+def _as_it_is(ds: xr.Dataset) -> xr.Dataset:
+    return ds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +65,8 @@ def write(
     times_per_chunk: int | None = None,
     zarr_format: int = 2,
     progress: bool | None = None,
+    describe: Describe = _as_it_is,
+    made_of: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
     """Draw a data set and write it.
 
@@ -75,6 +85,10 @@ def write(
         2, which every reader knows, or 3.
     progress
         Whether to show a bar; None: on a terminal.
+    describe
+        Gives the data set its attributes, if they are not those of the cube.
+    made_of
+        What the values are a function of beside the cube's specification: a store is continued only if it is the same.
 
     Returns
     -------
@@ -101,22 +115,22 @@ def write(
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     if out.suffix == ".nc":
-        _write_netcdf(cube, part, names, times_per_chunk, progress)
+        _write_netcdf(cube, part, names, times_per_chunk, progress, describe)
         os.rename(part, out)
     else:
-        _write_zarr(cube, part, out, names, times_per_chunk, zarr_format, progress)
+        settings = {**_settings(cube), **made_of, "variables": names, "chunks": times_per_chunk}
+        _write_zarr(cube, part, out, {**settings, "zarr_format": zarr_format}, progress, describe)
     return out
 
 
 def _write_zarr(
-    cube: Cube, part: Path, out: Path, names: list[str], times: int, zarr_format: int, progress: bool | None
+    cube: Cube, part: Path, out: Path, settings: dict[str, Any], progress: bool | None, describe: Describe
 ) -> None:
     import zarr
     from filelock import FileLock, Timeout
 
-    settings = json.loads(
-        json.dumps({**_settings(cube), "variables": names, "chunks": times, "zarr_format": zarr_format})
-    )
+    settings = json.loads(json.dumps(settings))
+    names, times, zarr_format = settings["variables"], settings["chunks"], settings["zarr_format"]
     store, record = part / "store", part / "finished.json"
     part.mkdir(exist_ok=True)
     try:
@@ -125,7 +139,7 @@ def _write_zarr(
                 state = _recorded(record)
                 _check_same(part, state["settings"], settings)
             else:
-                template = _template(cube, names, times)
+                template = describe(_template(cube, names, times))
                 with warnings.catch_warnings():  # many readers want metadata in one place, also in format 3
                     warnings.filterwarnings("ignore", "Consolidated metadata")
                     template.to_zarr(store, mode="w", compute=False, zarr_format=zarr_format, consolidated=True)
@@ -147,10 +161,12 @@ def _write_zarr(
     shutil.rmtree(part)
 
 
-def _write_netcdf(cube: Cube, part: Path, names: list[str], times: int, progress: bool | None) -> None:
+def _write_netcdf(
+    cube: Cube, part: Path, names: list[str], times: int, progress: bool | None, describe: Describe
+) -> None:
     import netCDF4
 
-    template = _template(cube, names, times)
+    template = describe(_template(cube, names, times))
     with _whole_or_nothing(part):
         template.drop_vars(names).to_netcdf(part, mode="w", engine="netcdf4")
         with netCDF4.Dataset(part, "a") as file:

@@ -1,0 +1,115 @@
+"""Gradients through what turns a network's state into units: from a field's to the state's, as in `physical`.
+
+Each function takes the gradient of a number with respect to a result and gives that with respect to what it was made
+of (a vector-Jacobian product). All are exact, that of the spherical harmonics' gain too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xr_cbottle.bottle.climatology import powered
+from xr_cbottle.draw.emulator import Emulator
+
+Floats = npt.NDArray[np.floating[Any]]
+_ITERATIONS = 3  # of healpy.map2alm in `xr_cbottle.bottle.calibration.amplified`
+
+
+def physical(
+    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+) -> Floats:
+    """Carry a gradient back through `Emulator.physical`.
+
+    Parameters
+    ----------
+    emulator, label, times
+        As there.
+    x
+        (n, channel, cell NEST), where it is taken.
+    gradient
+        (n, channel, cell NEST) with respect to the values in the channels' units.
+
+    Returns
+    -------
+    (n, channel, cell NEST) float64 with respect to ``x``.
+    """
+    known = emulator.climatology
+    gradient = np.array(gradient, np.float64)
+    chosen = [emulator.channels.index(name) for name in emulator.bottle.manifest.nonnegative]
+    if known is None:
+        scales, center = emulator.model.scales[:, None], emulator.model.center[:, None]
+        gradient[:, chosen] = without_negatives((x * scales + center)[:, chosen], gradient[:, chosen])
+        return gradient * scales
+    mean, spread = known.at(label, times)
+    linear = known.center[:, None] + known.scale[:, None] * (mean + spread * known.amplified(x, label))
+    values = powered(linear, known.root)
+    calibration, number = known.calibration, known.number(label)
+    final = values if calibration is None else calibration.mapped(values, number)
+    gradient[:, chosen] = without_negatives(final[:, chosen], gradient[:, chosen])
+    if calibration is not None:
+        for i, channel in enumerate(calibration.matched.tolist()):
+            gradient[:, channel] *= slopes(
+                values[:, channel], calibration.drawn[number, i], calibration.known[number, i]
+            )
+    for channel in np.flatnonzero(known.root != 1).tolist():
+        power = float(known.root[channel])
+        gradient[:, channel] *= power * np.maximum(linear[:, channel], 0) ** (power - 1)
+    gradient *= known.scale[:, None] * spread
+    return gradient if calibration is None else amplified(gradient, calibration.gain[number])
+
+
+def without_negatives(values: Floats, gradient: Floats) -> Floats:
+    """Carry a gradient back through `xr_cbottle.draw.emulator.without_negatives`, both (..., cell)."""
+    kept = np.maximum(values, 0)
+    before, after = values.mean(-1, keepdims=True), kept.mean(-1, keepdims=True)
+    positive, some = values > 0, after > 0
+    ratio = np.divide(np.maximum(before, 0), after, out=np.ones_like(after), where=some)
+    inner = (gradient * kept).sum(-1, keepdims=True) / values.shape[-1]
+    divided = np.divide(inner, after, out=np.zeros_like(after), where=some)
+    return positive * gradient * ratio + divided * ((before > 0) - ratio * positive)
+
+
+def slopes(values: Floats, given: Floats, wanted: Floats) -> Floats:
+    """Slope of `xr_cbottle.bottle.calibration.mapped` at some values."""
+    pieces = np.concatenate([[1.0], np.diff(wanted) / np.diff(given)])
+    return pieces[np.clip(np.searchsorted(given, values, side="right"), 0, len(given) - 1)]
+
+
+def amplified(gradient: Floats, gain: Floats) -> Floats:
+    """Carry a gradient back through `xr_cbottle.bottle.calibration.amplified`.
+
+    With S the synthesis of harmonics, T = (4 pi / cells) S^t their quadrature and M = T S, the analysis with k
+    iterations is p(M) T with p(M) the sum of (1 - M)^i to i = k, and the function is A = 1 + S (gain - 1) p(M) T.
+    Its transpose is 1 + S p(M) (gain - 1) T.
+
+    Parameters
+    ----------
+    gradient : (n, channel, cell NEST)
+    gain : (channel, degree)
+    """
+    import healpy
+
+    cells = gradient.shape[-1]
+    n, highest = healpy.npix2nside(cells), gain.shape[1] - 1
+    to_ring, to_nest = (order(n, np.arange(cells)) for order in (healpy.ring2nest, healpy.nest2ring))
+
+    def quadrature(field: Floats) -> Any:
+        return healpy.map2alm(field, lmax=highest, iter=0, pol=False)
+
+    def synthesis(harmonics: Any) -> Floats:
+        return healpy.alm2map(harmonics, n, lmax=highest, pol=False)
+
+    out = np.array(gradient, np.float64)
+    for c in np.flatnonzero((gain != 1).any(1)).tolist():
+        for field in out[:, c]:
+            if not field.any():
+                continue
+            term = healpy.almxfl(quadrature(field[to_ring]), gain[c] - 1)
+            total = term
+            for _ in range(_ITERATIONS):
+                total = total + term - quadrature(synthesis(total))
+            field += synthesis(total)[to_nest]
+    return out
