@@ -86,6 +86,7 @@ def test_any_difference_changes_the_stream(a, b):
         dict(stage="translate"),
         dict(stage="infill", block=0),
         dict(stage="infill", block=1),
+        dict(stage="guide", block=0),
         dict(stage="superres", block=0),
         dict(member=1),
         dict(member=2**32 - 1),

@@ -66,6 +66,7 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
         "bottle_created": manifest.created,
         "label": spec.label or "",
         "seed": spec.seed,
+        "guide": spec.guide or "",
         "sampler": f"{SOLVERS[solver]}, EDM schedule, no churn",
         "num_steps": steps,
         "sigma_min": low,

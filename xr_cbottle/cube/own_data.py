@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from xr_cbottle.bottle.manifest import Manifest
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
-OWN_KEYWORDS = tuple(name for name in KEYWORDS if name not in ("time", "time_method", "members", "label"))
+OWN_KEYWORDS = tuple(name for name in KEYWORDS if name not in ("time", "time_method", "members", "label", "guide"))
 """Keywords of a data set that `translate` and `infill` take too."""
 MOST_ROUNDS = 32
 

@@ -26,7 +26,7 @@ from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
-from xr_cbottle.cube.sources import emulator_of, named
+from xr_cbottle.cube.sources import emulator_of, named, with_figures
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.own_data import Infilling, Translation
 from xr_cbottle.fields import channels
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from xr_cbottle.fields.coarse_fields import Given
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
-Floats = npt.NDArray[np.float64]
 FIGURES = ("given_mean", "given_deviation", "latent_mean", "latent_deviation")
 """Figures of an instant that is translated; the powers of the latent by degree come after them."""
 _NUMERICS = 1  # raised when the same data begin to make other values
@@ -169,7 +168,7 @@ class OwnInstants:
             drawn = filling.infill(emulator, values, times, self.work, seed=seed, member=member)
             # What was there is put back as it was read: twice rounded, it would have lost its last bit.
             out = np.where(np.isfinite(read), read, drawn * factors)
-        return [_with_figures(field, row) for field, row in zip(out, figures, strict=True)]
+        return [with_figures(field, row) for field, row in zip(out, figures, strict=True)]
 
     def emulator(self) -> Emulator:
         """The emulator that draws, loaded once for this process; imports torch."""
@@ -191,11 +190,3 @@ class OwnInstants:
 
 def _digest(field: Field) -> str:
     return hashlib.sha256(np.ascontiguousarray(field, "<f4").tobytes()).hexdigest()
-
-
-def _with_figures(field: Floats, figures: Sequence[float]) -> Field:
-    """(channel + 1, cell) float32: a field, and its figures in a row below it."""
-    out = np.full((len(field) + 1, field.shape[1]), np.nan, np.float32)
-    out[:-1] = field
-    out[-1, : len(figures)] = figures
-    return out

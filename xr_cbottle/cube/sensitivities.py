@@ -147,6 +147,8 @@ def _drawn(da: xr.DataArray) -> LazyVariable:
         raise ValueError(
             f"{da.name} is not drawn at the bottle's own zoom: open the bottle with zoom={spec.native_zoom} or less"
         )
+    if spec.guide is not None:
+        raise ValueError(f"{da.name} is steered to an event: open the bottle without guide")
     if spec.axis.instants_per_value > 1:
         raise ValueError(f"{da.name} is a mean over time: open the bottle with time_method='inst', and take the mean")
     return lazy

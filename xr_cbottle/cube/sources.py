@@ -25,6 +25,7 @@ from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
     from xr_cbottle.draw.emulator import Emulator
+    from xr_cbottle.draw.events import Guide
     from xr_cbottle.fields.coarse_fields import Given
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
@@ -77,12 +78,15 @@ class DrawnInstants:
         The user's sea surface temperature; None for the bottle's.
     reading
         Where finished instants are kept.
+    guide
+        The event that they are steered to. Their fields then have one row more, with the logarithm of the weight.
     """
 
     bottle: Bottle
     spec: CubeSpec
     sst: SeaSurfaceTemperature | None
     reading: Reading
+    guide: Guide | None = None
 
     as_variables = False
 
@@ -107,8 +111,8 @@ class DrawnInstants:
             return
         disk = None
         if self.reading.cache_dir is not None:
-            shape = len(self.channels), healpix.n_cells(self.spec.native_zoom)
-            disk = DiskTier(self.reading.cache_dir, shape)
+            rows = len(self.channels) + (self.guide is not None)
+            disk = DiskTier(self.reading.cache_dir, (rows, healpix.n_cells(self.spec.native_zoom)))
         fields = cache.shared(self.reading.cache_size)
         fields.gather(keys, self.draw, deliver, batch=self.spec.batch_size, disk=disk)
 
@@ -116,15 +120,27 @@ class DrawnInstants:
         """Instants, drawn now; imports torch."""
         from xr_cbottle.draw.emulator import Instant
 
-        fields = self.emulator().draw_instants(
-            [Instant(key.label, key.seed, key.member, np.datetime64(key.seconds, "s")) for key in keys]
-        )
+        instants = [Instant(key.label, key.seed, key.member, np.datetime64(key.seconds, "s")) for key in keys]
+        if self.guide is not None:
+            from xr_cbottle.draw import steering
+
+            drawn, weights = steering.draw(self.emulator(), instants, self.guide)
+            return [with_figures(field, [weight]) for field, weight in zip(drawn, weights.tolist(), strict=True)]
+        fields = self.emulator().draw_instants(instants)
         # Copies: a view would keep the whole batch in memory as long as one of its instants.
         return [np.array(field, np.float32) for field in fields]
 
     def emulator(self) -> Emulator:
         """The emulator that draws, loaded once for this process; imports torch."""
         return emulator_of(self.bottle.settled(sst=self.sst is None), self.spec, self.sst)
+
+
+def with_figures(field: npt.NDArray[np.floating], figures: Sequence[float]) -> Field:
+    """(channel + 1, cell) float32: a field, and its figures in a row below it."""
+    out = np.full((len(field) + 1, field.shape[1]), np.nan, np.float32)
+    out[:-1] = field
+    out[-1, : len(figures)] = figures
+    return out
 
 
 def emulator_of(bottle: Bottle, spec: CubeSpec, sst: SeaSurfaceTemperature | None) -> Emulator:

@@ -56,6 +56,8 @@ class CubeSpec:
         What stands for the user's data that instants are taken from; None where they are drawn.
     fine
         How values above the native zoom are made; None up to it.
+    guide
+        The event that draws are steered to, as text; None if they are not.
     """
 
     digest: str
@@ -72,14 +74,15 @@ class CubeSpec:
     sst: str | None
     fine: Fine | None = None
     given: str | None = None
+    guide: str | None = None
 
     @functools.cached_property
     def namespace(self) -> str:
         """Digest of what an instant is a function of, beside label, seed, member and time."""
         names = ("digest", "sampler", "precision", "batch_size", "device", "sst")
         values = {name: getattr(self, name) for name in names}
-        given = {} if self.given is None else {"given": self.given}
-        return _sha256({"numerics": _NUMERICS, **values, **given})
+        of_some = {name: getattr(self, name) for name in ("given", "guide") if getattr(self, name) is not None}
+        return _sha256({"numerics": _NUMERICS, **values, **of_some})
 
     @functools.cached_property
     def field_namespace(self) -> str:
@@ -92,7 +95,7 @@ class CubeSpec:
     def token(self) -> str:
         """Digest of the whole data set: dask's token."""
         values = dataclasses.asdict(self)
-        of_some = {name for name in ("fine", "given") if values[name] is None}
+        of_some = {name for name in ("fine", "given", "guide") if values[name] is None}
         return _sha256({"numerics": _NUMERICS, **{k: v for k, v in values.items() if k not in of_some}})
 
 
@@ -120,6 +123,9 @@ def make_spec(
         If the bottle does not have what is asked for; it lists what it has.
     """
     zoom = _zoom(manifest, keywords["zoom"])
+    guide = keywords["guide"]
+    if guide is not None and keywords["time_method"] != "inst":
+        raise ValueError("guide is for instants, which have weights: leave time_method out, and take weighted means")
     start, end, native = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
     if sst is not None:
         start, end = _covered(sst, start, native)
@@ -137,6 +143,7 @@ def make_spec(
         device=keywords["device"],
         sst=None if sst is None else sst.token,
         fine=make_fine(manifest, zoom, keywords["sr_mode"], keywords["sr_network"]),
+        guide=None if guide is None else guide.token,
     )
 
 

@@ -145,12 +145,16 @@ def _write_zarr(
                     template.to_zarr(store, mode="w", compute=False, zarr_format=zarr_format, consolidated=True)
                 state = {"settings": settings, "finished": 0}
                 _keep(record, state)
-            arrays = {name: zarr.open_array(store / name, mode="r+") for name in names}
+            figures = _figures(cube)
+            arrays = {name: zarr.open_array(store / name, mode="r+") for name in [*names, *figures]}
             pieces = list(_pieces(cube, times))
             with _bar(cube, pieces, state["finished"], progress) as bar:
                 for piece in pieces[state["finished"] :]:
                     for name, values in _draw(cube, names, piece, bar).items():
                         arrays[name][piece.index(cube.dims(name))] = values
+                    for name, figure in figures.items():
+                        place = piece.index([str(dim) for dim in figure.dims])
+                        arrays[name][place] = figure[place].values
                     state["finished"] += 1
                     _keep(record, state)
             os.rename(store, out)
@@ -168,13 +172,14 @@ def _write_netcdf(
 
     template = describe(_template(cube, names, times))
     with _whole_or_nothing(part):
-        template.drop_vars(names).to_netcdf(part, mode="w", engine="netcdf4")
+        figures = _figures(cube)
+        template.drop_vars([*names, *figures]).to_netcdf(part, mode="w", engine="netcdf4")
         with netCDF4.Dataset(part, "a") as file:
             file.set_auto_maskandscale(False)
-            for name in names:
+            for name in [*names, *figures]:
                 array = template[name]
                 made = file.createVariable(
-                    name, "f4", cube.dims(name), fill_value=np.float32(np.nan), chunksizes=array.encoding["chunks"]
+                    name, "f4", array.dims, fill_value=np.float32(np.nan), chunksizes=array.encoding["chunks"]
                 )
                 made.setncatts(array.attrs)
             pieces = list(_pieces(cube, times))
@@ -182,6 +187,9 @@ def _write_netcdf(
                 for piece in pieces:
                     for name, values in _draw(cube, names, piece, bar).items():
                         file[name][piece.index(cube.dims(name))] = values
+                    for name, figure in figures.items():
+                        place = piece.index([str(dim) for dim in figure.dims])
+                        file[name][place] = figure[place].values
 
 
 @contextlib.contextmanager
@@ -207,7 +215,7 @@ def _template(cube: Cube, names: list[str], times: int) -> xr.Dataset:
     import dask.array as da
 
     ds = cube.lazy_dataset([name for name in cube.layouts if name not in names])
-    for name in names:
+    for name in [*names, *_figures(cube)]:
         lazy = ds[name]
         length = {"time": times, "member": 1}
         chunks = tuple(length.get(str(dim), lazy.sizes[dim]) for dim in lazy.dims)
@@ -215,6 +223,12 @@ def _template(cube: Cube, names: list[str], times: int) -> xr.Dataset:
         nothing = da.zeros(lazy.shape, dtype=np.float32, chunks=lazy.shape)
         ds[name] = (lazy.dims, nothing, lazy.attrs, {"chunks": chunks, "_FillValue": np.float32(np.nan)})
     return ds
+
+
+def _figures(cube: Cube) -> dict[str, xr.Variable]:
+    """Figures of instants beside the fields, not read: the instants of a piece are in the cache when it was drawn."""
+    ds = cube.lazy_dataset(list(cube.layouts))
+    return {str(name): array.variable for name, array in ds.data_vars.items()}
 
 
 def _times_per_chunk(cube: Cube, asked: int | None) -> int:

@@ -85,7 +85,9 @@ def _batch(
             noise.normals((2, *values.shape[1:]), seed=seed, stage="translate", member=member, time=time)
             for time in times
         ]
-        normalised, known = emulator.known_part(values, target if from_nowhere else source, times)
+        own = target if from_nowhere else source
+        offset = 0.0 if from_nowhere else offsets(emulator, values, own, times)
+        normalised, known = emulator.known_part(values - offset, own, times)
         with emulator.batch(times) as (batch, inputs):
             decode = emulator.denoise(target, **inputs)
             encode = None if from_nowhere else emulator.denoise(source, **inputs)
@@ -96,9 +98,34 @@ def _batch(
             )  # fmt: skip
             drawn, turned = batch.back(moved.clean), batch.back(moved.turned)
         level = float(sigmas[0]) if strength is None else min(strength, float(sigmas[0]))
-        found = [whiteness.measure(x, z, k, level) for x, z, k in zip(normalised, turned, known, strict=True)]
+        given = emulator.anomalies(values, own, times)
+        found = [whiteness.measure(x, z, k, level) for x, z, k in zip(given, turned, known, strict=True)]
         _warn(found, times, emulator.bottle.manifest.name)
-        return emulator.finite(emulator.physical(drawn, target, times)), found
+        return emulator.finite(emulator.physical(drawn, target, times) + offset), found
+
+
+def offsets(
+    emulator: Emulator, values: npt.NDArray[np.float64], label: str | None, times: npt.NDArray[np.datetime64]
+) -> npt.NDArray[np.float64]:
+    """How far the mean of each field over the globe is from its label's climate: (n, channel, 1), in units.
+
+    It is kept as it is: divided by the spread of one label and multiplied by that of the other, a warmer climate would
+    come out more or less warm. 0 of channels that are never negative or that are no straight line of the state, and of
+    all where the network draws the fields themselves.
+    """
+    known = emulator.climatology
+    out = np.zeros((*values.shape[:2], 1))
+    if known is None:
+        return out
+    mean, _ = known.at(label, times)
+    anomaly = values - (known.center[:, None] + known.scale[:, None] * mean)
+    there = np.isfinite(anomaly)
+    straight = (known.root == 1) & ~np.isin(emulator.channels, emulator.bottle.manifest.nonnegative)
+    if known.calibration is not None:
+        straight[known.calibration.matched] = False
+    count = there.sum(-1, keepdims=True)
+    total = np.where(there, anomaly, 0.0).sum(-1, keepdims=True)
+    return np.where(straight[:, None] & (count > 0), total / np.maximum(count, 1), 0.0)
 
 
 def _warn(found: list[Whiteness], times: npt.NDArray[np.datetime64], name: str) -> None:
