@@ -90,7 +90,7 @@ def test_what_is_wrong_is_said_in_a_sentence(bottle):
     ones = xr.DataArray(np.ones(CELLS), dims="cell")
     for call, says in (
         (lambda: xr_cbottle.sensitivity(ds), "takes a variable of a data set of a bottle, not Dataset"),
-        (lambda: xr_cbottle.sensitivity(ds.tas + 1), "does not say what drew it"),
+        (lambda: xr_cbottle.sensitivity(opened(bottle).tas + 1), "does not say what drew it"),
         (lambda: xr_cbottle.sensitivity(daily.tas), "is a mean over time"),
         (lambda: xr_cbottle.sensitivity(ds.tas, ones[:5]), "weights have 5 of cell without a coordinate"),
         (lambda: xr_cbottle.sensitivity(ds.tas, ones.rename(cell="x")), "weights must be a DataArray"),
