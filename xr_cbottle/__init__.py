@@ -19,6 +19,7 @@ _HOMES = {
     "Cube": "xr_cbottle.cube.cube",
     "downscale": "xr_cbottle.cube.downscaling",
     "infill": "xr_cbottle.cube.own_data",
+    "log_likelihood": "xr_cbottle.cube.own_data",
     "probability": "xr_cbottle.cube.odds",
     "sensitivity": "xr_cbottle.cube.sensitivities",
     "translate": "xr_cbottle.cube.own_data",
@@ -31,6 +32,7 @@ __all__ = [
     "downscale",
     "events",
     "infill",
+    "log_likelihood",
     "open_bottle",
     "probability",
     "sensitivity",
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from xr_cbottle.cube.cube import Cube
     from xr_cbottle.cube.downscaling import downscale
     from xr_cbottle.cube.odds import probability
-    from xr_cbottle.cube.own_data import infill, translate
+    from xr_cbottle.cube.own_data import infill, log_likelihood, translate
     from xr_cbottle.cube.sensitivities import sensitivity
     from xr_cbottle.draw import events
     from xr_cbottle.draw.emulator import Emulator

@@ -278,3 +278,27 @@ def test_an_interrupted_store_is_continued_with_the_same_data_only(bottle, tmp_p
     expected = xr_cbottle.infill(holed(), bottle, label="a", batch_size=1).tas.values
     with xr.open_zarr(tmp_path / "out.zarr") as written:
         np.testing.assert_array_equal(written.tas.values, expected)
+
+
+def test_likelihood_knows_which_label_drew(bottle):
+    """Lazily, for all labels, in any company."""
+    plain = Cube(bottle, time=["1980-01-01", "1980-07-01T06"], label="a", seed=3)
+    emulator = plain.emulator()
+    drawn = emulator.draw(["1980-01-01", "1980-07-01T06"], seed=3, label="a")
+    ds = plain.to_dataset().load()
+    ds["sst"] = (("time", "cell"), drawn.sel(channel="sst").values, {"units": "K"})
+    cache.shared().clear()
+    found = xr_cbottle.log_likelihood(ds, bottle, probes=3)
+    assert found.log_likelihood.dims == ("label", "time")
+    assert found.label.values.tolist() == ["a", "b"]
+    assert len(cache.shared()) == 0
+    values = found.log_likelihood.values
+    assert np.isfinite(values).all()
+    assert (found.standard_error.values > 0).all()
+    assert (values[0] > values[1]).all()
+    alone = xr_cbottle.log_likelihood(ds.isel(time=[1]), bottle, label="b", probes=3).log_likelihood
+    np.testing.assert_allclose(alone.values[0, 0], values[1, 1], rtol=1e-4)
+    with pytest.raises(ValueError, match="together and the data set has no tas: infill it first"):
+        xr_cbottle.log_likelihood(ds.drop_vars("tas"), bottle)
+    with pytest.raises(ValueError, match="probes is 0: it must be an integer from 1 to 1000"):
+        xr_cbottle.log_likelihood(ds, bottle, probes=0)

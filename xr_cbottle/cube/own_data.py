@@ -16,10 +16,10 @@ from xr_cbottle.cube.checks import integer, positive
 from xr_cbottle.cube.cube import Cube, opened_sst
 from xr_cbottle.cube.figures import figure
 from xr_cbottle.cube.keywords import KEYWORDS
-from xr_cbottle.cube.own_instants import FIGURES, OwnInstants
+from xr_cbottle.cube.own_instants import FIGURES, OwnInstants, Work
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.spec import make_spec
-from xr_cbottle.draw.own_data import BANDS, DEFAULT_ROUNDS, DEFAULT_STRENGTH, Infilling, Translation
+from xr_cbottle.draw.own_data import BANDS, DEFAULT_ROUNDS, DEFAULT_STRENGTH, Infilling, Likelihood, Translation
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.coarse_fields import Given, read_given
 from xr_cbottle.grid import time_axis
@@ -145,6 +145,82 @@ def infill(
     return _as_given(cube, described(cube, cube.to_dataset(chunks), ds))
 
 
+def log_likelihood(
+    ds: xr.Dataset,
+    bottle: str | os.PathLike[str] | Bottle,
+    *,
+    label: str | None = None,
+    probes: int = 4,
+    member: int = 0,
+    **keywords: Any,
+) -> xr.Dataset:
+    """Estimate how probable each instant of a data set is under labels of a bottle: which is it most like?
+
+    It is the density of the probability flow, through the ODE of the diffusion with the levels of the sampler. It has
+    an error of these levels, much the same for all labels, so that differences of labels mean more than values.
+
+    Parameters
+    ----------
+    ds
+        As of `infill`, and with all variables of the bottle, without missing values.
+    bottle
+        Path, URL or name of a bottle, or an open `Bottle`.
+    label
+        Data set whose likelihood it is; None: of each that the bottle knows.
+    probes
+        How many estimates of the divergence, 1 to 1000. An estimate costs about four plain draws.
+    member
+        Chooses the probes, with the seed and the time.
+    **keywords
+        As of `infill`.
+
+    Returns
+    -------
+    Over label and time, dask arrays that draw when they are computed: ``log_likelihood``, natural logarithm per value
+    of a field, less what the units of channels make of it; and its ``standard_error`` by the probes.
+
+    Raises
+    ------
+    TypeError
+        If a keyword is unknown.
+    ValueError
+        If the bottle has no such label, or the data set is not what it takes; one sentence says what is.
+    """
+    import xarray as xr
+
+    asked = keyword.checked(keywords, "log_likelihood", OWN_KEYWORDS)
+    opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle, weights=asked["weights"])
+    count = integer("probes", probes, 1, 1001)
+    labels = [*opened.manifest.labels] if label is None else [label]
+    parts = [_likelihood(ds, opened, Likelihood(opened.manifest.label(one), count), asked, member) for one in labels]
+    if not labels:
+        return _likelihood(ds, opened, Likelihood(None, count), asked, member)
+    return xr.concat(parts, xr.Variable("label", labels), combine_attrs="drop_conflicts")
+
+
+def _likelihood(ds: xr.Dataset, bottle: Bottle, work: Likelihood, asked: Mapping[str, Any], member: int) -> xr.Dataset:
+    cube = _cube(ds, bottle, work, {**asked, "zoom": None}, member)
+    lacking = [
+        channels.parse(name).variable.name
+        for name, source in zip(bottle.manifest.channels, _instants(cube).given.sources, strict=True)
+        if source is None
+    ]
+    if lacking:
+        raise ValueError(
+            f"the likelihood is that of all variables of {bottle.manifest.name} together and the data set has no "
+            f"{', '.join(dict.fromkeys(lacking))}: infill it first"
+        )
+    made = described(cube, cube.to_dataset(), ds)
+    words = {"log_likelihood": "natural logarithm of the density per value", "standard_error": "its standard error"}
+    figures = {
+        name: figure(cube.layout, cube.instants, i, {"long_name": words[name], "units": "1"}).chunk(
+            {"time": cube.spec.batch_size}
+        )
+        for i, name in enumerate(words)
+    }
+    return _as_given(cube, made.drop_vars(["cell", "cell_ids", "crs"], errors="ignore").assign(figures))
+
+
 # Cubes ----------------------------------------------------------------------------------------------------------------
 
 
@@ -180,7 +256,7 @@ def filled(
     return _cube(ds, opened, work, asked, member)
 
 
-def _cube(ds: xr.Dataset, bottle: Bottle, work: Translation | Infilling, asked: Mapping[str, Any], member: int) -> Cube:
+def _cube(ds: xr.Dataset, bottle: Bottle, work: Work, asked: Mapping[str, Any], member: int) -> Cube:
     manifest = bottle.manifest
     asked = {**asked, "label": work.target if isinstance(work, Translation) else work.label}
     sst = opened_sst(asked["sst"], manifest.zoom)
@@ -260,11 +336,14 @@ def _as_given(cube: Cube, result: xr.Dataset) -> xr.Dataset:
     return result if _instants(cube).given.has_time else result.isel(time=0)
 
 
-def _words(work: Translation | Infilling, manifest: Manifest) -> tuple[dict[str, Any], str]:
+def _words(work: Work, manifest: Manifest) -> tuple[dict[str, Any], str]:
     """Attributes, and what was done."""
     if isinstance(work, Infilling):
         done = f"missing values drawn by {manifest.name}"
         return {"title": f"Missing values drawn by the bottle {manifest.name}", "rounds": work.rounds}, done
+    if isinstance(work, Likelihood):
+        done = f"likelihood under {work.label or manifest.name} by {manifest.name}"
+        return {"title": f"Likelihood by the bottle {manifest.name}", "probes": work.probes}, done
     source = "data that no label knows" if work.source is None and manifest.labels else work.source or manifest.name
     target = work.target or manifest.name
     about = {

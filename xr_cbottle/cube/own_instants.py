@@ -1,4 +1,4 @@
-"""Instants that a bottle makes of a user's own data: translated to one of its labels, or filled where data lack.
+"""Instants that a bottle makes of a user's own data: translated, filled where data lack, or how probable they are.
 
 An instant is named by the digest of the data that it is made of, so that the same data are never worked on twice, in
 this process or by a folder in another, and other data never take their place.
@@ -28,7 +28,7 @@ from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import emulator_of, named, with_figures
 from xr_cbottle.cube.spec import CubeSpec
-from xr_cbottle.draw.own_data import Infilling, Translation
+from xr_cbottle.draw.own_data import Infilling, Likelihood, Translation
 from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from xr_cbottle.fields.coarse_fields import Given
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
+Work = Translation | Infilling | Likelihood
 FIGURES = ("given_mean", "given_deviation", "latent_mean", "latent_deviation")
 """Figures of an instant that is translated; the powers of the latent by degree come after them."""
 _NUMERICS = 1  # raised when the same data begin to make other values
@@ -95,7 +96,7 @@ class OwnInstants:
     """
 
     given: Given
-    work: Translation | Infilling
+    work: Work
     bottle: Bottle
     spec: CubeSpec
     sst: SeaSurfaceTemperature | None
@@ -106,7 +107,7 @@ class OwnInstants:
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels of an instant, in their order."""
-        return self.bottle.manifest.channels
+        return () if isinstance(self.work, Likelihood) else self.bottle.manifest.channels
 
     @property
     def land(self) -> npt.NDArray[np.bool_] | None:
@@ -153,14 +154,19 @@ class OwnInstants:
         return [found[key] for key in keys]
 
     def _made(self, keys: list[Key], seed: int, member: int) -> list[Field]:
-        from xr_cbottle.draw import filling, translation
+        from xr_cbottle.draw import filling, probability_flow, translation
 
-        emulator, factors = self.emulator(), channels.factors(self.channels)[:, None]
+        emulator, factors = self.emulator(), channels.factors(self.bottle.manifest.channels)[:, None]
         times = np.array([key.seconds for key in keys], "datetime64[s]")
         read = np.stack([_data[key.data or ""] for key in keys])
         values = read / factors
         figures: Sequence[Sequence[float]] = [()] * len(keys)
-        if isinstance(self.work, Translation):
+        out: npt.NDArray[np.floating]
+        if isinstance(self.work, Likelihood):
+            likely = probability_flow.log_likelihood(emulator, values, times, self.work, seed=seed, member=member)
+            figures = list(zip(*likely, strict=True))
+            out = np.empty((len(keys), 0, values.shape[2]))
+        elif isinstance(self.work, Translation):
             drawn, found = translation.translate(emulator, values, times, self.work, seed=seed, member=member)
             figures = [(*one[: len(FIGURES)], *one.latent_power) for one in found]
             out = drawn * factors

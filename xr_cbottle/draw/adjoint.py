@@ -113,3 +113,40 @@ def amplified(gradient: Floats, gain: Floats) -> Floats:
                 total = total + term - quadrature(synthesis(total))
             field += synthesis(total)[to_nest]
     return out
+
+
+def log_volume(
+    emulator: Emulator, values: Floats, label: str | None, times: npt.NDArray[np.datetime64]
+) -> npt.NDArray[np.float64]:
+    """Logarithm of how much the network's units stretch a field, which a density is multiplied by.
+
+    Parameters
+    ----------
+    emulator, label, times
+        As of `Emulator.normalised`.
+    values
+        (n, channel, cell NEST) in the channels' units.
+
+    Returns
+    -------
+    (n,), of the units, spread, roots, mapping and gain of a label; scales, which labels share, are left out.
+    """
+    known = emulator.climatology
+    if known is None:
+        return np.zeros(len(values))
+    _, spread = known.at(label, times)
+    log = -np.log(spread).sum((1, 2))
+    calibration, number = known.calibration, known.number(label)
+    before = values
+    if calibration is not None:
+        before = calibration.unmapped(values, number)
+        for i, channel in enumerate(calibration.matched.tolist()):
+            mapped = slopes(before[:, channel], calibration.drawn[number, i], calibration.known[number, i])
+            log -= np.log(mapped).sum(-1)
+        degrees = 2 * np.arange(calibration.gain.shape[2]) + 1
+        log -= (np.log(calibration.gain[number]) * degrees).sum()
+    for channel in np.flatnonzero(known.root != 1).tolist():
+        power = float(known.root[channel])
+        root = np.maximum(before[:, channel], 1e-30 ** (1 / power)) ** (1 / power)
+        log -= np.log(power * root ** (power - 1)).sum(-1)
+    return log

@@ -13,10 +13,15 @@ import operator
 import numpy as np
 import numpy.typing as npt
 
-STAGES = {"coarse": 0, "infill": 1, "superres": 2, "translate": 3, "guide": 6}
+STAGES = {"coarse": 0, "infill": 1, "superres": 2, "translate": 3, "guide": 6, "likelihood": 7}
 """Streams that must differ at one instant, by the stage of the model that uses them."""
 
-BLOCKS = {"guide": "step of the sampler", "infill": "step of the sampler", "superres": "block of cells"}
+BLOCKS = {
+    "guide": "step of the sampler",
+    "infill": "step of the sampler",
+    "likelihood": "probe",
+    "superres": "block of cells",
+}
 """What a block is, in the stages whose streams have one."""
 
 Time = np.datetime64 | datetime.datetime | str

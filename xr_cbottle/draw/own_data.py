@@ -32,6 +32,22 @@ class Translation:
 
 
 @dataclass(frozen=True)
+class Likelihood:
+    """Under which label, and how well estimated.
+
+    Attributes
+    ----------
+    label
+        Data set whose likelihood it is; None in a bottle without labels.
+    probes
+        Of the trace of the Jacobian.
+    """
+
+    label: str | None
+    probes: int = 4
+
+
+@dataclass(frozen=True)
 class Infilling:
     """Under which label, and how.
 
