@@ -28,16 +28,16 @@ def filled(n, rounds, given=0.6):
 
 
 def test_what_is_drawn_is_the_conditional():
-    drawn = filled(20_000, 8)
+    drawn = filled(10_000, 32)
     assert (drawn[:, 0] == 0.6).all()
     rest = drawn[:, 1]
-    assert float(rest.mean()) == pytest.approx(CORRELATION * 0.6, abs=0.02)
+    assert float(rest.mean()) == pytest.approx(CORRELATION * 0.6, abs=0.035)
     assert float(rest.std()) == pytest.approx(0.5 * np.sqrt(1 - CORRELATION**2), rel=0.06)
 
 
 def test_rounds_let_the_known_tell_more():
-    errors = [abs(float(filled(20_000, rounds)[:, 1].mean()) - CORRELATION * 0.6) for rounds in (1, 8)]
-    assert errors[1] < errors[0] / 3
+    errors = [abs(float(filled(10_000, rounds)[:, 1].mean()) - CORRELATION * 0.6) for rounds in (1, 3, 8)]
+    assert errors[2] < errors[1] / 1.8 < errors[0] / 3
 
 
 def test_the_noise_of_what_is_known_has_the_variance_of_the_level():
