@@ -110,7 +110,7 @@ def _own(options: argparse.Namespace, make: Callable[..., Cube], **how: Any) -> 
         {**{name: value for name, value in given.items() if value is not None}, "max_instants": sys.maxsize},
         options.command, own_data.OWN_KEYWORDS,
     )  # fmt: skip
-    with xr.open_dataset(options.data, **({"engine": "zarr"} if Path(options.data).is_dir() else {})) as ds:
+    with xr.open_dataset(options.data, engine="zarr" if Path(options.data).is_dir() else None) as ds:
         cube = make(ds, options.bottle, asked, member=options.member, **how)
         _write(options, cube, describe=lambda made: own_data.described(cube, made, ds), made_of=own_data.made_of(cube))
 

@@ -74,6 +74,6 @@ def figure(
 ) -> xr.Variable:
     """A figure of each instant as a variable that is not read; see `FigureArray`."""
     array = FigureArray(layout, source, columns)
-    dims = tuple(dim for dim in ("member", "time") if dim in layout.sizes)
+    dims: tuple[str, ...] = tuple(dim for dim in ("member", "time") if dim in layout.sizes)
     dims = dims if isinstance(columns, int) else (*dims, part)
     return xr.Variable(dims, wrapped(LazilyIndexedArray(array)), dict(attrs), fastpath=True)

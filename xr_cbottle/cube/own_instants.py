@@ -168,7 +168,7 @@ class OwnInstants:
             out = np.empty((len(keys), 0, values.shape[2]))
         elif isinstance(self.work, Translation):
             drawn, found = translation.translate(emulator, values, times, self.work, seed=seed, member=member)
-            figures = [(*one[: len(FIGURES)], *one.latent_power) for one in found]
+            figures = [one.figures for one in found]
             out = drawn * factors
         else:
             drawn = filling.infill(emulator, values, times, self.work, seed=seed, member=member)

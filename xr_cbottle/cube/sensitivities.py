@@ -172,7 +172,7 @@ def _weights(da: xr.DataArray, weights: xr.DataArray | None, layout: Layout, nam
             one = given if variable.pressures is None else given.sel(pressure=level)
             out[channel, mine["cell"]] = variable.factor * one.transpose("cell").values
     finer = 4 ** (layout.spec.native_zoom - layout.spec.zoom)
-    return np.repeat(out, finer, axis=1) / finer
+    return np.asarray(np.repeat(out, finer, axis=1) / finer)
 
 
 def _aligned(weights: xr.DataArray, there: xr.DataArray) -> xr.DataArray:

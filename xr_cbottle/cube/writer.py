@@ -179,7 +179,11 @@ def _write_netcdf(
             for name in [*names, *figures]:
                 array = template[name]
                 made = file.createVariable(
-                    name, "f4", array.dims, fill_value=np.float32(np.nan), chunksizes=array.encoding["chunks"]
+                    name,
+                    "f4",
+                    tuple(map(str, array.dims)),
+                    fill_value=np.float32(np.nan),
+                    chunksizes=array.encoding["chunks"],
                 )
                 made.setncatts(array.attrs)
             pieces = list(_pieces(cube, times))

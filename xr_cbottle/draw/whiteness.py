@@ -33,6 +33,11 @@ class Whiteness(NamedTuple):
     latent_deviation: float
     latent_power: tuple[float, ...]
 
+    @property
+    def figures(self) -> tuple[float, ...]:
+        """All of them, one after the other."""
+        return self.given_mean, self.given_deviation, self.latent_mean, self.latent_deviation, *self.latent_power
+
 
 def measure(x: Floats, state: Floats, known: npt.NDArray[np.bool_], sigma: float) -> Whiteness:
     """Measure one field.
