@@ -186,7 +186,7 @@ def test_what_is_no_climatology_is_refused(change, message):
 def test_a_bottle_draws_anomalies_from_its_climatology(tmp_path: Path):
     pytest.importorskip("torch")
     from xr_cbottle.draw.emulator import Emulator
-    from xr_cbottle.draw.own_data import Translation
+    from xr_cbottle.draw.own_work import Translation
     from xr_cbottle.draw.translation import translate
 
     channels = ("tas", "pr")

@@ -10,7 +10,7 @@ from tests.bottles import synthetic_bottle
 from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.draw.emulator import Emulator, Instant
 from xr_cbottle.draw.filling import Standardised, infill
-from xr_cbottle.draw.own_data import Infilling
+from xr_cbottle.draw.own_work import Infilling
 
 TIMES = np.datetime64("1980-02-01T00", "s") + np.arange(3) * np.timedelta64(6, "h")
 

@@ -9,11 +9,11 @@ import torch
 from tests.bottles import synthetic_bottle
 from xr_cbottle.draw import events, steering
 from xr_cbottle.draw.emulator import Emulator, Instant
-from xr_cbottle.draw.events import Guide, Mean, Own
+from xr_cbottle.draw.events import BoxMean, Guide, Own
 from xr_cbottle.grid import healpix
 
 TIMES = np.datetime64("1980-02-01T00", "s") + np.arange(3) * np.timedelta64(6, "h")
-WARM = Mean("tas", 0, 90, -30, 30, above=290, softness=3)
+WARM = BoxMean("tas", 0, 90, -30, 30, above=290, softness=3)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_the_gradient_is_that_of_the_event_in_units(small: Emulator) -> None:
     values = rng.normal(size=(6, 192)) + 280
     direction = rng.normal(size=values.shape)
 
-    def warm(state: events.State) -> torch.Tensor:
+    def warm(state: events.Weather) -> torch.Tensor:
         return (
             state.field("zg", 50000)[:9].mean() / 20 - 1 + 0.01 * state["ta"][1].mean() + (state["tas"][3] - 280) ** 2
         )

@@ -7,7 +7,7 @@ import pytest
 
 from tests.bottles import synthetic_bottle
 from xr_cbottle.draw.emulator import Emulator
-from xr_cbottle.draw.own_data import Translation
+from xr_cbottle.draw.own_work import Translation
 from xr_cbottle.draw.translation import translate
 
 TIMES = np.datetime64("1980-02-01T00", "s") + np.arange(3) * np.timedelta64(6, "h")

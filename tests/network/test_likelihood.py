@@ -44,4 +44,4 @@ def test_gaussians():
 def test_differences_need_few_levels():
     x = torch.tensor([[0.0, 0.0], [0.5, 0.7]], dtype=torch.float64)
     found, _ = likelihood.log_density(denoise, x, edm.edm_schedule(18, LOWEST, 80.0), lambda k: torch.ones(2, 2), 1)
-    assert float(found[0] - found[1]) == pytest.approx(float(exact(x)[0] - exact(x)[1]), rel=0.05)
+    assert float(found[0] - found[1]) == pytest.approx(float(exact(x)[0] - exact(x)[1]), rel=0.08)

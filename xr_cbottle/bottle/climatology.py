@@ -175,7 +175,7 @@ class Climatology:
         return self.unamplified(self.anomalies(values, label, times), label)
 
     def anomalies(self, values: Floats, label: str | None, times: npt.ArrayLike) -> Floats:
-        """As `standardised`, before the calibration's gain is undone: each cell of these is of that cell alone."""
+        """Undo `physical` but for the calibration's gain: each cell of the result is of that cell alone."""
         mean, spread = self.at(label, times)
         known = self.calibration
         values = values if known is None else known.unmapped(values, self.number(label))

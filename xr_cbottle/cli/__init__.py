@@ -14,7 +14,7 @@ from xr_cbottle import __version__
 from xr_cbottle.base.plain_text import one_line, printable
 from xr_cbottle.cli import failure
 from xr_cbottle.cube.keywords import KEYWORDS
-from xr_cbottle.draw.own_data import DEFAULT_ROUNDS, DEFAULT_STRENGTH
+from xr_cbottle.draw.own_work import DEFAULT_ROUNDS, DEFAULT_STRENGTH
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle

@@ -19,7 +19,7 @@ from xr_cbottle.cube.assembly import CubeReader
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.chunked import ChunkedVariable
 from xr_cbottle.cube.coordinates import coordinates
-from xr_cbottle.cube.figures import figure
+from xr_cbottle.cube.instant_figures import figure
 from xr_cbottle.cube.keys import Key
 from xr_cbottle.cube.keywords import Keywords
 from xr_cbottle.cube.layout import Layout

@@ -14,12 +14,12 @@ from xr_cbottle.cube import keywords as keyword
 from xr_cbottle.cube import metadata
 from xr_cbottle.cube.checks import integer, positive
 from xr_cbottle.cube.cube import Cube, opened_sst
-from xr_cbottle.cube.figures import figure
+from xr_cbottle.cube.instant_figures import figure
 from xr_cbottle.cube.keywords import KEYWORDS
 from xr_cbottle.cube.own_instants import FIGURES, OwnInstants, Work
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.spec import make_spec
-from xr_cbottle.draw.own_data import BANDS, DEFAULT_ROUNDS, DEFAULT_STRENGTH, Infilling, Likelihood, Translation
+from xr_cbottle.draw.own_work import BANDS, DEFAULT_ROUNDS, DEFAULT_STRENGTH, Infilling, Likelihood, Translation
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.coarse_fields import Given, read_given
 from xr_cbottle.grid import time_axis
@@ -320,7 +320,7 @@ def described(cube: Cube, result: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
 
 
 def made_of(cube: Cube) -> dict[str, Any]:
-    """What the values are made of beside the cube's specification: what is done, and the digest of all data."""
+    """All that the values are a function of beside the cube's specification: what is done, and the digest of the data."""
     instants = _instants(cube)
     work = dataclasses.asdict(instants.work)
     return {**work, "work": type(instants.work).__name__, "member": cube.member, "data": instants.digest()}

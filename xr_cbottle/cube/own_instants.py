@@ -28,7 +28,7 @@ from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import emulator_of, named, with_figures
 from xr_cbottle.cube.spec import CubeSpec
-from xr_cbottle.draw.own_data import Infilling, Likelihood, Translation
+from xr_cbottle.draw.own_work import Infilling, Likelihood, Translation
 from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix
 

@@ -261,7 +261,7 @@ class Emulator:
     def anomalies(
         self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
-        """As `normalised`, before calibration's gain is undone, which alone mixes cells: NaN stays where it was."""
+        """Undo `physical` but for calibration's gain, which alone mixes cells: NaN stays where it was."""
         if self.climatology is not None:
             return self.climatology.anomalies(values, label, times)
         return self.normalised(values, label, times)
@@ -286,7 +286,7 @@ class Emulator:
     def known_part(
         self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.bool_]]:
-        """As `normalised`, 0 where there is no value (NaN), and where there is one."""
+        """Give `normalised` fields that have holes: 0 where there is no value (NaN); and where there is one."""
         found = self.anomalies(values, label, times)
         known = np.isfinite(found)
         found = np.where(known, found, 0.0)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _EARTH_KM = 6371.0
 
 
-class State(Mapping[str, "torch.Tensor"]):
+class Weather(Mapping[str, "torch.Tensor"]):
     """A state in physical units: {variable: (cell,) or (pressure, cell) tensor in its unit}.
 
     Parameters
@@ -74,17 +74,17 @@ class State(Mapping[str, "torch.Tensor"]):
 
 
 class Event(Protocol):
-    """What draws are steered to."""
+    """An event that draws are steered to: how far a state is one, and whether it is."""
 
-    def distance(self, state: State) -> torch.Tensor:
+    def distance(self, state: Weather) -> torch.Tensor:
         """A number that is positive where the event happens, in multiples of the event's softness."""
 
-    def happens(self, state: State) -> bool:
+    def happens(self, state: Weather) -> bool:
         """Whether it happens."""
 
 
 @dataclass(frozen=True)
-class Mean:
+class BoxMean:
     """The mean of a variable over a box is above or below a value.
 
     Attributes
@@ -118,17 +118,17 @@ class Mean:
             raise ValueError(f"the box is from {self.south:g} to {self.north:g} N: give the southern edge first")
         _check_softness(self.softness)
 
-    def _excess(self, state: State) -> torch.Tensor:
+    def _excess(self, state: Weather) -> torch.Tensor:
         lon, lat = state.lonlat
         inside = ((lon - self.west) % 360 <= (self.east - self.west) % 360) & (lat >= self.south) & (lat <= self.north)
         mean = state.field(self.variable, self.pressure)[_chosen(inside, "box")].mean()
         return mean - self.above if self.above is not None else (self.below or 0.0) - mean
 
-    def distance(self, state: State) -> torch.Tensor:
+    def distance(self, state: Weather) -> torch.Tensor:
         """How far the mean is beyond the value, over the softness."""
         return self._excess(state) / self.softness
 
-    def happens(self, state: State) -> bool:
+    def happens(self, state: Weather) -> bool:
         """Whether the mean is beyond the value."""
         return bool(self._excess(state) > 0)
 
@@ -160,19 +160,19 @@ class Cyclone:
         if not -90 <= self.lat <= 90:
             raise ValueError(f"the point is at {self.lat:g} N: latitudes are from -90 to 90")
 
-    def _pressures(self, state: State) -> torch.Tensor:
+    def _pressures(self, state: Weather) -> torch.Tensor:
         lon, lat = np.deg2rad(state.lonlat)
         here = math.radians(self.lon), math.radians(self.lat)
         cosine = np.sin(lat) * math.sin(here[1]) + np.cos(lat) * math.cos(here[1]) * np.cos(lon - here[0])
         near = _EARTH_KM * np.arccos(np.clip(cosine, -1, 1)) <= self.radius
         return state["psl"][_chosen(near, "disc")]
 
-    def distance(self, state: State) -> torch.Tensor:
+    def distance(self, state: Weather) -> torch.Tensor:
         """How far the lowest pressure is below the value, over the softness; a little smoothed."""
         lowest = -(-self._pressures(state) / self.softness).logsumexp(0)
         return self.below / self.softness - lowest
 
-    def happens(self, state: State) -> bool:
+    def happens(self, state: Weather) -> bool:
         """Whether the lowest pressure is below the value."""
         return bool(self._pressures(state).min() < self.below)
 
@@ -184,16 +184,16 @@ class Own:
     Attributes
     ----------
     function
-        From a `State` to a torch number, positive where the event happens; about 1 where it clearly does.
+        From a `Weather` to a torch number, positive where the event happens; about 1 where it clearly does.
     """
 
-    function: Callable[[State], torch.Tensor]
+    function: Callable[[Weather], torch.Tensor]
 
-    def distance(self, state: State) -> torch.Tensor:
-        """What the function says."""
+    def distance(self, state: Weather) -> torch.Tensor:
+        """Value of the function."""
         return self.function(state)
 
-    def happens(self, state: State) -> bool:
+    def happens(self, state: Weather) -> bool:
         """Whether it says something positive."""
         return bool(self.function(state) > 0)
 
@@ -237,9 +237,9 @@ def cyclone(lon: float, lat: float, **settings: float) -> Cyclone:
     return Cyclone(lon, lat, **settings)
 
 
-def box(variable: str, west: float, east: float, south: float, north: float, **settings: Any) -> Mean:
-    """The event of a mean over a box above or below a value; see `Mean`."""
-    return Mean(variable, west, east, south, north, **settings)
+def box(variable: str, west: float, east: float, south: float, north: float, **settings: Any) -> BoxMean:
+    """The event of a mean over a box above or below a value; see `BoxMean`."""
+    return BoxMean(variable, west, east, south, north, **settings)
 
 
 def as_guide(name: str, value: Any) -> Guide:
@@ -264,7 +264,7 @@ def parse(name: str, text: str) -> Guide:
         If it is none.
     """
     kind, _, rest = text.partition(":")
-    known: dict[str, Any] = {"cyclone": Cyclone, "box": Mean}
+    known: dict[str, Any] = {"cyclone": Cyclone, "box": BoxMean}
     words = [part.split("=", 1) for part in re.split(r"\s*,\s*", rest.strip()) if part]
     if kind not in known or any(len(word) != 2 for word in words):
         raise ValueError(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from xr_cbottle.draw import noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.emulator import Emulator, Instant
-from xr_cbottle.draw.own_data import Infilling
+from xr_cbottle.draw.own_work import Infilling
 from xr_cbottle.network import infilling
 from xr_cbottle.network.infilling import Rounds
 
@@ -93,7 +93,7 @@ def _batch(
 
 
 class Standardised:
-    """What is known of some fields, as the network would have drawn it.
+    """Known parts of some fields, as the network would have drawn them.
 
     Calibration mixes cells. What is known of a field of which cells are missing says what the network must have drawn
     there only together with the rest, for which a guess is taken.

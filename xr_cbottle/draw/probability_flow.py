@@ -10,7 +10,7 @@ import numpy.typing as npt
 from xr_cbottle.draw import adjoint, noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.emulator import Emulator
-from xr_cbottle.draw.own_data import Likelihood
+from xr_cbottle.draw.own_work import Likelihood
 from xr_cbottle.network import likelihood
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -13,7 +13,7 @@ from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.draw import adjoint, noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.emulator import Emulator, Instant
-from xr_cbottle.draw.events import Event, Guide, State
+from xr_cbottle.draw.events import Event, Guide, Weather
 from xr_cbottle.draw.padded_batch import PaddedBatch
 from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix
@@ -106,7 +106,7 @@ def _of_event(event: Event, values: Floats, manifest: Manifest) -> Floats:
     return leaf.grad.numpy()
 
 
-def state_of(values: torch.Tensor, manifest: Manifest) -> State:
+def state_of(values: torch.Tensor, manifest: Manifest) -> Weather:
     """The variables of (channel, cell) values, as events are told of them."""
     layouts = channels.variables(manifest.channels)
     fields, pressures = {}, {}
@@ -115,7 +115,7 @@ def state_of(values: torch.Tensor, manifest: Manifest) -> State:
         fields[name] = part if one.pressures is not None else part[0]
         if one.pressures is not None:
             pressures[name] = one.pressures
-    return State(fields, manifest.zoom, pressures)
+    return Weather(fields, manifest.zoom, pressures)
 
 
 def happened(event: Event, values: Floats, manifest: Manifest) -> bool:

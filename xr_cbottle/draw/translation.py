@@ -15,7 +15,7 @@ import numpy.typing as npt
 from xr_cbottle.draw import noise, whiteness
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.emulator import Emulator
-from xr_cbottle.draw.own_data import Translation
+from xr_cbottle.draw.own_work import Translation
 from xr_cbottle.draw.whiteness import Whiteness
 from xr_cbottle.network import edm, transfer
 

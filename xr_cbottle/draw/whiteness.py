@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.draw.own_data import BANDS
+from xr_cbottle.draw.own_work import BANDS
 from xr_cbottle.network.edm import SIGMA_DATA
 
 Floats = npt.NDArray[np.floating[Any]]
 
 
 class Whiteness(NamedTuple):
-    """What a field is like beside those that the network knows; NaN where nothing is known of it.
+    """Figures that tell a field from those that the network knows; NaN where nothing is known of it.
 
     Attributes
     ----------

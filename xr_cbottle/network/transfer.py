@@ -19,7 +19,7 @@ Solver = Callable[[Denoise, Tensor, Tensor], Tensor]
 
 
 class Transfer(NamedTuple):
-    """What came of it.
+    """A state that was carried over.
 
     Attributes
     ----------

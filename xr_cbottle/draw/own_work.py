@@ -1,4 +1,4 @@
-"""What is done to a user's own data, as records that need no torch."""
+"""Work on a user's own data, as records that need no torch: what is done, and how."""
 
 from __future__ import annotations
 
