@@ -320,7 +320,7 @@ def described(cube: Cube, result: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
 
 
 def made_of(cube: Cube) -> dict[str, Any]:
-    """All that the values are a function of beside the cube's specification: what is done, and the digest of the data."""
+    """All else that the values are a function of: what is done to which data."""
     instants = _instants(cube)
     work = dataclasses.asdict(instants.work)
     return {**work, "work": type(instants.work).__name__, "member": cube.member, "data": instants.digest()}
