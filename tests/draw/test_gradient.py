@@ -10,6 +10,7 @@ from tests.bottles import sst_cells, synthetic_bottle
 from xr_cbottle.bottle import calibration
 from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.draw import adjoint, gradient
+from xr_cbottle.draw.bounds import within
 from xr_cbottle.draw.emulator import Emulator, Instant, without_negatives
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
@@ -60,6 +61,20 @@ def test_without_negatives() -> None:
         assert slope(lambda v, w=w: (w * without_negatives(v)).sum(), values, d, 1e-7) == pytest.approx(
             by_hand, rel=1e-4
         )
+
+
+@pytest.mark.parametrize("bounds", [(0.0, None), (None, 0.6), (-0.3, 0.7), (-5.0, 5.0)])
+def test_bounds(bounds: tuple[float | None, float | None]) -> None:
+    """By the values, and by the upper bound of each cell."""
+    rng = np.random.default_rng(1)
+    values, w, d, e = rng.normal(size=(4, 2, CELLS))
+    least, most = (None if one is None else np.full((2, CELLS), one) for one in bounds)
+    by_values, by_most = adjoint.within_back(values, least, most, w)
+    numeric = slope(lambda v: (w * within(v, least, most)).sum(), values, d, 1e-6)
+    assert (by_values * d).sum() == pytest.approx(numeric, rel=1e-3, abs=1e-6)
+    if most is not None:
+        numeric = slope(lambda m: (w * within(values, least, m)).sum(), most, e, 1e-6)
+        assert (by_most * e).sum() == pytest.approx(numeric, rel=1e-3, abs=1e-6)
 
 
 def test_units_and_calibration(emulator: Emulator) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.bottle.climatology import powered
+from xr_cbottle.draw.bounds import Bounds, steadied, within
 from xr_cbottle.draw.emulator import Emulator
 
 Floats = npt.NDArray[np.floating[Any]]
+_KELVIN_STEP = 1e-3
 _ITERATIONS = 3  # of healpy.map2alm in `xr_cbottle.bottle.calibration.amplified`
 
 
@@ -38,6 +40,8 @@ def physical(
     """
     known = emulator.climatology
     gradient = np.array(gradient, np.float64)
+    if emulator.bottle.manifest.bounds:
+        gradient = bounded(emulator, x, label, times, gradient)
     chosen = [emulator.channels.index(name) for name in emulator.bottle.manifest.nonnegative]
     if known is None:
         scales, center = emulator.model.scales[:, None], emulator.model.center[:, None]
@@ -70,6 +74,61 @@ def without_negatives(values: Floats, gradient: Floats) -> Floats:
     inner = (gradient * kept).sum(-1, keepdims=True) / values.shape[-1]
     divided = np.divide(inner, after, out=np.zeros_like(after), where=some)
     return positive * gradient * ratio + divided * ((before > 0) - ratio * positive)
+
+
+def bounded(
+    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+) -> Floats:
+    """Carry a gradient back through `xr_cbottle.draw.bounds.Bounds.applied`, as `physical` does."""
+    known, bounds = emulator.climatology, Bounds(emulator.bottle.manifest)
+    usual = None if known is None else known.usual(label, times)
+    values = emulator.unbounded(x, label, times)
+    final = bounds.applied(values, label, times, usual)
+    out = np.array(gradient)
+    for name in reversed(bounds.order):
+        spec, c = bounds.specs[name], bounds.channels.index(name)
+        steady = spec.mean is not None and usual is not None
+        field = steadied(values[:, c], usual[:, c], spec.mean) if steady else values[:, c]  # type: ignore[index, arg-type]
+        least, most = bounds.limits(name, spec, final, label, times)
+        if least is not None or most is not None:
+            out[:, c], by_most = within_back(field, least, most, out[:, c])
+            if spec.saturation is not None and spec.temperature is not None:
+                t = bounds.channels.index(spec.temperature)
+                shifted = [np.array(final) for _ in range(2)]
+                for sign, one in zip((1, -1), shifted, strict=True):
+                    one[:, t] += sign * _KELVIN_STEP
+                ends = [bounds.limits(name, spec, one, label, times)[1] for one in shifted]
+                out[:, t] += by_most * (ends[0] - ends[1]) / (2 * _KELVIN_STEP)  # type: ignore[operator]
+        if steady:
+            out[:, c] -= (1 - spec.mean) * out[:, c].mean(-1, keepdims=True)  # type: ignore[operator]
+    return out
+
+
+def within_back(values: Floats, least: Floats | None, most: Floats | None, gradient: Floats) -> tuple[Floats, Floats]:
+    """Carry a gradient back through `xr_cbottle.draw.bounds.within`: by the values, and by the upper bound.
+
+    The factor f that keeps the mean is a function of all cells: where a cell is stretched by it and has not reached the
+    bound, its share of the others' change is the mean of the gradient weighted by what was stretched.
+    """
+    if least is None:
+        assert most is not None
+        by_values, _ = within_back(-values, -most, None, -gradient)
+        return -by_values, gradient + by_values
+    floor = np.broadcast_to(least, values.shape)
+    room = np.full(values.shape, np.inf) if most is None else np.maximum(most - floor, 0)
+    above = np.clip(values - floor, 0, room)
+    result = within(values, least, most) - floor
+    # A field whose mean is below the floor is all at it.
+    free = (above > 0) & (result < room) & ((values - floor).mean(-1, keepdims=True) > 0)
+    total = np.where(free, above, 0.0).sum(-1, keepdims=True)
+    safe = np.where(total > 0, total, 1.0)
+    factor = np.where(free, result, 0.0).sum(-1, keepdims=True) / safe
+    shared = np.where(free, gradient * above, 0.0).sum(-1, keepdims=True) / safe
+    own = gradient - shared
+    inside = (values > floor) & (values - floor < room)
+    by_values = np.where(free & inside, factor * own, 0.0) + np.where(total > 0, shared, 0.0)
+    by_most = np.where(result >= room, own, 0.0) + np.where(free & (values - floor >= room), factor * own, 0.0)
+    return by_values, by_most
 
 
 def slopes(values: Floats, given: Floats, wanted: Floats) -> Floats:

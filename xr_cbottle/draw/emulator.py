@@ -236,6 +236,16 @@ class Emulator:
         self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
         """Values in the channels' units, (n, channel, cell NEST), of what the network draws, of the same shape."""
+        values, climatology = self.unbounded(x, label, times), self.climatology
+        if self.bottle.manifest.bounds:
+            usual = None if climatology is None else climatology.usual(label, times)
+            values = Bounds(self.bottle.manifest).applied(values, label, times, usual)
+        return values
+
+    def unbounded(
+        self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.floating[Any]]:
+        """Values as `physical` gives them, before they are moved into the bounds of the bottle."""
         model = self.model
         if model.climatology is not None:
             values = model.climatology.physical(x, label, times)
@@ -244,9 +254,6 @@ class Emulator:
         chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
         if chosen:
             values[:, chosen] = without_negatives(values[:, chosen])
-        if self.bottle.manifest.bounds:
-            usual = None if model.climatology is None else model.climatology.usual(label, times)
-            values = Bounds(self.bottle.manifest).applied(values, label, times, usual)
         return values
 
     def normalised(

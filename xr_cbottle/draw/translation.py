@@ -110,7 +110,7 @@ def offsets(
     """How far the mean of each field over the globe is from its label's climate: (n, channel, 1), in units.
 
     It is kept as it is: divided by the spread of one label and multiplied by that of the other, a warmer climate would
-    come out more or less warm. 0 of channels that are never negative or that are no straight line of the state, and of
+    come out more or less warm. 0 of channels that have bounds or that are no straight line of the state, and of
     all where the network draws the fields themselves.
     """
     known = emulator.climatology
@@ -120,7 +120,8 @@ def offsets(
     mean, _ = known.at(label, times)
     anomaly = values - (known.center[:, None] + known.scale[:, None] * mean)
     there = np.isfinite(anomaly)
-    straight = (known.root == 1) & ~np.isin(emulator.channels, emulator.bottle.manifest.nonnegative)
+    manifest = emulator.bottle.manifest
+    straight = (known.root == 1) & ~np.isin(emulator.channels, [*manifest.nonnegative, *manifest.bounds])
     if known.calibration is not None:
         straight[known.calibration.matched] = False
     count = there.sum(-1, keepdims=True)
