@@ -18,24 +18,48 @@ _HOMES = {
     "Emulator": "xr_cbottle.draw.emulator",
     "Cube": "xr_cbottle.cube.cube",
     "downscale": "xr_cbottle.cube.downscaling",
+    "infill": "xr_cbottle.cube.own_data",
+    "log_likelihood": "xr_cbottle.cube.own_data",
+    "probability": "xr_cbottle.cube.odds",
+    "sensitivity": "xr_cbottle.cube.sensitivities",
     "to_latlon": "xr_cbottle.fields.onto_latlon",
+    "translate": "xr_cbottle.cube.own_data",
 }
 
-__all__ = ["Cube", "Emulator", "__version__", "downscale", "open_bottle", "to_latlon"]
+__all__ = [
+    "Cube",
+    "Emulator",
+    "__version__",
+    "downscale",
+    "events",
+    "infill",
+    "log_likelihood",
+    "open_bottle",
+    "probability",
+    "sensitivity",
+    "to_latlon",
+    "translate",
+]
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import open_bottle
     from xr_cbottle.cube.cube import Cube
     from xr_cbottle.cube.downscaling import downscale
+    from xr_cbottle.cube.odds import probability
+    from xr_cbottle.cube.own_data import infill, log_likelihood, translate
+    from xr_cbottle.cube.sensitivities import sensitivity
+    from xr_cbottle.draw import events
     from xr_cbottle.draw.emulator import Emulator
     from xr_cbottle.fields.onto_latlon import to_latlon
 
 
 def __getattr__(name: str) -> Any:
+    if name == "events":
+        return importlib.import_module("xr_cbottle.draw.events")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, "events"])

@@ -187,6 +187,7 @@ def test_what_is_no_climatology_is_refused(change, message):
 def test_a_bottle_draws_anomalies_from_its_climatology(tmp_path: Path):
     pytest.importorskip("torch")
     from xr_cbottle.draw.emulator import Emulator
+    from xr_cbottle.draw.own_work import Translation
     from xr_cbottle.draw.translation import translate
 
     channels = ("tas", "pr")
@@ -205,7 +206,7 @@ def test_a_bottle_draws_anomalies_from_its_climatology(tmp_path: Path):
     np.testing.assert_allclose(emulator.normalised(emulator.physical(x, "b", times), "b", times), x, atol=1e-9)
     told = emulator.condition(times)
     assert told.shape == (2, 2, 1, 192)
-    translated = translate(emulator, drawn["a"], times, "a", "b")
+    translated, _ = translate(emulator, drawn["a"], times, Translation("a", "b"))
     assert np.abs(stored.standardised(translated, "b", times)[..., 1:]).mean() < 50
 
 

@@ -20,6 +20,7 @@ from xr_cbottle import open_bottle
 from xr_cbottle.draw import arithmetic, models, resolver
 from xr_cbottle.draw.emulator import Emulator
 from xr_cbottle.draw.fine import make_fine
+from xr_cbottle.draw.own_work import Translation
 from xr_cbottle.draw.translation import translate
 
 TIMES = np.array(["1980-02-01T06", "1980-08-01T18"], "datetime64[s]")
@@ -46,7 +47,7 @@ def draw(tmp_path_factory: pytest.TempPathFactory) -> Draw:
         return {
             "instants": instants,
             "tile": tile,
-            "translated": translate(emulator, instants[:1], TIMES[:1], "a", "b"),
+            "translated": translate(emulator, instants[:1], TIMES[:1], Translation("a", "b"))[0],
         }
 
     return drawn

@@ -14,7 +14,7 @@ from xr_cbottle.draw.noise import normals, seconds_since_1970
 TIME = np.datetime64("1990-01-01T06:00")
 KEYS = st.tuples(
     st.integers(0, 2**63 - 1),
-    st.sampled_from(["coarse", "infill"]),
+    st.sampled_from(["coarse", "translate"]),
     st.integers(0, 2**32 - 1),
     st.integers(-(10**10), 10**10),
 )
@@ -41,8 +41,8 @@ def draw_key(key, n=8):
             [-0.117240913, -0.607299864, -0.953194201, 0.575894117],
         ),
         (
-            dict(seed=0, stage="infill", member=0, time="1940-01-01T00:00"),
-            [-1.215159774, -0.012880041, -0.287494123, 0.36922726],
+            dict(seed=0, stage="infill", member=0, time="1940-01-01T00:00", block=3),
+            [1.837126851, -0.216534957, 0.26935634, -1.791891456],
         ),
         (
             dict(seed=1, stage="superres", member=0, time="2000-02-29T12:00", block=5),
@@ -83,7 +83,10 @@ def test_any_difference_changes_the_stream(a, b):
         dict(seed=1),
         dict(seed=2**32),
         dict(seed=2**62),
-        dict(stage="infill"),
+        dict(stage="translate"),
+        dict(stage="infill", block=0),
+        dict(stage="infill", block=1),
+        dict(stage="guide", block=0),
         dict(stage="superres", block=0),
         dict(member=1),
         dict(member=2**32 - 1),
@@ -105,7 +108,7 @@ def test_many_streams_have_no_common_part():
     streams = [
         draw(seed, stage, member, TIME + np.timedelta64(hour, "h"), n=2000)
         for seed, stage, member, hour in itertools.product(
-            (0, 2**32, 2**40 + 1), ("coarse", "infill"), (0, 1, 2), (0, 1)
+            (0, 2**32, 2**40 + 1), ("coarse", "translate"), (0, 1, 2), (0, 1)
         )
     ]
     correlations = np.corrcoef(streams) - np.eye(len(streams))

@@ -95,12 +95,11 @@ def test_names_units_and_levels() -> None:
     np.testing.assert_allclose(z500, 100 * (tas - 273.15 + 5), rtol=1e-4, atol=0.1)
     np.testing.assert_allclose(rlut, 240, rtol=1e-6)
     assert 0 < np.isnan(sic).sum() < sic.size
-    words = "; ".join(source.converted for source in given.sources)
+    words = "; ".join(source.converted for source in given.found)
     assert "t2m taken for tas" in words
     assert "pr from mm day**-1 to kg m-2 s-1" in words
     assert "sign of mtnlwrf changed" in words
-    back = [source.factor for source in given.sources]
-    assert back[2] == pytest.approx(1.0)  # geopotential is what the channel has
+    assert given.found[2].factor / given.found[2].scale == pytest.approx(1.0)  # geopotential is what the channel has
     assert channels.parse("Z500").factor < 1
 
 
@@ -125,7 +124,10 @@ WRONG = {
         lambda: without(cells(ZOOM), units="Pa"),
         "units of tas: 'Pa' cannot be converted to 'K': they measure different things; mend",
     ),
-    "coarse": (lambda: cells(ZOOM - 1), "the data are of zoom 2 and zoom 3 is refined: give that or a finer one"),
+    "coarse": (
+        lambda: cells(ZOOM - 1),
+        "the data are of zoom 2 and x takes zoom 3 from them: give that or",
+    ),
     "a part": (
         lambda: cells(ZOOM).isel(cell=slice(100)),
         "tas has 100 cells along cell: the whole globe of HEALPix has 12",
@@ -136,7 +138,7 @@ WRONG = {
     ),
     "a box": (lambda: latlon(LAT[:40], LON), "spans 12 to 90 degrees north .* all of the globe is needed"),
     "a sector": (lambda: latlon(LAT, LON[:100]), "0 to 198 east: all of the globe is needed"),
-    "wide": (lambda: latlon(np.arange(-90, 91, 15.0), np.arange(0, 360, 15.0)), "spacing of 15 degrees and x refines"),
+    "wide": (lambda: latlon(np.arange(-90, 91, 15.0), np.arange(0, 360, 15.0)), "spacing of 15 degrees and x needs"),
     "no degrees": (lambda: latlon(LAT * 100, LON), "must be degrees"),
     "no coordinate": (lambda: latlon(LAT, LON).drop_vars("lat"), "tas has no coordinate lat: add its degrees"),
     "a member": (lambda: cells(ZOOM).expand_dims(member=2), "has the dimension member too: choose one of it"),
@@ -183,3 +185,29 @@ def test_missing_values_are_found_when_they_are_read() -> None:
     assert np.isfinite(given.at([0])).all()
     with pytest.raises(ValueError, match="tas has missing values, and super-resolution needs all of the globe"):
         given.at([1])
+
+
+def test_holes_are_taken_where_they_may_be() -> None:
+    """What is whole stays as it is to the last bit, in the units of variables."""
+    values = truth()[None].astype(np.float32)
+    holes = values.copy()
+    holes[0, 3:9] = np.nan
+    dims = ("time", "pressure", "cell")
+    ds = xr.Dataset(
+        {
+            "tas": (("time", "cell"), holes, {"units": "K"}),
+            "zg": (dims, 20 * values[:, None], {"units": "m"}),
+            "other": (("time", "cell"), values, {"units": "1"}),
+        },
+        {"time": TIMES[:1], "pressure": ("pressure", [50000.0], {"units": "Pa"})},
+    )
+    given = read_given(ds, ("tas", "Z850", "pr", "Z500"), ZOOM, "x", with_holes=True)
+    tas, z850, pr, z500 = given.at([0], as_variables=True)[0]
+    np.testing.assert_array_equal(tas, holes[0])
+    np.testing.assert_array_equal(z500, 20 * values[0])
+    assert np.isnan(z850).all()
+    assert np.isnan(pr).all()
+    np.testing.assert_allclose(given.at([0])[0, 3], 20 * 9.80665 * values[0], rtol=1e-6)
+    assert [one.channel for one in given.found] == ["tas", "Z500"]
+    with pytest.raises(ValueError, match=r"none of the variables of x: rename those that it has \(other\) to some of"):
+        read_given(ds[["other"]], ("tas", "pr"), ZOOM, "x", with_holes=True)

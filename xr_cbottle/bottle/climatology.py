@@ -19,13 +19,14 @@ from its own mean year: small beside the sea surface temperature itself, and wha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.bottle.calibration import Calibration
+from xr_cbottle.bottle.calibration import Calibration, amplified
 from xr_cbottle.bottle.climate_response import STEPS, Response
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.harmonics import Floats, basis, combined
@@ -134,7 +135,7 @@ class Climatology:
         -------
         Two of (n, channel, cell NEST) float32, in units of ``scale``.
         """
-        i = self._number(label)
+        i = self.number(label)
         rows = basis(times, *self.harmonics).reshape(-1, self.mean.shape[2] * self.mean.shape[3]).astype(np.float32)
         mean, cycle = (_combine(rows, part[i]) for part in (self.mean, self.cycle))
         spread = np.maximum(self.spread[i], SMALLEST_SPREAD) * np.sqrt(np.maximum(cycle, SMALLEST_CYCLE))
@@ -153,22 +154,42 @@ class Climatology:
     def physical(self, x: Floats, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
         """Standardised anomalies (n, channel, cell NEST) as values in the channels' units; float64; see `at`."""
         mean, spread = self.at(label, times, predictors)
-        known, i = self.calibration, self._number(label)
-        x = x.astype(np.float64) if known is None else known.amplified(x, i)
+        x = self.amplified(x, label)
         values = powered(self.center[:, None] + self.scale[:, None] * (mean + spread * x), self.root)
-        return values if known is None else known.mapped(values, i)
+        return values if self.calibration is None else self.calibration.mapped(values, self.number(label))
 
     def standardised(
         self, values: Floats, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None
     ) -> Floats:
         """The inverse of `physical`."""
-        mean, spread = self.at(label, times, predictors)
-        known, i = self.calibration, self._number(label)
-        values = values if known is None else known.unmapped(values, i)
-        x = ((rooted(values, self.root) - self.center[:, None]) / self.scale[:, None] - mean) / spread
-        return x if known is None else known.unamplified(x, i)
+        return self.unamplified(self.anomalies(values, label, times, predictors), label)
 
-    def _number(self, label: str | None) -> int:
+    def anomalies(
+        self, values: Floats, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None
+    ) -> Floats:
+        """Undo `physical` but for the calibration's gain: each cell of the result is of that cell alone."""
+        mean, spread = self.at(label, times, predictors)
+        known = self.calibration
+        values = values if known is None else known.unmapped(values, self.number(label))
+        return ((rooted(values, self.root) - self.center[:, None]) / self.scale[:, None] - mean) / spread
+
+    def amplified(self, x: Floats, label: str | None, channels: Sequence[int] | None = None) -> Floats:
+        """Anomalies (n, channel, cell NEST), of some channels or all, as calibration amplifies them; float64."""
+        return self._multiplied(x, label, channels, 1)
+
+    def unamplified(self, x: Floats, label: str | None, channels: Sequence[int] | None = None) -> Floats:
+        """The inverse of `amplified`."""
+        return self._multiplied(x, label, channels, -1) if self.calibration is not None else x
+
+    def _multiplied(self, x: Floats, label: str | None, channels: Sequence[int] | None, power: int) -> Floats:
+        if self.calibration is None:
+            return x.astype(np.float64)
+        gain = self.calibration.gain[self.number(label)]
+        gain = gain if channels is None else gain[list(channels)]
+        return amplified(x, gain if power == 1 else 1 / gain)
+
+    def number(self, label: str | None) -> int:
+        """Number of a label among `labels`; the first if None."""
         return 0 if label is None else self.labels.index(label)
 
     def sst_anomaly(self, kelvin: Floats, times: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The command line: ``xr-cbottle list | info | sample | downscale | plot | serve | cite | train`` and others."""
+"""The command line: ``xr-cbottle list | info | sample | downscale | translate | plot | serve | train`` and others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from xr_cbottle.base.plain_text import one_line, printable
 from xr_cbottle.bottle.sampler import SOLVERS, step_counts
 from xr_cbottle.cli import failure
 from xr_cbottle.cube.keywords import KEYWORDS, MOST_INSTANTS
+from xr_cbottle.draw.own_work import DEFAULT_ROUNDS, DEFAULT_STRENGTH
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
@@ -191,6 +192,39 @@ def _grid(text: str) -> tuple[float, float]:
     if len(others) > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no grid: give degrees of longitude x latitude, such as 1x1")
     return first, others[0] if others else first
+
+
+def _translate(options: argparse.Namespace) -> None:
+    from xr_cbottle.cube import own_data
+
+    _own(options, own_data.translated, source=options.source, target=options.target, strength=options.strength)
+
+
+def _infill(options: argparse.Namespace) -> None:
+    from xr_cbottle.cube import own_data
+
+    _own(options, own_data.filled, label=options.label, rounds=options.rounds)
+
+
+def _own(options: argparse.Namespace, make: Callable[..., Cube], **how: Any) -> None:
+    """Write what a bottle makes of a user's data."""
+    from xr_cbottle.cube import keywords, own_data, writer
+    from xr_cbottle.fields.opening import open_data
+
+    given = {name: getattr(options, name, None) for name in own_data.OWN_KEYWORDS}
+    asked = keywords.checked(
+        {**{name: value for name, value in given.items() if value is not None}, "max_instants": sys.maxsize},
+        options.command, own_data.OWN_KEYWORDS,
+    )  # fmt: skip
+    with open_data(options.data) as ds:
+        cube = make(ds, options.bottle, asked, member=options.member, **how)
+        form = _form(options, cube.layout)
+        _check_amount(form.draws(cube.layout), cube.layout.unit, options.yes)
+        out = writer.write(
+            cube, options.out, options.variables, form=form, like=own_data.described(cube, cube.lazy_dataset(), ds),
+            origin=json.dumps(own_data.made_of(cube), sort_keys=True), **_written(options),
+        )  # fmt: skip
+    _say_size(out, options)
 
 
 def _plot(options: argparse.Namespace) -> None:
@@ -445,6 +479,31 @@ def parser() -> argparse.ArgumentParser:
     cite.add_argument("bottle", metavar="BOTTLE|DATA.nc|DATA.zarr", help="a bottle, or what was drawn from one")
     _add_keyword(cite, "weights")
     values(cite)
+
+    def own(run: Any, name: str, about: str) -> argparse.ArgumentParser:
+        made = command(run, name, about)
+        bottle(made)
+        made.add_argument("data", metavar="DATA", help="your data: netCDF, or a folder with zarr")
+        made.add_argument("out", metavar="OUT.zarr|OUT.nc", help="where to; must not be there yet")
+        made.add_argument("--member", type=int, default=0, metavar="N", help="chooses the noise, as the seed does [0]")
+        made.set_defaults(command=name)
+        written(made)
+        return made
+
+    translate = own(_translate, "translate", "carry your data to a label; an interrupted .zarr is continued")
+    translate.add_argument("--source", metavar="LABEL", help="of your data [none knows them]")
+    translate.add_argument("--target", metavar="LABEL", help="of the result [the bottle's default]")
+    translate.add_argument(
+        "--strength", type=float, default=DEFAULT_STRENGTH, metavar="S", help="noise level to turn at [%(default)g]"
+    )
+    infill = own(_infill, "infill", "draw what is missing in your data; an interrupted .zarr is continued")
+    infill.add_argument(
+        "--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N", help="at middle levels [%(default)d]"
+    )
+    _add_keyword(infill, "label")
+    without = ("time", "time_method", "members", "label", "guide", "weights")
+    for made in (translate, infill):
+        keywords(made.add_argument_group("the data set"), (name for name in _OF_VALUES if name not in without))
 
     plot = command(_plot, "plot", "draw a field on a map")
     bottle(plot)

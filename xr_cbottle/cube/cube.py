@@ -20,6 +20,7 @@ from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.chunked import ChunkedVariable
 from xr_cbottle.cube.climate import AskedClimate, warn
 from xr_cbottle.cube.coordinates import coordinates
+from xr_cbottle.cube.instant_figures import figure
 from xr_cbottle.cube.keys import Key
 from xr_cbottle.cube.keywords import Keywords
 from xr_cbottle.cube.layout import Layout
@@ -35,6 +36,15 @@ from xr_cbottle.fields.channels import VariableLayout
 if TYPE_CHECKING:
     from xr_cbottle.draw.emulator import Emulator
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
+
+
+LOG_WEIGHT = "log_weight"
+"""Name of the variable with the weights of draws that are steered to an event."""
+_WEIGHT_ATTRS = {
+    "long_name": "natural logarithm of the weight of a draw",
+    "units": "1",
+    "comment": "means with the weights exp(log_weight) are those of the bottle that is not steered",
+}
 
 
 class Cube:
@@ -78,7 +88,8 @@ class Cube:
         spec = dataclasses.replace(spec, outside=climate.outside(bottle, spec.axis))
         warn(spec.outside)
         reading = Reading.of(asked)
-        self._fill(DrawnInstants(bottle, spec, climate, reading), bottle, spec, reading, keywords.told(given))
+        instants = DrawnInstants(bottle, spec, climate, reading, asked["guide"])
+        self._fill(instants, bottle, spec, reading, keywords.told(given))
 
     @classmethod
     def over(
@@ -128,7 +139,7 @@ class Cube:
     @functools.cached_property
     def layout(self) -> Layout:
         """Dimensions, sizes, variables and chunks of the data set."""
-        return Layout(self.spec, self.source.channels, self.member)
+        return Layout(self.spec, self.source.channels, self.member, self.source.as_variables)
 
     @functools.cached_property
     def reader(self) -> CubeReader:
@@ -184,7 +195,8 @@ class Cube:
 
     def lazy_dataset(self, drop_variables: str | Iterable[str] | None = None) -> xr.Dataset:
         """The data set as a backend gives it to xarray: each variable an array that draws when it is indexed."""
-        return self._dataset({one.name: CubeVariable.of(one) for one in self._lazy(drop_variables)}, drop_variables)
+        own = self._dataset({one.name: CubeVariable.of(one) for one in self._lazy(drop_variables)}, drop_variables)
+        return self._weighted(own, drop_variables)
 
     def to_dataset(
         self,
@@ -211,13 +223,28 @@ class Cube:
         """
         if chunks is None:
             cached = {one.name: CubeVariable.of(one).cached() for one in self._lazy(drop_variables)}
-            return self._dataset(cached, drop_variables)
+            return self._weighted(self._dataset(cached, drop_variables), drop_variables)
         asked = chunking.lengths(chunks, self.sizes)
         if self.spec.fine is not None:
-            return self.lazy_dataset(drop_variables).chunk({**self.layout.preferred_chunks(), **asked})
+            own = self.lazy_dataset({*_names(drop_variables), LOG_WEIGHT})
+            chunked = own.chunk({**self.layout.preferred_chunks(), **asked})
+            return self._weighted(chunked, drop_variables, chunked.chunksizes)
         blocks = graph.blocks(self.layout, asked, chunks)
         lazy = self._lazy(drop_variables)
-        return self._dataset({one.name: ChunkedVariable.of(one, blocks) for one in lazy}, drop_variables)
+        chunked = self._dataset({one.name: ChunkedVariable.of(one, blocks) for one in lazy}, drop_variables)
+        return self._weighted(chunked, drop_variables, chunked.chunksizes)
+
+    def _weighted(
+        self, ds: xr.Dataset, drop_variables: str | Iterable[str] | None, chunks: Mapping[Any, Any] | None = None
+    ) -> xr.Dataset:
+        """The data set with the weights of its draws, if they are steered to an event."""
+        if self.spec.guide is None or LOG_WEIGHT in _names(drop_variables):
+            return ds
+        layout = dataclasses.replace(self.layout, spec=dataclasses.replace(self.spec, fine=None))
+        weight = figure(layout, self.instants, 0, _WEIGHT_ATTRS)
+        if chunks is not None:
+            weight = weight.chunk({dim: chunks[dim] for dim in weight.dims if dim in chunks})
+        return ds.assign({LOG_WEIGHT: weight})
 
     def _lazy(self, drop_variables: str | Iterable[str] | None) -> list[LazyVariable]:
         names = tuple(self.variables(drop_variables))

@@ -41,7 +41,8 @@ class DiskTier:
     shape: tuple[int, int]
 
     def path(self, key: Key) -> Path:
-        """File of an instant: ``<digest>/<label>/seed<seed>/member<member>/<year>/<time>[-<piece>].npy``."""
+        """File of an instant: ``<digest>/<label>/seed<seed>/member<member>/<year>/<time>[-<piece>][-<data>].npy``."""
+        data = "" if key.data is None else f"-{key.data[:32]}"
         time = np.datetime64(key.seconds, "s").item()
         return Path(
             self.folder,
@@ -50,7 +51,7 @@ class DiskTier:
             f"seed{key.seed}",
             f"member{key.member}",
             f"{time:%Y}",
-            f"{time:%Y%m%dT%H%M%S}{'' if key.piece is None else f'-{key.piece}'}.npy",
+            f"{time:%Y%m%dT%H%M%S}{'' if key.piece is None else f'-{key.piece}'}{data}.npy",
         )
 
     def load(self, key: Key) -> npt.NDArray[np.float32] | None:
@@ -93,7 +94,8 @@ class DiskTier:
 
 def _signature(key: Key) -> bytes:
     """A key as it stands in a file: as JSON, and its length."""
-    text = json.dumps(key._asdict(), sort_keys=True).encode()
+    fields = {name: value for name, value in key._asdict().items() if name != "data" or value is not None}
+    text = json.dumps(fields, sort_keys=True).encode()
     return text + _word(len(text))
 
 

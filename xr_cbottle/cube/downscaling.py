@@ -126,7 +126,7 @@ def _described(ds: xr.Dataset, cube: Cube, given: Given, origin: str) -> xr.Data
     """The data set with attributes that say what was done to which data."""
     manifest, fine = cube.bottle.manifest, cube.spec.fine
     assert fine is not None  # the zoom is above the native one
-    for source in given.sources:
+    for source in given.found:
         name = channels.parse(source.channel).variable.name
         if name not in ds.variables:
             continue
@@ -139,9 +139,8 @@ def _described(ds: xr.Dataset, cube: Cube, given: Given, origin: str) -> xr.Data
             attrs.pop("cell_methods", None)
         if source.may_lack:
             attrs["comment"] = "Missing where the data that were refined are missing."
-    changes = "; ".join([given.grid, *(source.converted for source in given.sources if source.converted)])
     whole = metadata.global_attrs(cube.spec, manifest, {})
-    line = f"xr_cbottle {whole['xr_cbottle_version']}: downscaled zero-shot by {manifest.name} ({changes})"
+    line = f"xr_cbottle {whole['xr_cbottle_version']}: downscaled zero-shot by {manifest.name} ({given.changes})"
     ds.attrs = {
         "title": f"Super-resolved to zoom {cube.spec.zoom} by the bottle {manifest.name}",
         **{name: whole[name] for name in (*_ATTRIBUTES, *fine.attrs()) if name in whole},

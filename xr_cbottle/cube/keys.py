@@ -29,6 +29,8 @@ class Key(NamedTuple):
         Time of the instant, in seconds since 1970.
     piece
         Number of the piece above the native zoom; None for a whole instant.
+    data
+        Digest of the user's data that it was made of; None where there are none.
     """
 
     namespace: str
@@ -37,6 +39,7 @@ class Key(NamedTuple):
     member: int
     seconds: int
     piece: int | None = None
+    data: str | None = None
 
     @property
     def group(self) -> Group:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_ty
 from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.cube import checks
+from xr_cbottle.draw import events
 from xr_cbottle.draw.defaults import PRECISIONS
 from xr_cbottle.grid.time_axis import METHODS
 
@@ -218,6 +219,15 @@ class Keywords(TypedDict, total=False):
             "Whether a sea or a forcing is taken that is outside of training by more than half of the range there. "
             "What is less outside is taken with a warning.",
             "False", checks.truth, checks.parse_flag, "True|False",
+        ),
+    ]  # fmt: skip
+    guide: Annotated[
+        Any,
+        Keyword(
+            None, "data set",
+            "Event to steer draws to, of `xr_cbottle.events`, or a torch function of the state. The variable "
+            "``log_weight`` says what each draw counts: weighted means are those of draws that are not steered.",
+            "none", events.as_guide, events.parse, "EVENT",
         ),
     ]  # fmt: skip
     sr_mode: Annotated[

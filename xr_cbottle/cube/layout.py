@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xr_cbottle.cube.keys import Key
@@ -33,19 +33,23 @@ class Layout:
         Names of the channels of a field, in their order.
     member
         Number of the member where there is no dimension of members.
+    as_variables
+        Whether fields are in the units of variables and not of channels.
     """
 
     spec: CubeSpec
     channels: tuple[str, ...]
     member: int = 0
+    as_variables: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Layout, (self.spec, self.channels, self.member)  # without what is cached
+        return Layout, (self.spec, self.channels, self.member, self.as_variables)  # without what is cached
 
     @functools.cached_property
     def variables(self) -> dict[str, VariableLayout]:
         """Levels and channels of each variable, by its name."""
-        return channels.variables(self.channels)
+        found = channels.variables(self.channels)
+        return {name: replace(one, factor=1.0) for name, one in found.items()} if self.as_variables else found
 
     @functools.cached_property
     def pressures(self) -> tuple[int, ...]:

@@ -69,6 +69,7 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
         "label": spec.label or "",
         "seed": spec.seed,
         "sampler": f"{SOLVERS[solver]}, {'EDM schedule' if spec.sigmas is None else 'chosen noise levels'}, no churn",
+        "guide": spec.guide or "",
         "num_steps": steps,
         "sigma_min": low,
         "sigma_max": high,

@@ -19,6 +19,7 @@ from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import DrawnInstants, FieldSource, named
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.fine import Fine
+from xr_cbottle.fields import channels
 
 if TYPE_CHECKING:
     from xr_cbottle.draw.resolver import Resolver
@@ -47,6 +48,8 @@ class Pieces:
     spec: CubeSpec
     fine: Fine
     reading: Reading
+
+    as_variables = False
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -114,6 +117,8 @@ class Pieces:
         resolver = self.resolver()
         names = self.instants.channels
         given = instant[[names.index(name) for name in self.channels]]
+        if self.instants.as_variables:
+            given = (given / channels.factors(self.channels)[:, None]).astype(np.float32)
         # A user's own data may lack what is not defined over land: the network is told the mean, the reader nothing.
         missing = np.isnan(given)
         if missing.any():

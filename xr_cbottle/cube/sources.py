@@ -26,6 +26,7 @@ from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
     from xr_cbottle.draw.emulator import Emulator
+    from xr_cbottle.draw.events import Guide
     from xr_cbottle.fields.coarse_fields import Given
 
 
@@ -35,6 +36,10 @@ class FieldSource(Protocol):
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels of a field, in their order."""
+
+    @property
+    def as_variables(self) -> bool:
+        """Whether fields are in the units of variables, which users read, and not of channels."""
 
     @property
     def land(self) -> npt.NDArray[np.bool_] | None:
@@ -73,12 +78,17 @@ class DrawnInstants:
         The user's sea and forcings.
     reading
         Where finished instants are kept.
+    guide
+        The event that they are steered to. Their fields then have one row more, with the logarithm of the weight.
     """
 
     bottle: Bottle
     spec: CubeSpec
     climate: AskedClimate
     reading: Reading
+    guide: Guide | None = None
+
+    as_variables = False
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -101,8 +111,8 @@ class DrawnInstants:
             return
         disk = None
         if self.reading.cache_dir is not None:
-            shape = len(self.channels), healpix.n_cells(self.spec.native_zoom)
-            disk = DiskTier(self.reading.cache_dir, shape)
+            rows = len(self.channels) + (self.guide is not None)
+            disk = DiskTier(self.reading.cache_dir, (rows, healpix.n_cells(self.spec.native_zoom)))
         fields = cache.shared(self.reading.cache_size)
         fields.gather(keys, self.draw, deliver, batch=self.spec.batch_size, disk=disk)
 
@@ -110,27 +120,43 @@ class DrawnInstants:
         """Instants, drawn now; imports torch."""
         from xr_cbottle.draw.emulator import Instant
 
-        fields = self.emulator().draw_instants(
-            [Instant(key.label, key.seed, key.member, np.datetime64(key.seconds, "s")) for key in keys]
-        )
+        instants = [Instant(key.label, key.seed, key.member, np.datetime64(key.seconds, "s")) for key in keys]
+        if self.guide is not None:
+            from xr_cbottle.draw import steering
+
+            drawn, weights = steering.draw(self.emulator(), instants, self.guide)
+            return [with_figures(field, [weight]) for field, weight in zip(drawn, weights.tolist(), strict=True)]
+        fields = self.emulator().draw_instants(instants)
         # Copies: a view would keep the whole batch in memory as long as one of its instants.
         return [np.array(field, np.float32) for field in fields]
 
     def emulator(self) -> Emulator:
         """The emulator that draws, loaded once for this process; imports torch."""
-        from xr_cbottle.draw import emulator
+        return emulator_of(self.bottle.settled(sst=self.climate.sst is None), self.spec, self.climate)
 
-        spec = self.spec
-        return emulator.get(
-            self.bottle.settled(sst=self.climate.sst is None),
-            device=spec.device,
-            precision=spec.precision,
-            sampler=emulator.Sampler(*spec.sampler, spec.sigmas or ()),
-            batch_size=spec.batch_size,
-            sst=self.climate.sst,
-            sst_offset=self.climate.offset,
-            forcings=self.climate.forcings,
-        )
+
+def with_figures(field: npt.NDArray[np.floating], figures: Sequence[float]) -> Field:
+    """(channel + 1, cell) float32: a field, and its figures in a row below it."""
+    out = np.full((len(field) + 1, field.shape[1]), np.nan, np.float32)
+    out[:-1] = field
+    out[-1, : len(figures)] = figures
+    return out
+
+
+def emulator_of(bottle: Bottle, spec: CubeSpec, climate: AskedClimate) -> Emulator:
+    """The emulator of a bottle whose files are here, for what is asked of it; loaded once; imports torch."""
+    from xr_cbottle.draw import emulator
+
+    return emulator.get(
+        bottle,
+        device=spec.device,
+        precision=spec.precision,
+        sampler=emulator.Sampler(*spec.sampler, spec.sigmas or ()),
+        batch_size=spec.batch_size,
+        sst=climate.sst,
+        sst_offset=climate.offset,
+        forcings=climate.forcings,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +179,8 @@ class GivenInstants:
     channels: tuple[str, ...]
     batch_size: int
     reading: Reading
+
+    as_variables = False
 
     @property
     def land(self) -> None:

@@ -64,6 +64,8 @@ class CubeSpec:
         Name, digest and words of each forcing that is not the bottle's own.
     outside
         What of all this is outside of training, in sentences.
+    guide
+        The event that draws are steered to, as text; None if they are not.
     """
 
     digest: str
@@ -84,13 +86,14 @@ class CubeSpec:
     sst_offset: tuple[str, str] | None = None
     forcings: tuple[tuple[str, str, str], ...] = ()
     outside: tuple[str, ...] = ()
+    guide: str | None = None
 
     @functools.cached_property
     def namespace(self) -> str:
         """Digest of what an instant is a function of, beside label, seed, member and time."""
         names = ("digest", "sampler", "precision", "batch_size", "device", "sst")
         values = {name: getattr(self, name) for name in names}
-        later = {name: getattr(self, name) for name in ("given", "sigmas") if getattr(self, name) is not None}
+        later = {name: getattr(self, name) for name in ("given", "sigmas", "guide") if getattr(self, name) is not None}
         if self.sst_offset is not None:
             later["sst_offset"] = self.sst_offset[0]
         if self.forcings:
@@ -108,7 +111,7 @@ class CubeSpec:
     def token(self) -> str:
         """Digest of the whole data set: dask's token."""
         values = dataclasses.asdict(self)
-        later = ("fine", "given", "sigmas", "sst_offset", "forcings", "outside")
+        later = ("fine", "given", "sigmas", "guide", "sst_offset", "forcings", "outside")
         of_some = {name for name in later if not values[name]}
         return _sha256({"numerics": _NUMERICS, **{k: v for k, v in values.items() if k not in of_some}})
 
@@ -139,6 +142,9 @@ def make_spec(
     asked = climate or AskedClimate()
     sst = asked.sst
     zoom = _zoom(manifest, keywords["zoom"])
+    guide = keywords["guide"]
+    if guide is not None and keywords["time_method"] != "inst":
+        raise ValueError("guide is for instants, which have weights: leave time_method out, and take weighted means")
     start, end, native = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
     sampler = manifest.sampler.asked(keywords)
     if sst is not None:
@@ -160,6 +166,7 @@ def make_spec(
         fine=make_fine(manifest, zoom, keywords["sr_mode"], keywords["sr_network"]),
         sst_offset=None if asked.offset is None else (asked.offset.token, asked.offset.name),
         forcings=tuple((name, one.token, one.name) for name, one in sorted(asked.forcings.items())),
+        guide=None if guide is None else guide.token,
     )
 
 

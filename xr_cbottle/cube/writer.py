@@ -15,7 +15,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,8 @@ def write(
         known = ", ".join(cube.layouts)
         raise ValueError(f"{cube.bottle.manifest.name} has no variable {', '.join(unknown)!r}: choose among {known}")
     form = form or OutputForm()
+    if form.mean and cube.spec.guide is not None:
+        raise ValueError("draws that are steered to an event count by their weights: write the members, and weigh them")
     times_per_chunk = _times_per_chunk(cube, times_per_chunk, form)
     template = _template(cube, cube.lazy_dataset() if like is None else like, names, times_per_chunk, form)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -148,12 +150,14 @@ def _write_zarr(
                     template.to_zarr(store, mode="w", compute=False, zarr_format=zarr_format, consolidated=True)
                 state = {"settings": settings, "finished": 0}
                 _keep(record, state)
-            arrays = {name: zarr.open_array(store / name, mode="r+") for name in names}
+            figures = _figures(cube)
+            arrays = {name: zarr.open_array(store / name, mode="r+") for name in [*names, *figures]}
             pieces = list(_pieces(cube, times, form))
             with _bar(cube, pieces, state["finished"], progress, form) as bar:
                 for piece in pieces[state["finished"] :]:
                     for name, values in _draw(cube, names, piece, bar, form).items():
                         arrays[name][piece.index(form.dims(cube.layout, name))] = values
+                    _write_figures(figures, piece, arrays)
                     state["finished"] += 1
                     _keep(record, state)
             os.rename(store, out)
@@ -179,11 +183,13 @@ def _write_netcdf(
         template.to_netcdf(part, engine="netcdf4", compute=False)  # all of it but the values
         with netCDF4.Dataset(part, "a") as file:
             file.set_auto_maskandscale(False)
+            figures = _figures(cube)
             pieces = list(_pieces(cube, times, form))
             with _bar(cube, pieces, 0, progress, form) as bar:
                 for piece in pieces:
                     for name, values in _draw(cube, names, piece, bar, form).items():
                         file[name][piece.index(form.dims(cube.layout, name))] = values
+                    _write_figures(figures, piece, file.variables)
 
 
 @contextlib.contextmanager
@@ -206,8 +212,6 @@ def _whole_or_nothing(part: Path) -> Iterator[None]:
 
 def _template(cube: Cube, whole: xr.Dataset, names: list[str], times: int, form: OutputForm) -> xr.Dataset:
     """The data set with variables that are not drawn, chunked as they will be written."""
-    import dask.array as da
-
     lazy = whole.drop_vars([name for name in cube.layouts if name not in names])
     if not any(cube.layouts[name].pressures for name in names):
         lazy = lazy.drop_vars("pressure", errors="ignore")
@@ -216,11 +220,35 @@ def _template(cube: Cube, whole: xr.Dataset, names: list[str], times: int, form:
         dims = form.dims(cube.layout, name)
         shape = tuple(sizes[dim] for dim in dims)
         chunks = tuple({"time": times, "member": 1}.get(dim, sizes[dim]) for dim in dims)
-        # One block of dask's, of which only shape and type are looked at.
-        nothing = da.zeros(shape, dtype=np.float32, chunks=shape)
-        encoding = {"chunks": chunks, "chunksizes": chunks, "_FillValue": np.float32(np.nan)}  # of Zarr, and of netCDF
-        ds[name] = (dims, nothing, form.attrs(lazy[name].attrs), encoding)
+        ds[name] = _undrawn(dims, shape, chunks, form.attrs(lazy[name].attrs))
+    for name, figure in _figures(cube).items():
+        dims = tuple(map(str, figure.dims))
+        chunks = tuple({"time": times, "member": 1}[dim] for dim in dims)
+        ds[name] = _undrawn(dims, figure.shape, chunks, figure.attrs)
     return ds
+
+
+def _undrawn(
+    dims: tuple[str, ...], shape: tuple[int, ...], chunks: tuple[int, ...], attrs: dict[Any, Any]
+) -> tuple[Any, ...]:
+    """A variable without values: one block of dask's, of which only shape and type are looked at."""
+    import dask.array as da
+
+    nothing = da.zeros(shape, dtype=np.float32, chunks=shape)
+    encoding = {"chunks": chunks, "chunksizes": chunks, "_FillValue": np.float32(np.nan)}  # of Zarr, and of netCDF
+    return dims, nothing, attrs, encoding
+
+
+def _figures(cube: Cube) -> dict[str, xr.Variable]:
+    """Figures of instants beside the fields, not read: the instants of a piece are in the cache when it was drawn."""
+    ds = cube.lazy_dataset(list(cube.layouts))
+    return {str(name): array.variable for name, array in ds.data_vars.items()}
+
+
+def _write_figures(figures: dict[str, xr.Variable], piece: Piece, into: Mapping[str, Any]) -> None:
+    for name, figure in figures.items():
+        place = piece.index([str(dim) for dim in figure.dims])
+        into[name][place] = figure[place].values
 
 
 def _times_per_chunk(cube: Cube, asked: int | None, form: OutputForm) -> int:

@@ -11,6 +11,8 @@ branch tells when one of them moves.
     (`Cube.to_dataset`); the other two are looked through, to see whether all of a variable is there still.
 `apply_indexer`, `as_indexable`
     How xarray indexes dask's arrays. A variable on the shared graph uses them, so that it is indexed as any other.
+`IndexingSupport`, `explicit_indexing_adapter`
+    What xarray tells authors of backends to index their arrays with; it has no public name.
 `makes_dask`
     Which library makes the chunked arrays of ``open_dataset(chunks=, chunked_array_type=)``. Without it a
     variable would come as a dask array where another library's was asked for.
@@ -27,24 +29,28 @@ import xarray as xr
 from xarray.core.indexing import (
     CopyOnWriteArray,
     ExplicitIndexer,
+    IndexingSupport,
     LazilyIndexedArray,
     MemoryCachedArray,
     OuterIndexer,
     VectorizedIndexer,
     apply_indexer,
     as_indexable,
+    explicit_indexing_adapter,
 )
 
 __all__ = [
     "CopyOnWriteArray",
     "ExplicitIndexer",
     "HeldVariable",
+    "IndexingSupport",
     "LazilyIndexedArray",
     "MemoryCachedArray",
     "OuterIndexer",
     "VectorizedIndexer",
     "apply_indexer",
     "as_indexable",
+    "explicit_indexing_adapter",
     "makes_dask",
     "remade",
     "unwrapped",

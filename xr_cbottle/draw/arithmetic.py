@@ -23,15 +23,22 @@ _NUMPY_ERRORS: dict[str, Any] = {"divide": "warn", "over": "warn", "under": "ign
 
 
 @contextlib.contextmanager
-def drawing(precision: str) -> Iterator[None]:
-    """Run networks without gradients and without anything that the caller has set in torch or numpy.
+def drawing(precision: str, *, gradients: bool = False) -> Iterator[None]:
+    """Run networks without anything that the caller has set in torch or numpy.
 
     Parameters
     ----------
     precision
         One of `xr_cbottle.draw.defaults.PRECISIONS`: TF32 is used only for ``"tf32"``, and only on a GPU.
+    gradients
+        Whether torch keeps what gradients need.
     """
-    with _thread_settings(), _process.use(precision == "tf32"), torch.inference_mode():
+    with (
+        _thread_settings(),
+        _process.use(precision == "tf32"),
+        torch.inference_mode(not gradients),
+        torch.set_grad_enabled(gradients),
+    ):
         yield
 
 

@@ -67,11 +67,11 @@ class Bounds:
             field: Floats = out[:, c]
             if spec.mean is not None and usual is not None:
                 field = steadied(field, usual[:, c], spec.mean)
-            least, most = self._limits(name, spec, out, label, times)
+            least, most = self.limits(name, spec, out, label, times)
             out[:, c] = within(field, least, most) if least is not None or most is not None else field
         return out
 
-    def _limits(
+    def limits(
         self, name: str, spec: BoundSpec, values: Floats, label: str | None, times: npt.NDArray[np.datetime64]
     ) -> tuple[Floats | None, Floats | None]:
         """Least and most of a channel, each (n or 1, cell or 1) or None."""

@@ -214,14 +214,19 @@ class Emulator:
         drawn = self.solve(label, instants, self.sampler)
         with drawing(self.precision):
             values = self.physical(drawn, label, times)
+        self.finite(values)
+        with self._lock:
+            self.drawn += len(instants)
+        return values.astype(np.float32)
+
+    def finite(self, values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+        """Give the values back, if all are finite; otherwise it is an error that says why."""
         if not np.isfinite(values).all():
             gave = f"{self.bottle.manifest.name} gave values that are not finite in precision {self.precision!r}"
             if self.precision == "float32":
                 raise BottleError(f"{gave}; its networks were spoilt, or do not suit its sampler: get it again")
             raise FloatingPointError(f"{gave}; use precision='float32'")
-        with self._lock:
-            self.drawn += len(instants)
-        return values.astype(np.float32)
+        return values
 
     def solve(self, label: str | None, instants: Sequence[Instant], sampler: Sampler) -> npt.NDArray[np.float64]:
         """Draw at most a batch of instants as the networks do, before `physical`: (instant, channel, cell NEST).
@@ -281,6 +286,16 @@ class Emulator:
         self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
         """Values in the channels' units, (n, channel, cell NEST), of what the network draws, of the same shape."""
+        values, climatology = self.unbounded(x, label, times), self.climatology
+        if self.bottle.manifest.bounds:
+            usual = None if climatology is None else climatology.usual(label, times, self.predictors(times))
+            values = Bounds(self.bottle.manifest).applied(values, label, times, usual)
+        return values
+
+    def unbounded(
+        self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.floating[Any]]:
+        """Values as `physical` gives them, before they are moved into the bounds of the bottle."""
         model = self.model
         if model.climatology is not None:
             values = model.climatology.physical(x, label, times, self.predictors(times))
@@ -289,9 +304,6 @@ class Emulator:
         chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
         if chosen:
             values[:, chosen] = without_negatives(values[:, chosen])
-        if self.bottle.manifest.bounds:
-            usual = None if model.climatology is None else model.climatology.usual(label, times, self.predictors(times))
-            values = Bounds(self.bottle.manifest).applied(values, label, times, usual)
         return values
 
     def normalised(
@@ -302,6 +314,42 @@ class Emulator:
         if model.climatology is not None:
             return model.climatology.standardised(values, label, times, self.predictors(times))
         return (values - model.center[:, None]) / model.scales[:, None]
+
+    def anomalies(
+        self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.floating[Any]]:
+        """Undo `physical` but for calibration's gain, which alone mixes cells: NaN stays where it was."""
+        if self.climatology is not None:
+            return self.climatology.anomalies(values, label, times, self.predictors(times))
+        return self.normalised(values, label, times)
+
+    def shaped(
+        self, fields: npt.ArrayLike, times: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.float64]]:
+        """Times (n,) and fields (n, channel, cell NEST) of a user.
+
+        Raises
+        ------
+        ValueError
+            If the shape is not one field of all channels for each time.
+        """
+        stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
+        values = np.asarray(fields, np.float64)
+        shape = (len(stamps), len(self.channels), healpix.n_cells(self.zoom))
+        if values.shape != shape:
+            raise ValueError(f"the fields have shape {values.shape}: it must be {shape}, all channels")
+        return stamps, values
+
+    def known_part(
+        self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.bool_]]:
+        """Give `normalised` fields that have holes: 0 where there is no value (NaN); and where there is one."""
+        found = self.anomalies(values, label, times)
+        known = np.isfinite(found)
+        found = np.where(known, found, 0.0)
+        if self.climatology is not None:
+            found = self.climatology.unamplified(found, label)
+        return np.where(known, found, 0.0), known
 
     def denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
         """Make the denoiser of a label, which takes the expert of each noise level."""

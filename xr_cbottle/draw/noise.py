@@ -13,10 +13,16 @@ import operator
 import numpy as np
 import numpy.typing as npt
 
-STAGES = {"coarse": 0, "infill": 1, "superres": 2, "translate": 3}
+STAGES = {"coarse": 0, "infill": 1, "superres": 2, "translate": 3, "guide": 6, "likelihood": 7}
 """Streams that must differ at one instant, by the stage of the model that uses them."""
 
-_BLOCK_STAGE = STAGES["superres"]
+BLOCKS = {
+    "guide": "step of the sampler",
+    "infill": "step of the sampler",
+    "likelihood": "probe",
+    "superres": "block of cells",
+}
+"""What a block is, in the stages whose streams have one."""
 
 Time = np.datetime64 | datetime.datetime | str
 
@@ -42,12 +48,12 @@ def seconds_since_1970(time: Time) -> int:
 def generator(*, seed: int, stage: str, member: int, time: Time, block: int | None = None) -> np.random.Generator:
     """Make the generator of one stream; see `normals` for the arguments."""
     number = _stage(stage)
-    if (block is None) == (number == _BLOCK_STAGE):
+    if (block is None) == (stage in BLOCKS):
         # A block is one more word of the key: with and without in one stage, two streams could coincide.
         raise ValueError(
-            "noise of stage 'superres' is drawn for a block of cells: give block"
+            f"noise of stage {stage!r} is drawn for a {BLOCKS[stage]}: give block"
             if block is None
-            else f"only stage 'superres' has blocks of cells, not {stage!r}: leave block out"
+            else f"only the stages {', '.join(BLOCKS)} have blocks, not {stage!r}: leave block out"
         )
     key = [
         number,
@@ -84,8 +90,8 @@ def normals(
     time
         Time of the instant, on a whole second; before 1970 too.
     block
-        Fixed block of cells, 0 <= block < 2**32: needed by stage "superres", which draws only the
-        blocks that it touches, and refused by the others.
+        0 <= block < 2**32, needed by the stages in `BLOCKS` and refused by the others: a fixed block of cells in
+        "superres", which draws only those that it touches; a step of the sampler in the others.
 
     Returns
     -------

@@ -8,8 +8,11 @@ standard names are the hackathon's, which are CMIP's. A channel may also carry t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 GRAVITY = 9.80665
 """Standard gravity, m s-2: geopotential over it is geopotential height."""
@@ -240,6 +243,11 @@ def variables(names: Iterable[str]) -> dict[str, VariableLayout]:
             factors.pop(),
         )
     return layouts
+
+
+def factors(names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """(channel,) what channels are multiplied by to be variables."""
+    return np.array([parse(name).factor for name in names])
 
 
 def pressure_axis(layouts: dict[str, VariableLayout]) -> tuple[int, ...]:

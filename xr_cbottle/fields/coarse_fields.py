@@ -1,8 +1,8 @@
-"""A user's own data as the coarse fields that super-resolution refines: in our units, on our cells."""
+"""A user's own data as fields of a bottle's channels: in our units, on our cells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class CoarseField:
-    """Where a channel comes from: channel = data * factor + offset.
+    """Where a channel comes from: variable = data * factor + offset, and channel = variable / scale.
 
     Attributes
     ----------
@@ -29,7 +29,9 @@ class CoarseField:
     array
         (time, cell) or (time, lat, lon), as stored.
     factor, offset
-        Of the units, the sign and the channel.
+        Of the units and the sign.
+    scale
+        Of the channel.
     may_lack
         Whether it may have missing values, which are those over land.
     converted
@@ -40,6 +42,7 @@ class CoarseField:
     array: xr.DataArray
     factor: float
     offset: float
+    scale: float
     may_lack: bool
     converted: str
 
@@ -51,7 +54,7 @@ class Given:
     Attributes
     ----------
     sources
-        One for each channel, in their order.
+        One for each channel, in their order; None for those that the data set lacks, where it may.
     seconds
         (time,) since 1970, ascending or not, each one once.
     zoom
@@ -62,30 +65,53 @@ class Given:
         Where the data lie on the globe.
     has_time
         Whether time is a dimension.
+    with_holes
+        Whether channels and values may be missing.
     """
 
-    sources: tuple[CoarseField, ...]
+    sources: tuple[CoarseField | None, ...]
     seconds: npt.NDArray[np.int64]
     zoom: int
     grid: str
     places: Grid
     has_time: bool
+    with_holes: bool = False
 
-    def at(self, positions: Sequence[int]) -> npt.NDArray[np.float32]:
-        """(position, channel, cell NEST) at some times, NaN only where a channel is not defined over land.
+    @property
+    def found(self) -> tuple[CoarseField, ...]:
+        """The channels that the data set has."""
+        return tuple(source for source in self.sources if source is not None)
+
+    @property
+    def changes(self) -> str:
+        """In words: the grid, and what was converted."""
+        return "; ".join([self.grid, *(source.converted for source in self.found if source.converted)])
+
+    def at(self, positions: Sequence[int], as_variables: bool = False) -> npt.NDArray[np.float32]:
+        """(position, channel, cell NEST) at some times, NaN where there may be none.
+
+        Parameters
+        ----------
+        positions
+            Of the times.
+        as_variables
+            Whether values are in the units of variables and not of channels.
 
         Raises
         ------
         ValueError
-            If other values are missing.
+            If values are missing that must be there.
         """
         order = np.asarray(positions, np.int64)
-        out = np.empty((len(order), len(self.sources), healpix.n_cells(self.zoom)), np.float32)
+        out = np.full((len(order), len(self.sources), healpix.n_cells(self.zoom)), np.nan, np.float32)
         for i, source in enumerate(self.sources):
+            if source is None:
+                continue
+            scale = 1.0 if as_variables else source.scale
             values: npt.NDArray[np.floating] = np.asarray(source.array.isel(time=order).values, np.float64)
-            values = values * source.factor + source.offset
+            values = values * (source.factor / scale) + source.offset / scale
             values = self.places.averaged(values, self.zoom, spread=not source.may_lack)
-            if not source.may_lack and not np.isfinite(values).all():
+            if not (source.may_lack or self.with_holes) and not np.isfinite(values).all():
                 raise ValueError(
                     f"{source.array.name} has missing values, and super-resolution needs all of the globe: fill them, "
                     "for example with .interpolate_na"
@@ -94,7 +120,7 @@ class Given:
         return out
 
 
-def read_given(ds: xr.Dataset, names: Sequence[str], zoom: int, what: str) -> Given:
+def read_given(ds: xr.Dataset, names: Sequence[str], zoom: int, what: str, *, with_holes: bool = False) -> Given:
     """Find channels in a data set, and check their units, grid and times. Reads no values.
 
     Parameters
@@ -107,6 +133,8 @@ def read_given(ds: xr.Dataset, names: Sequence[str], zoom: int, what: str) -> Gi
         HEALPix level at which they are wanted.
     what
         Name of the bottle, for messages.
+    with_holes
+        Whether channels and values may be missing, as long as there is one.
 
     Raises
     ------
@@ -116,22 +144,34 @@ def read_given(ds: xr.Dataset, names: Sequence[str], zoom: int, what: str) -> Gi
     import xarray as xr
 
     if not isinstance(ds, xr.Dataset):
-        raise ValueError(f"what is downscaled is an xarray.Dataset, not {type(ds).__name__}")
+        raise ValueError(f"what {what} works on is an xarray.Dataset, not {type(ds).__name__}")
     ds = reader.as_dataset(ds, "the data set")
     found = {name: _find(ds, name) for name in names}
-    lacking = [name for name, one in found.items() if one is None]
-    if lacking:
-        wanted = ", ".join(_described(name) for name in lacking)
-        raise ValueError(
-            f"{what} super-resolves {len(names)} fields together and the data set has no {wanted}; it has "
-            f"{', '.join(map(str, ds.data_vars)) or 'none'}: rename, or add what is missing"
-        )
     fields = {name: one for name, one in found.items() if one is not None}
+    _check_there(ds, names, fields, what, with_holes)
     seconds = _seconds([field for field, _ in fields.values()])
     places = _one_grid([field for field, _ in fields.values()])
     grid = _checked_grid(places, zoom, what)
-    sources = tuple(_source(name, field, sign) for name, (field, sign) in fields.items())
-    return Given(sources, seconds, zoom, grid, places, any(field.has_time for field, _ in fields.values()))
+    sources = tuple(_source(name, *fields[name]) if name in fields else None for name in names)
+    has_time = any(field.has_time for field, _ in fields.values())
+    return Given(sources, seconds, zoom, grid, places, has_time, with_holes)
+
+
+def _check_there(ds: xr.Dataset, names: Sequence[str], found: Collection[str], what: str, with_holes: bool) -> None:
+    """Refuse a data set that lacks what is needed."""
+    lacking = [name for name in names if name not in found]
+    there = ", ".join(map(str, ds.data_vars)) or "none"
+    if with_holes and not found:
+        known = ", ".join(dict.fromkeys(channels.parse(name).variable.name for name in names))
+        raise ValueError(
+            f"the data set has none of the variables of {what}: rename those that it has ({there}) to some of {known}"
+        )
+    if lacking and not with_holes:
+        wanted = ", ".join(_described(name) for name in lacking)
+        raise ValueError(
+            f"{what} super-resolves {len(names)} fields together and the data set has no {wanted}; it has {there}: "
+            "rename, or add what is missing"
+        )
 
 
 def _described(name: str) -> str:
@@ -184,12 +224,14 @@ def _checked_grid(places: Grid, zoom: int, what: str) -> str:
     averaged = f", averaged to zoom {zoom}" if places.zoom > zoom else ""
     if not isinstance(places, LatLon):
         if places.zoom < zoom:
-            raise ValueError(f"the data are of zoom {places.zoom} and zoom {zoom} is refined: give that or a finer one")
+            raise ValueError(
+                f"the data are of zoom {places.zoom} and {what} takes zoom {zoom} from them: give that or a finer one"
+            )
         reordered = "" if places.order is None else ", brought to nested order"
         return f"HEALPix zoom {places.zoom}{reordered}{averaged}"
     if places.spacing > 1.5 * CELL_DEGREES / 2**zoom:
         raise ValueError(
-            f"the grid has a spacing of {places.spacing:g} degrees and {what} refines cells of "
+            f"the grid has a spacing of {places.spacing:g} degrees and {what} needs cells of "
             f"{CELL_DEGREES / 2**zoom:.2g} degrees (zoom {zoom}): give data that are as fine"
         )
     return f"{places.words}, interpolated bilinearly to HEALPix zoom {max(zoom, places.zoom)}{averaged}"
@@ -205,6 +247,4 @@ def _source(name: str, field: Field, sign: float) -> CoarseField:
     if sign < 0:
         changes.append(f"sign of {field.name} changed")
     array = field.array if field.has_time else field.array.expand_dims("time")
-    return CoarseField(
-        name, array, factor / channel.factor, offset / channel.factor, variable.ocean_only, ", ".join(changes)
-    )
+    return CoarseField(name, array, factor, offset, channel.factor, variable.ocean_only, ", ".join(changes))

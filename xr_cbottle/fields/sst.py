@@ -159,13 +159,7 @@ class SeaSurfaceTemperature:
         (n, cell) float32, K, NaN over land: linear in time, and that of the first or last month before
         and after them.
         """
-        wanted = np.atleast_1d(np.asarray(times, "datetime64[s]")).astype(np.int64)
-        known = self.times.astype(np.int64)
-        after = np.clip(np.searchsorted(known, wanted, side="right"), 1, max(len(known) - 1, 1))
-        before = after - 1
-        after = np.minimum(after, len(known) - 1)
-        span = np.maximum(known[after] - known[before], 1)
-        weight = np.clip((wanted - known[before]) / span, 0.0, 1.0)
+        before, after, weight = self._between(times)
         fields = self._fields(np.union1d(before, after).tolist())
         return np.stack(
             [
@@ -173,6 +167,27 @@ class SeaSurfaceTemperature:
                 for b, a, w in zip(before.tolist(), after.tolist(), weight.tolist(), strict=True)
             ]
         ).astype(np.float32)
+
+    def shares(self, times: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """(n, month) share of each month in the field of each of (n,) times; each row sums to 1."""
+        before, after, weight = self._between(times)
+        found = np.zeros((len(weight), len(self.times)))
+        rows = np.arange(len(weight))
+        np.add.at(found, (rows, before), 1 - weight)
+        np.add.at(found, (rows, after), weight)
+        return found
+
+    def _between(
+        self, times: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Months before and after each of (n,) times, and the weight of the one after."""
+        wanted = np.atleast_1d(np.asarray(times, "datetime64[s]")).astype(np.int64)
+        known = self.times.astype(np.int64)
+        after = np.clip(np.searchsorted(known, wanted, side="right"), 1, max(len(known) - 1, 1))
+        before = after - 1
+        after = np.minimum(after, len(known) - 1)
+        span = np.maximum(known[after] - known[before], 1)
+        return before, after, np.clip((wanted - known[before]) / span, 0.0, 1.0)
 
     @functools.cached_property
     def land(self) -> npt.NDArray[np.bool_]:

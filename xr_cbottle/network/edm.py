@@ -210,35 +210,3 @@ def _steps(sigmas: Tensor) -> Iterator[tuple[Tensor, Tensor, bool]]:
 
 #: The solvers by the names of `xr_cbottle.bottle.sampler.SOLVERS`, which a test compares.
 SOLVERS = {"heun": heun, "dpmpp_2m": dpmpp_2m, "ipndm3": ipndm3}
-
-
-def translate(
-    encode: Denoise,
-    decode: Denoise,
-    x: Tensor,
-    known: Tensor,
-    sigmas: Tensor,
-    noise: tuple[Tensor, Tensor],
-) -> Tensor:
-    """Follow a state up the ODE under one label and down again under another.
-
-    Parameters
-    ----------
-    encode, decode
-        Denoisers under the label of ``x`` and under the other.
-    x
-        Clean state; whatever it holds where it is not ``known`` is not looked at.
-    known
-        Boolean, of the shape of ``x`` or one that broadcasts: where there is data. The rest starts as noise.
-    sigmas
-        From `edm_schedule`.
-    noise
-        Two standard normal fields: of the first step up, and of what is not known.
-    """
-
-    def masked(state: Tensor, sigma: Tensor) -> Tensor:
-        return encode(state.masked_fill(~known, 0.0), sigma)
-
-    start = x.to(torch.float64).masked_fill(~known, 0.0) + sigmas[-2] * noise[0]
-    encoded = heun(masked, start, sigmas[:-1].flip(0))
-    return heun(decode, torch.where(known, encoded, sigmas[0] * noise[1]), sigmas)

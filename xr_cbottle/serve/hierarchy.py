@@ -148,6 +148,8 @@ class Hierarchy:
             chunking = "face" if cube.spec.zoom >= FACES_FROM_ZOOM else "globe"
         if fine is None and chunking not in ("face", "globe"):
             raise ValueError(f"chunking is {chunking!r}: choose 'face', 'globe', or None for what suits the zoom")
+        if cube.spec.guide is not None:
+            raise ValueError("draws that are steered need their weights, which a store does not have: leave guide out")
         count = len(cube.spec.members or (0,))
         if not member_dimension and count > 1:
             raise ValueError(f"{count} members need a dimension: choose one of them, or leave member_dimension=True")

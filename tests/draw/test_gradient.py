@@ -1,0 +1,117 @@
+"""Gradients with respect to the sea, against finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.bottle.test_climatology import made
+from tests.bottles import sst_cells, synthetic_bottle
+from xr_cbottle.bottle import calibration
+from xr_cbottle.bottle.calibration import Calibration
+from xr_cbottle.draw import adjoint, gradient
+from xr_cbottle.draw.bounds import within
+from xr_cbottle.draw.emulator import Emulator, Instant, without_negatives
+from xr_cbottle.fields.sst import SeaSurfaceTemperature
+
+TIMES = np.datetime64("1980-02-01T00", "s") + np.arange(2) * np.timedelta64(6, "h")
+CELLS = 192
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Emulator:
+    """Of anomalies, calibrated: a gain of harmonics, a channel that is mapped, one that is a root, and no negatives."""
+    rng = np.random.default_rng(5)
+    channels = ("tas", "pr")
+    known = made(channels=channels, cells=CELLS)
+    known = type(known)(**{**vars(known), "root": np.array([1.0, 2.0]), "center": np.array([280.0, 4e-3])})
+    knots = np.array([0.0, 1e-5, 4e-5, 2e-4])
+    mended = Calibration(
+        rng.uniform(0.6, 1.4, (2, 2, 8)),
+        np.array([1]),
+        np.tile(knots, (2, 1, 1)),
+        np.tile(1.3 * knots + knots**2, (2, 1, 1)),
+    )
+    known = type(known)(**{**vars(known), "calibration": mended})
+    path = synthetic_bottle(
+        tmp_path_factory.mktemp("bottles") / "small.cbottle", channels=channels, climatology=known, nonnegative=("pr",)
+    )
+    return Emulator(path, device="cpu", batch_size=2)
+
+
+def slope(function, at, direction, step):
+    return (function(at + step * direction) - function(at - step * direction)) / (2 * step)
+
+
+def test_the_gain_of_harmonics_is_transposed_exactly() -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, 1, 3, CELLS))
+    gain = rng.uniform(0.2, 2, (3, 9))
+    gain[1] = 1
+    forward = (w * calibration.amplified(x, gain)).sum()
+    assert (x * adjoint.amplified(w, gain)).sum() == pytest.approx(forward, rel=1e-10)
+
+
+def test_without_negatives() -> None:
+    rng = np.random.default_rng(0)
+    for shift in (0.4, -0.1):  # of which the mean is above, and below 0
+        values, w, d = rng.normal(size=(3, 2, CELLS))
+        values = values + shift - values.mean(-1, keepdims=True)
+        by_hand = (adjoint.without_negatives(values, w) * d).sum()
+        assert slope(lambda v, w=w: (w * without_negatives(v)).sum(), values, d, 1e-7) == pytest.approx(
+            by_hand, rel=1e-4
+        )
+
+
+@pytest.mark.parametrize("bounds", [(0.0, None), (None, 0.6), (-0.3, 0.7), (-5.0, 5.0)])
+def test_bounds(bounds: tuple[float | None, float | None]) -> None:
+    """By the values, and by the upper bound of each cell."""
+    rng = np.random.default_rng(1)
+    values, w, d, e = rng.normal(size=(4, 2, CELLS))
+    least, most = (None if one is None else np.full((2, CELLS), one) for one in bounds)
+    by_values, by_most = adjoint.within_back(values, least, most, w)
+    numeric = slope(lambda v: (w * within(v, least, most)).sum(), values, d, 1e-6)
+    assert (by_values * d).sum() == pytest.approx(numeric, rel=1e-3, abs=1e-6)
+    if most is not None:
+        numeric = slope(lambda m: (w * within(values, least, m)).sum(), most, e, 1e-6)
+        assert (by_most * e).sum() == pytest.approx(numeric, rel=1e-3, abs=1e-6)
+
+
+def test_units_and_calibration(emulator: Emulator) -> None:
+    rng = np.random.default_rng(2)
+    x, w, d = rng.normal(size=(3, 2, 2, CELLS))
+    w[:, 1] *= 1e5  # rain is small
+    by_hand = (adjoint.physical(emulator, x, "b", TIMES, w) * d).sum()
+    numeric = slope(lambda v: (w * emulator.physical(v, "b", TIMES)).sum(), x, d, 1e-6)
+    assert numeric == pytest.approx(by_hand, rel=1e-4)
+
+
+@pytest.mark.parametrize("solver", ["heun", "dpmpp_2m"])
+def test_against_finite_differences(emulator: Emulator, solver: str) -> None:
+    """Of all cells at once and of one alone, through all steps of either solver."""
+    weights = np.zeros((2, CELLS))
+    weights[0, 20:60] = 1 / 40
+    instants = [Instant("a", 3, 1, time) for time in TIMES]
+    sea = sst_cells(2)
+
+    def ours(change: np.ndarray) -> Emulator:
+        moved = sea.copy(deep=True)
+        moved["sst"] = (moved.sst.astype("f8") + change).assign_attrs(units="K")
+        sst = SeaSurfaceTemperature.from_dataset(moved, 2)
+        sampler = type(emulator.sampler)(4, 0.05, 20.0, solver=solver)
+        return Emulator(emulator.bottle, device="cpu", batch_size=2, sst=sst, sampler=sampler)
+
+    def total(change: np.ndarray) -> np.ndarray:
+        drawn = ours(change).draw_instants(instants).astype(np.float64)
+        return (weights * (drawn - 280)).sum((1, 2))
+
+    found = gradient.of_sea(ours(np.zeros(CELLS)), instants, weights)
+    land = np.isnan(sea.sst.values[0])
+    assert (found[:, land] == 0).all()
+    rng = np.random.default_rng(0)
+    for direction in (np.ones(CELLS), rng.normal(size=CELLS)):
+        numeric = (total(0.05 * direction) - total(-0.05 * direction)) / 0.1
+        scale = np.abs(found @ np.abs(direction)).max()
+        np.testing.assert_allclose(found @ direction, numeric, atol=2e-3 * scale + 2e-4)
+    alone = gradient.of_sea(ours(np.zeros(CELLS)), instants[1:], weights)
+    np.testing.assert_allclose(alone[0], found[1], atol=1e-5 * np.abs(found).max())

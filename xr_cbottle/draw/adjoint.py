@@ -1,0 +1,211 @@
+"""Gradients through what turns a network's state into units: from a field's to the state's, as in `physical`.
+
+Each function takes the gradient of a number with respect to a result and gives that with respect to what it was made
+of (a vector-Jacobian product). All are exact, that of the spherical harmonics' gain too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xr_cbottle.bottle.climatology import powered
+from xr_cbottle.draw.bounds import Bounds, steadied, within
+from xr_cbottle.draw.emulator import Emulator
+
+Floats = npt.NDArray[np.floating[Any]]
+_KELVIN_STEP = 1e-3
+_ITERATIONS = 3  # of healpy.map2alm in `xr_cbottle.bottle.calibration.amplified`
+
+
+def physical(
+    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+) -> Floats:
+    """Carry a gradient back through `Emulator.physical`.
+
+    Parameters
+    ----------
+    emulator, label, times
+        As there.
+    x
+        (n, channel, cell NEST), where it is taken.
+    gradient
+        (n, channel, cell NEST) with respect to the values in the channels' units.
+
+    Returns
+    -------
+    (n, channel, cell NEST) float64 with respect to ``x``.
+    """
+    known = emulator.climatology
+    gradient = np.array(gradient, np.float64)
+    if emulator.bottle.manifest.bounds:
+        gradient = bounded(emulator, x, label, times, gradient)
+    chosen = [emulator.channels.index(name) for name in emulator.bottle.manifest.nonnegative]
+    if known is None:
+        scales, center = emulator.model.scales[:, None], emulator.model.center[:, None]
+        gradient[:, chosen] = without_negatives((x * scales + center)[:, chosen], gradient[:, chosen])
+        return gradient * scales
+    mean, spread = known.at(label, times, emulator.predictors(times))
+    linear = known.center[:, None] + known.scale[:, None] * (mean + spread * known.amplified(x, label))
+    values = powered(linear, known.root)
+    calibration, number = known.calibration, known.number(label)
+    final = values if calibration is None else calibration.mapped(values, number)
+    gradient[:, chosen] = without_negatives(final[:, chosen], gradient[:, chosen])
+    if calibration is not None:
+        for i, channel in enumerate(calibration.matched.tolist()):
+            gradient[:, channel] *= slopes(
+                values[:, channel], calibration.drawn[number, i], calibration.known[number, i]
+            )
+    for channel in np.flatnonzero(known.root != 1).tolist():
+        power = float(known.root[channel])
+        gradient[:, channel] *= power * np.maximum(linear[:, channel], 0) ** (power - 1)
+    gradient *= known.scale[:, None] * spread
+    return gradient if calibration is None else amplified(gradient, calibration.gain[number])
+
+
+def without_negatives(values: Floats, gradient: Floats) -> Floats:
+    """Carry a gradient back through `xr_cbottle.draw.emulator.without_negatives`, both (..., cell)."""
+    kept = np.maximum(values, 0)
+    before, after = values.mean(-1, keepdims=True), kept.mean(-1, keepdims=True)
+    positive, some = values > 0, after > 0
+    ratio = np.divide(np.maximum(before, 0), after, out=np.ones_like(after), where=some)
+    inner = (gradient * kept).sum(-1, keepdims=True) / values.shape[-1]
+    divided = np.divide(inner, after, out=np.zeros_like(after), where=some)
+    return positive * gradient * ratio + divided * ((before > 0) - ratio * positive)
+
+
+def bounded(
+    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+) -> Floats:
+    """Carry a gradient back through `xr_cbottle.draw.bounds.Bounds.applied`, as `physical` does."""
+    known, bounds = emulator.climatology, Bounds(emulator.bottle.manifest)
+    usual = None if known is None else known.usual(label, times)
+    values = emulator.unbounded(x, label, times)
+    final = bounds.applied(values, label, times, usual)
+    out = np.array(gradient)
+    for name in reversed(bounds.order):
+        spec, c = bounds.specs[name], bounds.channels.index(name)
+        steady = spec.mean is not None and usual is not None
+        field = steadied(values[:, c], usual[:, c], spec.mean) if steady else values[:, c]  # type: ignore[index, arg-type]
+        least, most = bounds.limits(name, spec, final, label, times)
+        if least is not None or most is not None:
+            out[:, c], by_most = within_back(field, least, most, out[:, c])
+            if spec.saturation is not None and spec.temperature is not None:
+                t = bounds.channels.index(spec.temperature)
+                shifted = [np.array(final) for _ in range(2)]
+                for sign, one in zip((1, -1), shifted, strict=True):
+                    one[:, t] += sign * _KELVIN_STEP
+                ends = [bounds.limits(name, spec, one, label, times)[1] for one in shifted]
+                out[:, t] += by_most * (ends[0] - ends[1]) / (2 * _KELVIN_STEP)  # type: ignore[operator]
+        if steady:
+            out[:, c] -= (1 - spec.mean) * out[:, c].mean(-1, keepdims=True)  # type: ignore[operator]
+    return out
+
+
+def within_back(values: Floats, least: Floats | None, most: Floats | None, gradient: Floats) -> tuple[Floats, Floats]:
+    """Carry a gradient back through `xr_cbottle.draw.bounds.within`: by the values, and by the upper bound.
+
+    The factor f that keeps the mean is a function of all cells: where a cell is stretched by it and has not reached the
+    bound, its share of the others' change is the mean of the gradient weighted by what was stretched.
+    """
+    if least is None:
+        assert most is not None
+        by_values, _ = within_back(-values, -most, None, -gradient)
+        return -by_values, gradient + by_values
+    floor = np.broadcast_to(least, values.shape)
+    room = np.full(values.shape, np.inf) if most is None else np.maximum(most - floor, 0)
+    above = np.clip(values - floor, 0, room)
+    result = within(values, least, most) - floor
+    # A field whose mean is below the floor is all at it.
+    free = (above > 0) & (result < room) & ((values - floor).mean(-1, keepdims=True) > 0)
+    total = np.where(free, above, 0.0).sum(-1, keepdims=True)
+    safe = np.where(total > 0, total, 1.0)
+    factor = np.where(free, result, 0.0).sum(-1, keepdims=True) / safe
+    shared = np.where(free, gradient * above, 0.0).sum(-1, keepdims=True) / safe
+    own = gradient - shared
+    inside = (values > floor) & (values - floor < room)
+    by_values = np.where(free & inside, factor * own, 0.0) + np.where(total > 0, shared, 0.0)
+    by_most = np.where(result >= room, own, 0.0) + np.where(free & (values - floor >= room), factor * own, 0.0)
+    return by_values, by_most
+
+
+def slopes(values: Floats, given: Floats, wanted: Floats) -> Floats:
+    """Slope of `xr_cbottle.bottle.calibration.mapped` at some values."""
+    pieces = np.concatenate([[1.0], np.diff(wanted) / np.diff(given)])
+    return pieces[np.clip(np.searchsorted(given, values, side="right"), 0, len(given) - 1)]
+
+
+def amplified(gradient: Floats, gain: Floats) -> Floats:
+    """Carry a gradient back through `xr_cbottle.bottle.calibration.amplified`.
+
+    With S the synthesis of harmonics, T = (4 pi / cells) S^t their quadrature and M = T S, the analysis with k
+    iterations is p(M) T with p(M) the sum of (1 - M)^i to i = k, and the function is A = 1 + S (gain - 1) p(M) T.
+    Its transpose is 1 + S p(M) (gain - 1) T.
+
+    Parameters
+    ----------
+    gradient : (n, channel, cell NEST)
+    gain : (channel, degree)
+    """
+    import healpy
+
+    cells = gradient.shape[-1]
+    n, highest = healpy.npix2nside(cells), gain.shape[1] - 1
+    to_ring, to_nest = (order(n, np.arange(cells)) for order in (healpy.ring2nest, healpy.nest2ring))
+
+    def quadrature(field: Floats) -> Any:
+        return healpy.map2alm(field, lmax=highest, iter=0, pol=False)
+
+    def synthesis(harmonics: Any) -> Floats:
+        return healpy.alm2map(harmonics, n, lmax=highest, pol=False)
+
+    out = np.array(gradient, np.float64)
+    for c in np.flatnonzero((gain != 1).any(1)).tolist():
+        for field in out[:, c]:
+            if not field.any():
+                continue
+            term = healpy.almxfl(quadrature(field[to_ring]), gain[c] - 1)
+            total = term
+            for _ in range(_ITERATIONS):
+                total = total + term - quadrature(synthesis(total))
+            field += synthesis(total)[to_nest]
+    return out
+
+
+def log_volume(
+    emulator: Emulator, values: Floats, label: str | None, times: npt.NDArray[np.datetime64]
+) -> npt.NDArray[np.float64]:
+    """Logarithm of how much the network's units stretch a field, which a density is multiplied by.
+
+    Parameters
+    ----------
+    emulator, label, times
+        As of `Emulator.normalised`.
+    values
+        (n, channel, cell NEST) in the channels' units.
+
+    Returns
+    -------
+    (n,), of the units, spread, roots, mapping and gain of a label; scales, which labels share, are left out.
+    """
+    known = emulator.climatology
+    if known is None:
+        return np.zeros(len(values))
+    _, spread = known.at(label, times, emulator.predictors(times))
+    log = -np.log(spread).sum((1, 2))
+    calibration, number = known.calibration, known.number(label)
+    before = values
+    if calibration is not None:
+        before = calibration.unmapped(values, number)
+        for i, channel in enumerate(calibration.matched.tolist()):
+            mapped = slopes(before[:, channel], calibration.drawn[number, i], calibration.known[number, i])
+            log -= np.log(mapped).sum(-1)
+        degrees = 2 * np.arange(calibration.gain.shape[2]) + 1
+        log -= (np.log(calibration.gain[number]) * degrees).sum()
+    for channel in np.flatnonzero(known.root != 1).tolist():
+        power = float(known.root[channel])
+        root = np.maximum(before[:, channel], 1e-30 ** (1 / power)) ** (1 / power)
+        log -= np.log(power * root ** (power - 1)).sum(-1)
+    return log
