@@ -394,6 +394,22 @@ def test_further_settings_of_a_bottle_go_into_addresses(browser, server):
     context.close()
 
 
+def test_what_a_catalog_says_of_settings_can_be_asked_for(folder):
+    from tests import forcings
+
+    forced = forcings.bottle(folder / "forced.cbottle")
+    with serving.running([forced], wait=False) as client:
+        entry = client.ask("/catalog.json").json["bottles"][0]
+        codes = {setting["name"]: setting["code"] for setting in entry["settings"]}
+        assert codes == {"sst_offset": "k", "co2": "c"}
+        values = {"sst_offset": ["+2", "-0.5"], "co2": ["560", "420.5", "ssp245"]}
+        for setting in entry["settings"]:
+            for value in values[setting["name"]]:
+                assert value in setting.get("allowed", ()) or re.fullmatch(setting["pattern"], value)
+                data = f"PT6H_inst_s0_m0_z{entry['zoom']}_{setting['code']}{value}.zarr"
+                assert client.ask(f"/{entry['name']}/{data}/zarr.json").status == 200, data
+
+
 def test_pages_of_another_origin_may_hold_it_only_if_they_are_named(bottle, server):
     headers = server.ask("/").headers
     assert headers["content-security-policy"] == "frame-ancestors 'self'"

@@ -22,13 +22,15 @@ MOST_MEMBERS = 4096
 """An address names at most as many."""
 
 _NUMBER = "0|[1-9][0-9]{0,18}"  # ASCII digits, canonical, and no more of them than 64 bits have
-_DECIMAL = r"(?:0|[1-9][0-9]{0,6})(?:\.[0-9]{0,2}[1-9])?"  # canonical too: no zeros at its end
+DECIMAL = r"(?:0|[1-9][0-9]{0,6})(?:\.[0-9]{0,2}[1-9])?"
+"""A number that need not be whole, as a regular expression; canonical too: no zeros at its end."""
+
 _ADDRESS = re.compile(
     rf"(?P<time>P[0-9DTHMS]{{2,20}})_(?P<method>[a-z]{{1,8}})_s(?P<seed>{_NUMBER})"
     rf"_m(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER}))?_z(?P<zoom>{_NUMBER})"
-    rf"(?:_k(?P<kelvin>[+-]{_DECIMAL}))?(?:_c(?P<co2>{_DECIMAL}|{'|'.join(PATHWAYS)}))?(?:_l(?P<label>.{{1,64}}))?"
+    rf"(?:_k(?P<kelvin>[+-]{DECIMAL}))?(?:_c(?P<co2>{DECIMAL}|{'|'.join(PATHWAYS)}))?(?:_l(?P<label>.{{1,64}}))?"
 )
-_KELVIN, _CO2 = re.compile(f"[+-]{_DECIMAL}"), re.compile(_DECIMAL)
+_KELVIN, _CO2 = re.compile(f"[+-]{DECIMAL}"), re.compile(DECIMAL)
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")
 _LONGEST_STEP = 36525 * 86400
 _EXAMPLES = "PT6H_inst_s0_m0_z4, P1D_mean_s7_m0-3_z3_lera5 or PT6H_inst_s0_m0_z4_k+2_c560"

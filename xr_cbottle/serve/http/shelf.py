@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xr_cbottle import __version__
@@ -17,6 +17,7 @@ from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.draw.fine import finest_zoom
+from xr_cbottle.fields.series import PATHWAYS
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
 from xr_cbottle.serve import address
 from xr_cbottle.serve.hierarchy import Hierarchy
@@ -171,6 +172,7 @@ class Shelf:
                 for variable, attrs in found["variables"].items()
             },
             "max_members": address.MOST_MEMBERS,
+            "settings": _settings(found["forcings"]),
         }
 
     def lines(self, url: str) -> list[str]:
@@ -274,6 +276,23 @@ def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
     if len(entry["labels"]) > 1:
         found["label"] = choice("str", "data set to imitate", entry["default_label"], entry["labels"])
     return found
+
+
+def _settings(forcings: Collection[str]) -> list[dict[str, Any]]:
+    """What an address may say between zoom and label, as ``_`` + code + value: the page has a field for each."""
+    if "co2" not in forcings:
+        return []
+    signed = f"[+-]{address.DECIMAL}"
+    return [
+        {
+            "name": "sst_offset", "code": "k", "title": "Warmer sea, K", "default": "0", "pattern": signed,
+            "hint": "K with their sign, such as +2 or -0.5",
+        },
+        {
+            "name": "co2", "code": "c", "title": "Carbon dioxide", "default": "the bottle's", "allowed": [*PATHWAYS],
+            "pattern": address.DECIMAL, "hint": "ppmv, or an experiment of CMIP6 such as ssp245",
+        },
+    ]  # fmt: skip
 
 
 def _usual_step(entry: dict[str, Any]) -> str:
