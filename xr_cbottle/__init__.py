@@ -18,15 +18,17 @@ _HOMES = {
     "Emulator": "xr_cbottle.draw.emulator",
     "Cube": "xr_cbottle.cube.cube",
     "downscale": "xr_cbottle.cube.downscaling",
+    "to_latlon": "xr_cbottle.fields.onto_latlon",
 }
 
-__all__ = ["Cube", "Emulator", "__version__", "downscale", "open_bottle"]
+__all__ = ["Cube", "Emulator", "__version__", "downscale", "open_bottle", "to_latlon"]
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import open_bottle
     from xr_cbottle.cube.cube import Cube
     from xr_cbottle.cube.downscaling import downscale
     from xr_cbottle.draw.emulator import Emulator
+    from xr_cbottle.fields.onto_latlon import to_latlon
 
 
 def __getattr__(name: str) -> Any:

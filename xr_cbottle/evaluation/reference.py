@@ -20,6 +20,7 @@ from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.fields import dates, reader
 from xr_cbottle.fields.cells import Cells
 from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.fields.opening import open_data
 from xr_cbottle.fields.reader import Field, Grid
 
 _LAND_NAMES = ("sftlf", "land_sea_mask", "lsm", "land")
@@ -200,7 +201,7 @@ def open_stored(locations: Sequence[str]) -> StoredReference:
         If a file has no field on the globe, they do not fit together, or a time is in two of them.
     """
     paths = dict.fromkeys(path for location in locations for path in _found(location))
-    parts = sorted((_part(_open(path), path) for path in paths), key=lambda part: part.times[0])
+    parts = sorted((_part(open_data(path), path) for path in paths), key=lambda part: part.times[0])
     names = ", ".join(part.name for part in parts)
     if len({part.grid.key for part in parts}) > 1:
         raise ValueError(f"{names} are on different grids: give files of one data set")
@@ -228,16 +229,6 @@ def _found(location: str) -> list[str]:
         what = "nothing matches" if glob.has_magic(location) else "there is no file"
         raise FileNotFoundError(f"{what} {location}: give netCDF files, patterns of them in quotes, or a zarr store")
     return matching
-
-
-def _open(path: str) -> xr.Dataset:
-    is_zarr = path.rstrip("/").endswith(".zarr") or os.path.isdir(path) or "://" in path
-    try:
-        # By name: xarray would guess that a bottle is to be drawn.
-        return xr.open_zarr(path, chunks=None) if is_zarr else xr.open_dataset(path, engine="netcdf4")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path} cannot be read as {'zarr' if is_zarr else 'netCDF'} ({reason})") from None
 
 
 def _part(ds: xr.Dataset, path: str) -> StoredFile:
