@@ -14,6 +14,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from intake.source.base import DataSource, Schema
 
 from xr_cbottle import __version__
@@ -234,9 +235,9 @@ class CbottleSource(DataSource):  # type: ignore[misc]  # intake has no types
             "data_vars": {str(name): [str(c) for c in ds[name].coords] for name in ds.data_vars},
             "coords": tuple(str(name) for name in ds.coords),
         }
-        return Schema(
-            datashape=None, dtype=None, shape=None, npartitions=blocks, extra_metadata=inert(contents | ds.attrs)
-        )
+        # YAML, which a catalog is written as, has no numbers of numpy.
+        told = {key: value.item() if isinstance(value, np.generic) else value for key, value in ds.attrs.items()}
+        return Schema(datashape=None, dtype=None, shape=None, npartitions=blocks, extra_metadata=inert(contents | told))
 
     def _close(self) -> None:
         self.__dict__.pop("cube", None)

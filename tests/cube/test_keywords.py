@@ -11,7 +11,7 @@ import pytest
 import xr_cbottle
 from tests.bottles import synthetic_bottle
 from xr_cbottle.backend import CbottleBackendEntrypoint
-from xr_cbottle.cli import _parser
+from xr_cbottle.cli import parser
 from xr_cbottle.cube.keywords import KEYWORDS, Keywords, checked, from_text, table
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.serve.http.settings import OF_DATA, Settings
@@ -57,7 +57,7 @@ def test_the_engine_takes_what_the_cube_takes():
 
 
 def test_the_command_line_has_an_option_for_every_keyword_that_it_takes():
-    commands = _parser()._subparsers._group_actions[0].choices
+    commands = parser()._subparsers._group_actions[0].choices
     options = {action.dest for action in commands["sample"]._actions}
     assert {name for name, keyword in KEYWORDS.items() if keyword.metavar} - options == {"cache_size"}
     assert set(OF_DATA) <= {action.dest for action in commands["serve"]._actions}

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import xr_cbottle
 from tests import bottles
 from xr_cbottle import cli
 from xr_cbottle.bottle import facts
 from xr_cbottle.cube import writer
 from xr_cbottle.cube.cube import Cube
+from xr_cbottle.cube.output_form import OutputForm
+from xr_cbottle.grid import healpix
 
 TIME = "1980-01-05/1980-01-06/PT6H"  # 8 instants
 FEW = ["--time", TIME, "--batch-size", "2", "--variables", "tas", "ta", "sst"]
@@ -69,6 +72,163 @@ def test_info_says_what_it_is_and_stands_for(run, bottle):
     for words in ("small", "192 cells", "2,924 times", "8 fields", "labels (a, b)", "CC0-1.0", "18 MB", "sha256:"):
         assert words in out, words
     assert max(len(line) for line in out.splitlines()) <= 120
+    assert "trained on" not in out
+    assert "sampler" in run("info", bottle, "--all")[1]
+
+
+def test_list_names_the_bottles_that_open_by_name(run, bottle, tmp_path, monkeypatch):
+    (tmp_path / "bad.cbottle").write_text("nothing")
+    (tmp_path / "small.cbottle").write_bytes(Path(bottle).read_bytes())
+    monkeypatch.setenv("XR_CBOTTLE_PATH", os.pathsep.join([str(Path(bottle).parent), "/nowhere"]))
+    status, out, err = run("list")
+    assert (status, err) == (0, "")
+    lines = [line for line in out.splitlines() if line[0] != " "]
+    assert lines[0].startswith("bad    cannot be opened: ")
+    assert lines[1].startswith("small  ")
+    assert out.count("small") == 2  # the one in this folder is opened by the name
+    assert str(tmp_path / "small.cbottle") in out
+    found = {row["name"]: row for row in json.loads(run("list", "--json")[1])}
+    assert found["small"]["labels"] == ["a", "b"]
+    assert {"gcm", "icon"} <= set(found)
+
+
+def test_cite_names_what_makes_the_values(run, bottle):
+    status, out, _ = run("cite", bottle, "--seed", 7, "--label", "b")
+    assert status == 0
+    digest = xr.open_dataset(bottle, engine="cbottle").attrs["bottle_digest"]
+    assert f"version = {{{digest}}}" in out
+    assert "label b, seed 7, sampler" in out
+    assert r"num\_steps" in out
+    assert run("sample", bottle, "x.nc", *FEW, "--seed", 7, "--label", "b")[0] == 0
+    assert run("cite", "x.nc")[1] == out
+    xr.Dataset({"a": 1}).to_netcdf("other.nc")
+    status, _, err = run("cite", "other.nc")
+    assert status == 2
+    assert "does not say which bottle" in err
+
+
+def test_text_of_a_citation_is_safe_in_tex():
+    from xr_cbottle.cli import citation
+
+    attrs = {"bottle": "a_b", "bottle_digest": "sha256:0123456789", "title": r"5 % of {x} \input & ~", "seed": 3}
+    assert r"title = {5 \% of \{x\} \textbackslash{}input \& \textasciitilde{} (bottle a\_b)}" in citation.bibtex(attrs)
+    assert citation.bibtex(attrs).startswith("@misc{ab-01234567,")
+
+
+def test_debug_shows_where_an_error_comes_from(run):
+    for arguments in (("--debug", "info", "nowhere"), ("info", "nowhere", "--debug")):
+        status, _, err = run(*arguments)
+        assert status == 2
+        assert err.startswith("Traceback (most recent call last):")
+        assert err.splitlines()[-1].startswith("xr-cbottle: there is no bottle 'nowhere'")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_shells_are_told_what_completes_a_command(run, shell):
+    pytest.importorskip("shtab")
+    status, out, _ = run("--print-completion", shell)
+    assert status == 0
+    assert "ensemble-mean" in out
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=out, text=True, check=True)
+        said = 'source /dev/stdin; COMP_WORDS=(xr-cbottle sam) COMP_CWORD=1; _shtab_xr_cbottle; echo "${COMPREPLY[@]}"'
+        done = subprocess.run(["bash", "-c", said], input=out, text=True, capture_output=True)
+        assert done.stdout.split() == ["sample"], done.stderr
+
+
+def test_a_box_is_written_with_its_cells(run, bottle):
+    box = (-20, 30, 40, 70)
+    assert run("sample", bottle, "x.zarr", *FEW, "--bbox", *box)[0] == 0
+    written, read = xr.open_zarr("x.zarr", consolidated=True).load(), opened(bottle)[["tas", "ta", "sst"]]
+    lon, lat = healpix.lonlat(2)
+    inside = (lat >= 30) & (lat <= 70) & ((lon + 20) % 360 <= 60)
+    assert written.sizes["cell"] == inside.sum() > 3
+    xr.testing.assert_equal(written, read.isel(cell=inside).load())
+    assert (written.cell == written.cell_ids).all()
+
+
+def test_the_mean_over_members_is_xarrays(run, bottle):
+    arguments = ("--members", 3, "--ensemble-mean", "--chunk", 2)
+    assert run("sample", bottle, "x.nc", *FEW, *arguments)[0] == 0
+    with xr.open_dataset("x.nc") as written:
+        written.load()
+    read = opened(bottle, members=3)[["tas", "ta", "sst"]].load().mean("member")
+    xr.testing.assert_allclose(written, read, rtol=1e-6)
+    assert "member" not in written.coords
+    assert written.tas.attrs["cell_methods"] == "time: point realization: mean"
+    assert written.attrs["members"] == "0 1 2"
+    status, _, err = run("sample", bottle, "y.nc", *FEW, "--ensemble-mean")
+    assert (status, "needs members" in err) == (2, True)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "conservative"])
+def test_latitudes_and_longitudes_are_those_of_to_latlon(run, bottle, method):
+    chosen = ["--conservative"] if method == "conservative" else []
+    assert run("sample", bottle, "x.zarr", *FEW, "--grid", "10x5", *chosen)[0] == 0
+    written = xr.open_zarr("x.zarr", consolidated=True).load()
+    read = xr_cbottle.to_latlon(opened(bottle)[["tas", "ta", "sst"]].load(), (10, 5), method)
+    xr.testing.assert_allclose(written, read, rtol=1e-6)
+    assert written.tas.dims == ("time", "lat", "lon")
+    assert written.tas.attrs == read.tas.attrs
+    assert written.lat.attrs == read.lat.attrs
+    assert "crs" not in written
+
+
+def test_a_box_of_latitudes_and_longitudes(run, bottle):
+    assert run("sample", bottle, "x.nc", *FEW, "--grid", "10", "--bbox", -20, 30, 40, 70)[0] == 0
+    with xr.open_dataset("x.nc") as written:
+        written.load()
+    whole = xr_cbottle.to_latlon(opened(bottle)[["tas"]].load(), 10)
+    assert written.lon.values.tolist() == [-20, -10, 0, 10, 20, 30, 40]
+    assert written.lat.values.tolist() == [35, 45, 55, 65]
+    turned = whole.tas.sel(lon=written.lon.values % 360, lat=written.lat)
+    np.testing.assert_allclose(written.tas, turned, rtol=1e-6)
+
+
+def test_a_store_is_not_continued_in_another_form(run, bottle, interrupt):
+    interrupt["at"] = 1
+    assert run("sample", bottle, "x.zarr", *FEW, "--chunk", 2)[0] == 130
+    interrupt["at"] = None
+    status, _, err = run("sample", bottle, "x.zarr", *FEW, "--chunk", 2, "--bbox", 0, 0, 90, 90)
+    assert status == 2
+    assert "other settings (form)" in err
+
+
+def test_much_is_drawn_only_where_it_is_meant(run, bottle, monkeypatch):
+    monkeypatch.setattr(cli, "MOST_INSTANTS", 7)
+    status, _, err = run("sample", bottle, "x.zarr", *FEW)
+    assert status == 2
+    assert "this draws 8 instants, and above 7 you must say that you mean it: give --yes" in err
+    assert os.listdir() == []
+    assert run("sample", bottle, "x.zarr", *FEW, "--yes")[0] == 0
+    assert run("sample", bottle, "y.zarr", *FEW, "--members", 2)[2].count("16 instants") == 1
+
+
+def test_downscale_writes_what_the_function_gives(run, tmp_path):
+    names = ("tas", "pr")
+    fine = bottles.fine_specs(3, names, overlap=0)
+    path = str(bottles.synthetic_bottle(tmp_path / "fine.cbottle", 2, names, superres=fine, labels={}))
+    data = xr.open_dataset(path, engine="cbottle", time="P1D", zoom=2).isel(time=slice(0, 3)).load()
+    data.to_netcdf("coarse.nc")
+    expected = xr_cbottle.downscale(data.isel(time=[1]), path, zoom=3, seed=5, member=2)
+    arguments = ("--zoom", 3, "--seed", 5, "--member", 2, "--time", str(data.time.values[1])[:10])
+    assert run("downscale", "coarse.nc", path, "x.nc", *arguments, "--variables", "pr")[0] == 0
+    with xr.open_dataset("x.nc") as written:
+        written.load()
+    xr.testing.assert_equal(written, expected[["pr"]].load())
+    assert written.pr.attrs == expected.pr.attrs
+    assert "downscaled zero-shot by" in written.attrs["history"]
+    assert run("downscale", "coarse.nc", path, "x.zarr", *arguments, "--bbox", 0, 0, 90, 45)[0] == 0
+    box = xr.open_zarr("x.zarr").load()
+    assert 0 < box.sizes["cell"] < 120
+    np.testing.assert_array_equal(box.tas, expected.tas.load().isel(cell=box.cell_ids.values))
+    for wrong, says in (
+        (("--time", "2100"), "no times there"), (("--zoom", 2), "zoom"), (("--bbox", 0, 9, 1, 9), "SOUTH < NORTH"),
+    ):  # fmt: skip
+        status, _, err = run("downscale", "coarse.nc", path, "y.nc", *wrong)
+        assert (status, says in err) == (2, True), err
+    status, _, err = run("downscale", "missing.nc", path, "y.nc")
+    assert (status, "missing.nc" in err) == (2, True)
 
 
 def test_info_for_programs(run, bottle):
@@ -236,6 +396,11 @@ def test_pack_and_fetch(run, bottle, tmp_path):
         (["sample", "BOTTLE", "x.nc", *FEW, "--device", "abacus"], "use cpu"),
         (["sample", "BOTTLE", "x.nc", *FEW, "--precision", "int8"], "float32"),
         (["sample", "BOTTLE", "x.nc", *FEW, "--chunk", "0"], "at least 1"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--bbox", "1", "2", "3", "0"], "SOUTH < NORTH"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--bbox", "1", "2", "1.1", "2.1"], "no centre of a cell of zoom 2"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--grid", "7x7"], "no whole number of 7 degrees"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--grid", "fine"], "such as 1x1"),
+        (["sample", "BOTTLE", "x.nc", *FEW, "--conservative"], "give --grid"),
         (["plot", "BOTTLE", "nope"], "no variable 'nope'"),
         (["plot", "BOTTLE", "ta"], "--pressure with one of 50000, 85000"),
         (["plot", "BOTTLE", "ta", "--pressure", "70000"], "is not at 70000 Pa"),
@@ -274,7 +439,7 @@ def test_a_missing_library_is_named_with_its_remedy(run, bottle, monkeypatch):
 def test_help_names_every_command(run):
     status, out, _ = run("--help")
     assert status == 0
-    for name in ("info", "sample", "plot", "demo", "fetch", "pack", "train"):
+    for name in ("list", "info", "sample", "downscale", "cite", "plot", "demo", "fetch", "pack", "train"):
         assert name in out
     assert "--run" in run("train", "--help")[1]
     assert run("--version")[1].startswith("xr-cbottle 0.")
@@ -294,6 +459,7 @@ def test_a_reader_that_has_had_enough_is_no_error():
 
 def test_chunks_are_whole_batches_of_about_a_mebibyte(bottle):
     cube = Cube(bottle, batch_size=5)
-    pieces = list(writer._pieces(cube, writer._times_per_chunk(cube, None)))
+    form = OutputForm()
+    pieces = list(writer._pieces(cube, writer._times_per_chunk(cube, None, form), form))
     assert pieces[0].times == slice(0, 1365)
     assert pieces[-1].times.stop == 2924

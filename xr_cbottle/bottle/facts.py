@@ -104,8 +104,16 @@ def _superres(manifest: Manifest) -> dict[str, Any] | None:
     }
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """Facts as lines for a terminal."""
+def text(found: Mapping[str, Any], *, whole: bool = False) -> str:
+    """Facts as lines for a terminal.
+
+    Parameters
+    ----------
+    found
+        What `facts` gave.
+    whole
+        All of them; else those that a user needs, on a screen.
+    """
     levels = sum(bool(v["pressures"]) for v in found["variables"].values())
     time, sampler, labels = found["time"], found["sampler"], found["labels"]
     stands = [
@@ -123,7 +131,7 @@ def text(found: Mapping[str, Any]) -> str:
     fine = found["superres"]
     rows = [
         (found["name"], found["title"]),
-        ("", found["summary"]),
+        ("", whole and found["summary"]),
         ("stands for", " x ".join(stands)),
         ("variables", ", ".join(names)),
         *(
@@ -135,16 +143,18 @@ def text(found: Mapping[str, Any]) -> str:
         ("file", f"{found['path']}, {size(found['bytes'])}{_elsewhere(found)}"),
         (
             "sampler",
-            f"{SOLVERS[sampler['solver']]}, {sampler['num_steps']} steps = {sampler['evaluations']} evaluations of the "
-            f"network, {sampler['levels']}, {_counted(found['networks'], 'network')}",
+            whole
+            and f"{SOLVERS[sampler['solver']]}, {sampler['num_steps']} steps = {sampler['evaluations']} evaluations of "
+            f"the network, {sampler['levels']}, {_counted(found['networks'], 'network')}",
         ),
         ("forced by", _forced(found)),
         ("licence", found["licence"]),
-        ("made from", found["source"]),
-        ("made by", found["created"]),
-        ("trained on", _brief(found["trained_on"])),
-        ("see", ", ".join(found["references"])),
+        ("made from", whole and found["source"]),
+        ("made by", whole and found["created"]),
+        ("trained on", whole and _brief(found["trained_on"])),
+        ("see", whole and ", ".join(found["references"])),
         ("digest", found["digest"]),
+        ("more", not whole and "with --all, or --json for programs"),
     ]
     return "\n".join(_row(head, body) for head, body in rows if body)
 

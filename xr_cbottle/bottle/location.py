@@ -35,6 +35,23 @@ def search_path() -> tuple[Path, ...]:
     return tuple(Path(folder).expanduser().absolute() for folder in listed if folder)
 
 
+def here() -> dict[str, str]:
+    """The bottles that can be opened by name: {name: path}, in the order in which `find` looks for them.
+
+    They lie in this folder, in those of ``XR_CBOTTLE_PATH``, or come with the package. Of two with one name the first
+    is opened by it.
+    """
+    found: dict[str, str] = {}
+    for folder in (Path.cwd(), *search_path(), bundled_folder()):
+        try:
+            paths = sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file() or (path / MANIFEST).is_file())
+        except OSError:  # a folder that may not be looked into has nothing for us
+            continue
+        for path in paths:
+            found.setdefault(path.stem, str(path.absolute()))
+    return found
+
+
 def find(name: str | os.PathLike[str]) -> str:
     """The absolute path, or URL, of a bottle.
 

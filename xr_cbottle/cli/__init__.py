@@ -1,4 +1,4 @@
-"""The command line: ``xr-cbottle info | sample | plot | demo | serve | fetch | pack | train | evaluate``."""
+"""The command line: ``xr-cbottle list | info | sample | downscale | plot | serve | cite | train`` and others."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ from xr_cbottle import __version__
 from xr_cbottle.base.plain_text import one_line, printable
 from xr_cbottle.bottle.sampler import SOLVERS, step_counts
 from xr_cbottle.cli import failure
-from xr_cbottle.cube.keywords import KEYWORDS
+from xr_cbottle.cube.keywords import KEYWORDS, MOST_INSTANTS
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
     from xr_cbottle.cube.cube import Cube
+    from xr_cbottle.cube.layout import Layout
+    from xr_cbottle.cube.output_form import OutputForm
 
 _BROKEN = 1
 _FAILED = 2
 _INTERRUPTED = 130
+_FILES = ("bottle", "bottles", "data", "out", "output", "manifest", "part", "sst", "weights", "cache_dir")
+_OF_DOWNSCALING = tuple(name for name, keyword in KEYWORDS.items() if keyword.downscale and keyword.metavar)
 _OF_VALUES = tuple(name for name, keyword in KEYWORDS.items() if keyword.metavar and name != "cache_size")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 if it was done, 2 if it could not be, 1 by a fault of ours, 130 if it was interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given  # before or after the command, of which some have parsers of their own
+    given = [argument for argument in given if argument != "--debug"]
     try:
         if given[:1] == ["train"]:  # has a parser of its own
             from xr_cbottle.training import train_command
@@ -40,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from xr_cbottle.evaluation import evaluate_command
 
             return evaluate_command.main(given[1:])
-        options = _parser().parse_args(given)
+        options = parser().parse_args(given)
         options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
@@ -50,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         said = failure.sentence(error)
+        if debug and said is not None:
+            _say(failure.trace(error), error=True)
         _say(failure.report(error) if said is None else f"xr-cbottle: {said}", error=True)
         return _BROKEN if said is None else _FAILED
     return 0
@@ -68,21 +76,121 @@ def _info(options: argparse.Namespace) -> None:
         shown = json.dumps(found, indent=2, ensure_ascii=False)
         _say(shown if printable(shown) == shown else json.dumps(found, indent=2))
     else:
-        _say(facts.text(found))
+        _say(facts.text(found, whole=options.all))
+
+
+def _list(options: argparse.Namespace) -> None:
+    from xr_cbottle.cli import listing
+
+    found = listing.rows()
+    _say(json.dumps(found, indent=2) if options.json else listing.text(found))
+
+
+def _cite(options: argparse.Namespace) -> None:
+    from xr_cbottle.cli import citation
+
+    stored = citation.is_file(options.bottle)
+    _say(citation.bibtex(citation.attributes(options.bottle) if stored else _cube(options).lazy_dataset().attrs))
 
 
 def _sample(options: argparse.Namespace) -> None:
-    from xr_cbottle.bottle import facts
     from xr_cbottle.cube import writer
 
     cube = _cube(options)
+    form = _form(options, cube.layout)
+    _check_amount(form.draws(cube.layout), cube.layout.unit, options.yes)
+    out = writer.write(cube, options.out, options.variables, form=form, **_written(options))
+    _say_size(out, options)
+
+
+def _downscale(options: argparse.Namespace) -> None:
+    from xr_cbottle.cube import downscaling, writer
+    from xr_cbottle.fields.opening import open_data
+
+    given = {name: getattr(options, name) for name in (*_OF_DOWNSCALING, "zoom", "seed", "member")}
+    asked: Any = {name: value for name, value in given.items() if value is not None}
+    ds = _at_times(open_data(options.data), options.time)
+    cube, like = downscaling.refined(ds, options.bottle, max_instants=sys.maxsize, **asked)
+    form = _form(options, cube.layout)
+    _check_amount(form.draws(cube.layout), cube.layout.unit, options.yes)
     out = writer.write(
-        cube, options.out, options.variables, times_per_chunk=options.chunk, zarr_format=options.zarr_format,
-        progress=False if options.quiet else None,
-    )  # fmt: skip
+        cube, options.out, options.variables, form=form, like=like, origin=_identity(options.data), **_written(options)
+    )
+    _say_size(out, options)
+
+
+def _at_times(ds: Any, times: Any) -> Any:
+    """Data at some of their times: as `xarray.Dataset.sel` takes them, so a day is all of it."""
+    if times is None:
+        return ds
+    from xr_cbottle.fields import names
+
+    dim = next((name for name in names.TIMES if name in ds.dims), None)
+    if dim is None:
+        raise ValueError(f"--time chooses among times, and the data have none: {', '.join(map(str, ds.dims))}")
+    if isinstance(times, slice) and times.step is not None:
+        raise ValueError("--time chooses among the times of the data: give START/END, or times with commas")
+    try:
+        found = ds.sel({dim: times if isinstance(times, (slice, list)) else slice(times, times)})
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"the data have no such times ({error}): give START/END, or times that they have") from None
+    if not found.sizes[dim]:
+        raise ValueError(f"the data have no times there: they go from {ds[dim].values[0]} to {ds[dim].values[-1]}")
+    return found
+
+
+def _identity(path: str) -> str:
+    """Path, size and time of change of a file, so that a store is not continued with other data."""
+    if not os.path.exists(path):
+        return path
+    stat = os.stat(path)
+    return f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _form(options: argparse.Namespace, layout: Layout) -> OutputForm:
+    """How the values are written: which cells, as a mean, on which grid."""
+    from xr_cbottle.cube.output_form import output_form
+
+    mean = getattr(options, "ensemble_mean", False)
+    if options.conservative and options.grid is None:
+        raise ValueError("--conservative is a way to latitudes and longitudes: give --grid, such as --grid 1x1")
+    method = "conservative" if options.conservative else "bilinear"
+    return output_form(layout, box=options.bbox, mean=mean, spacing=options.grid, method=method)
+
+
+def _check_amount(count: int, unit: str, meant: bool) -> None:
+    """Refuse to draw more than anybody asks for by mistake."""
+    if count > MOST_INSTANTS and not meant:
+        raise ValueError(
+            f"this draws {count:,} {unit}s, and above {MOST_INSTANTS:,} you must say that you mean it: give --yes, "
+            "or ask for fewer times or members"
+        )
+
+
+def _written(options: argparse.Namespace) -> dict[str, Any]:
+    """How it is written, as `writer.write` takes it."""
+    progress = False if options.quiet else None
+    return {"times_per_chunk": options.chunk, "zarr_format": options.zarr_format, "progress": progress}
+
+
+def _say_size(out: Path, options: argparse.Namespace) -> None:
+    from xr_cbottle.bottle import facts
+
     if not options.quiet:
         files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
         _say(f"{out}: {facts.size(sum(path.stat().st_size for path in files))}")
+
+
+def _grid(text: str) -> tuple[float, float]:
+    """Degrees of longitude and latitude, of ``1x1`` or ``1``."""
+    parts = text.lower().split("x")
+    try:
+        first, *others = (float(part) for part in parts)
+    except ValueError:
+        others = [0.0, 0.0]
+    if len(others) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no grid: give degrees of longitude x latitude, such as 1x1")
+    return first, others[0] if others else first
 
 
 def _plot(options: argparse.Namespace) -> None:
@@ -244,11 +352,30 @@ def _add_keyword(group: Any, name: str, **changed: Any) -> None:
     group.add_argument(option, **told)
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Completion(argparse.Action):
+    """Print the completion of a shell, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> None:
+        import shtab
+
+        (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+        for made in commands.choices.values():
+            for action in made._actions:
+                if action.dest in _FILES:
+                    action.complete = shtab.FILE
+        print(shtab.complete(parser, given[1]))
+        parser.exit()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands; ``train`` and ``evaluate`` have parsers of their own."""
     parser = argparse.ArgumentParser(
         prog="xr-cbottle", description="Data as a model: bottles and the data they stand for."
     )
     parser.add_argument("--version", action="version", version=f"xr-cbottle {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where in the code an error comes from")
+    parser.add_argument("--print-completion", action=_Completion, choices=("bash", "zsh", "tcsh"),
+                        help="print a script that completes commands in this shell")  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Any, name: str, about: str) -> argparse.ArgumentParser:
@@ -268,9 +395,29 @@ def _parser() -> argparse.ArgumentParser:
         of_data = (name for name in _OF_VALUES if name not in ("time", "weights"))
         keywords(made.add_argument_group("the data set"), of_data)
 
+    def written(made: argparse.ArgumentParser) -> None:
+        """Options of what is written, and of how."""
+        made.add_argument("--variables", nargs="+", metavar="NAME", help="[all]")
+        made.add_argument("--bbox", type=float, nargs=4, metavar=("WEST", "SOUTH", "EAST", "NORTH"),
+                          help="only the cells whose centres lie in this box, in degrees")  # fmt: skip
+        made.add_argument("--grid", type=_grid, metavar="1x1",
+                          help="latitudes and longitudes so many degrees apart, instead of HEALPix cells")  # fmt: skip
+        made.add_argument("--conservative", action="store_true",
+                          help="of --grid: means over its boxes, instead of bilinear interpolation")  # fmt: skip
+        made.add_argument(
+            "--chunk", type=int, metavar="TIMES", help="times in a chunk [about 1 MiB of a surface variable]"
+        )
+        made.add_argument("--zarr-format", type=int, choices=(2, 3), default=2, help="[2, which every reader knows]")
+        made.add_argument("--yes", action="store_true", help=f"draw, also if it is more than {MOST_INSTANTS} instants")
+        made.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    listed = command(_list, "list", "which bottles there are: in this folder, in XR_CBOTTLE_PATH, in the package")
+    listed.add_argument("--json", action="store_true", help="for programs")
+
     info = command(_info, "info", "what a bottle is and what it stands for")
     bottle(info)
-    info.add_argument("--json", action="store_true", help="for programs")
+    info.add_argument("--all", action="store_true", help="also its sampler, and what it was trained on")
+    info.add_argument("--json", action="store_true", help="all of it, for programs")
 
     sample = command(_sample, "sample", "draw a data set and write it; an interrupted .zarr is continued")
     bottle(sample)
@@ -278,13 +425,26 @@ def _parser() -> argparse.ArgumentParser:
     _add_keyword(sample, "time", required=True, help=(
         "START/END/STEP such as 1990-01-01/1990-12-31/PT6H, START/END, a step for the whole axis, or times with commas"
     ))  # fmt: skip
-    sample.add_argument("--variables", nargs="+", metavar="NAME", help="[all]")
-    sample.add_argument(
-        "--chunk", type=int, metavar="TIMES", help="times in a chunk [about 1 MiB of a surface variable]"
-    )
-    sample.add_argument("--zarr-format", type=int, choices=(2, 3), default=2, help="[2, which every reader knows]")
-    sample.add_argument("--quiet", action="store_true", help="no progress bar")
+    sample.add_argument("--ensemble-mean", action="store_true", help="write the mean over --members, and not each")
+    written(sample)
     values(sample)
+
+    downscale = command(_downscale, "downscale", "super-resolve data of your own with a bottle's network, and write it")
+    downscale.add_argument("data", metavar="DATA", help="netCDF file, Zarr store or URL; see docs/data-formats.md")
+    downscale.add_argument("bottle", metavar="BOTTLE", help="path, URL or name of a bottle with super-resolution")
+    downscale.add_argument("out", metavar="OUT.zarr|OUT.nc", help="where to; must not be there yet")
+    _add_keyword(downscale, "time", help="which of its times: START/END, a day or month, or times with commas [all]")
+    written(downscale)
+    drawn = downscale.add_argument_group("the data set")
+    _add_keyword(drawn, "zoom", help="HEALPix level above the bottle's own [the finest]")
+    _add_keyword(drawn, "seed")
+    drawn.add_argument("--member", type=int, metavar="N", help="another draw of the same data [0]")
+    keywords(drawn, _OF_DOWNSCALING)
+
+    cite = command(_cite, "cite", "what a paper must name, as BibTeX: bottle, digest, seed, sampler")
+    cite.add_argument("bottle", metavar="BOTTLE|DATA.nc|DATA.zarr", help="a bottle, or what was drawn from one")
+    _add_keyword(cite, "weights")
+    values(cite)
 
     plot = command(_plot, "plot", "draw a field on a map")
     bottle(plot)
@@ -306,7 +466,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--allow-host", action="append", metavar="NAME",
                        help="by which it may be called, beside localhost and addresses; may be repeated")  # fmt: skip
     pages = serve.add_mutually_exclusive_group()
-    pages.add_argument("--cors", metavar="ORIGIN", help="of pages that may read it [*: any page]")
+    pages.add_argument("--cors", metavar="ORIGIN", help="of pages that may read it [any page]")
     pages.add_argument("--no-cors", action="store_true", help="only its own page may read it")
     serve.add_argument("--max-waiting", type=int, metavar="N", help="instants of a bottle that may wait [64]")
     serve.add_argument("--max-cost", type=int, metavar="N", help="instants in the mean of one chunk [48]")

@@ -49,7 +49,11 @@ def sentence(error: BaseException) -> str | None:
     return None
 
 
+def trace(error: BaseException) -> str:
+    """Where in the code an error comes from."""
+    return "".join(traceback.format_exception(error)).rstrip()
+
+
 def report(error: BaseException) -> str:
     """A traceback, and a request to report it."""
-    lines = "".join(traceback.format_exception(error))
-    return f"{lines}\nThis is a fault of xr_cbottle, not of yours: please report it with the lines above."
+    return f"{trace(error)}\n\nThis is a fault of xr_cbottle, not of yours: please report it with the lines above."

@@ -11,6 +11,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.indexes import PandasIndex
 
+from xr_cbottle.cube.metadata import stored
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.cube.xarray_internals import ExplicitIndexer, HeldVariable, LazilyIndexedArray
 from xr_cbottle.grid import healpix
@@ -87,7 +88,7 @@ def coordinates(
         numbers = xr.Variable("cell", LazilyIndexedArray(IndexRange(cells)), cell_ids, fastpath=True)
     others = {
         "cell_ids": numbers,
-        "crs": HeldVariable((), np.array(1, np.int64), crs, fastpath=True),
+        "crs": HeldVariable((), np.array(1, np.int64), {k: stored(v) for k, v in crs.items()}, fastpath=True),
     }
     return xr.Coordinates(variables, indexes), {k: v for k, v in others.items() if k not in without}
 

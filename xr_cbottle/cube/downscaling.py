@@ -15,7 +15,7 @@ from xr_cbottle.cube.keywords import KEYWORDS
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import GivenInstants
 from xr_cbottle.cube.spec import make_spec
-from xr_cbottle.draw.fine import Fine, finest_zoom
+from xr_cbottle.draw.fine import finest_zoom
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.coarse_fields import Given, read_given
 from xr_cbottle.grid.time_axis import TimeAxis
@@ -74,6 +74,28 @@ def downscale(
     ValueError
         If the bottle has no super-resolution, or the data set is not what it refines; one sentence says what is.
     """
+    cube, given, origin = _refined(ds, bottle, zoom, seed, member, keywords)
+    result = _described(cube.to_dataset(chunks), cube, given, origin)
+    return result if given.has_time else result.isel(time=0)
+
+
+def refined(
+    ds: xr.Dataset,
+    bottle: str | os.PathLike[str] | Bottle,
+    *,
+    zoom: int | None = None,
+    seed: int = 0,
+    member: int = 0,
+    **keywords: Any,
+) -> tuple[Cube, xr.Dataset]:
+    """The cube of a data set that is super-resolved, and the data set that `downscale` makes of it, lazy, with time."""
+    cube, given, origin = _refined(ds, bottle, zoom, seed, member, keywords)
+    return cube, _described(cube.lazy_dataset(), cube, given, origin)
+
+
+def _refined(
+    ds: xr.Dataset, bottle: Any, zoom: int | None, seed: int, member: int, keywords: dict[str, Any]
+) -> tuple[Cube, Given, str]:
     asked = keyword.checked(keywords, "downscale", _KEYWORDS)
     opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle, weights=asked["weights"])
     manifest = opened.manifest
@@ -92,8 +114,7 @@ def downscale(
     reading = Reading.of(asked)
     instants = GivenInstants(given, fine.channels, spec.batch_size, reading)
     cube = Cube.over(instants, opened, spec, reading, {}, number)
-    result = _described(cube.to_dataset(chunks), cube, given, fine, str(ds.attrs.get("history", "")))
-    return result if given.has_time else result.isel(time=0)
+    return cube, given, str(ds.attrs.get("history", ""))
 
 
 def _axis(given: Given) -> TimeAxis:
@@ -101,9 +122,10 @@ def _axis(given: Given) -> TimeAxis:
     return TimeAxis(seconds[0], 1, len(seconds), 1, "inst", tuple(seconds))
 
 
-def _described(ds: xr.Dataset, cube: Cube, given: Given, fine: Fine, origin: str) -> xr.Dataset:
+def _described(ds: xr.Dataset, cube: Cube, given: Given, origin: str) -> xr.Dataset:
     """The data set with attributes that say what was done to which data."""
-    manifest = cube.bottle.manifest
+    manifest, fine = cube.bottle.manifest, cube.spec.fine
+    assert fine is not None  # the zoom is above the native one
     for source in given.sources:
         name = channels.parse(source.channel).variable.name
         if name not in ds.variables:
@@ -123,7 +145,7 @@ def _described(ds: xr.Dataset, cube: Cube, given: Given, fine: Fine, origin: str
     ds.attrs = {
         "title": f"Super-resolved to zoom {cube.spec.zoom} by the bottle {manifest.name}",
         **{name: whole[name] for name in (*_ATTRIBUTES, *fine.attrs()) if name in whole},
-        "member": cube.member,
+        "member": metadata.stored(cube.member),
         "history": "\n".join(part for part in (origin, line) if part),
     }
     return ds

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.cube.spec import CubeSpec
@@ -91,7 +93,15 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
         "history": f"xr_cbottle {__version__}: opened with "
         + (", ".join(f"{k}={v}" for k, v in asked.items()) or "no keywords"),
     }
-    return {k: v for k, v in attrs.items() if v != ""}
+    return {k: stored(v) for k, v in attrs.items() if v != ""}
+
+
+def stored(value: Any) -> Any:
+    """The value of an attribute as every reader of netCDF takes it: integers have 32 bits where they fit.
+
+    netCDF files have integers of 64 bits for Python's, and CDO drops attributes of that type.
+    """
+    return np.int32(value) if type(value) is int and abs(value) < 2**31 else value
 
 
 def _sea(spec: CubeSpec, manifest: Manifest) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import os
 import shutil
 import warnings
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xr_cbottle.cube.cube import Cube
-from xr_cbottle.grid import healpix
+from xr_cbottle.cube.output_form import OutputForm
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,6 +58,9 @@ def write(
     times_per_chunk: int | None = None,
     zarr_format: int = 2,
     progress: bool | None = None,
+    form: OutputForm | None = None,
+    like: xr.Dataset | None = None,
+    origin: str = "",
 ) -> Path:
     """Draw a data set and write it.
 
@@ -75,6 +79,12 @@ def write(
         2, which every reader knows, or 3.
     progress
         Whether to show a bar; None: on a terminal.
+    form
+        Which cells, members' mean or grid to write; None: the data set as it is.
+    like
+        The data set, of which coordinates and attributes are written; None: the cube's own.
+    origin
+        Data that the values are made of beside the bottle, as text; an unfinished store is continued with the same.
 
     Returns
     -------
@@ -97,26 +107,34 @@ def write(
     if unknown or not names:
         known = ", ".join(cube.layouts)
         raise ValueError(f"{cube.bottle.manifest.name} has no variable {', '.join(unknown)!r}: choose among {known}")
-    times_per_chunk = _times_per_chunk(cube, times_per_chunk)
+    form = form or OutputForm()
+    times_per_chunk = _times_per_chunk(cube, times_per_chunk, form)
+    template = _template(cube, cube.lazy_dataset() if like is None else like, names, times_per_chunk, form)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     if out.suffix == ".nc":
-        _write_netcdf(cube, part, names, times_per_chunk, progress)
+        _write_netcdf(cube, part, template, names, times_per_chunk, progress, form)
         os.rename(part, out)
     else:
-        _write_zarr(cube, part, out, names, times_per_chunk, zarr_format, progress)
+        asked = {"variables": names, "chunks": times_per_chunk, "zarr_format": zarr_format, "form": form.told}
+        settings = json.loads(json.dumps({**_settings(cube), **asked, "data": origin}))
+        _write_zarr(cube, part, out, template, settings, progress, form)
     return out
 
 
 def _write_zarr(
-    cube: Cube, part: Path, out: Path, names: list[str], times: int, zarr_format: int, progress: bool | None
+    cube: Cube,
+    part: Path,
+    out: Path,
+    template: xr.Dataset,
+    settings: dict[str, Any],
+    progress: bool | None,
+    form: OutputForm,
 ) -> None:
     import zarr
     from filelock import FileLock, Timeout
 
-    settings = json.loads(
-        json.dumps({**_settings(cube), "variables": names, "chunks": times, "zarr_format": zarr_format})
-    )
+    names, times, zarr_format = settings["variables"], settings["chunks"], settings["zarr_format"]
     store, record = part / "store", part / "finished.json"
     part.mkdir(exist_ok=True)
     try:
@@ -125,18 +143,17 @@ def _write_zarr(
                 state = _recorded(record)
                 _check_same(part, state["settings"], settings)
             else:
-                template = _template(cube, names, times)
                 with warnings.catch_warnings():  # many readers want metadata in one place, also in format 3
                     warnings.filterwarnings("ignore", "Consolidated metadata")
                     template.to_zarr(store, mode="w", compute=False, zarr_format=zarr_format, consolidated=True)
                 state = {"settings": settings, "finished": 0}
                 _keep(record, state)
             arrays = {name: zarr.open_array(store / name, mode="r+") for name in names}
-            pieces = list(_pieces(cube, times))
-            with _bar(cube, pieces, state["finished"], progress) as bar:
+            pieces = list(_pieces(cube, times, form))
+            with _bar(cube, pieces, state["finished"], progress, form) as bar:
                 for piece in pieces[state["finished"] :]:
-                    for name, values in _draw(cube, names, piece, bar).items():
-                        arrays[name][piece.index(cube.dims(name))] = values
+                    for name, values in _draw(cube, names, piece, bar, form).items():
+                        arrays[name][piece.index(form.dims(cube.layout, name))] = values
                     state["finished"] += 1
                     _keep(record, state)
             os.rename(store, out)
@@ -147,25 +164,26 @@ def _write_zarr(
     shutil.rmtree(part)
 
 
-def _write_netcdf(cube: Cube, part: Path, names: list[str], times: int, progress: bool | None) -> None:
+def _write_netcdf(
+    cube: Cube,
+    part: Path,
+    template: xr.Dataset,
+    names: list[str],
+    times: int,
+    progress: bool | None,
+    form: OutputForm,
+) -> None:
     import netCDF4
 
-    template = _template(cube, names, times)
     with _whole_or_nothing(part):
-        template.drop_vars(names).to_netcdf(part, mode="w", engine="netcdf4")
+        template.to_netcdf(part, engine="netcdf4", compute=False)  # all of it but the values
         with netCDF4.Dataset(part, "a") as file:
             file.set_auto_maskandscale(False)
-            for name in names:
-                array = template[name]
-                made = file.createVariable(
-                    name, "f4", cube.dims(name), fill_value=np.float32(np.nan), chunksizes=array.encoding["chunks"]
-                )
-                made.setncatts(array.attrs)
-            pieces = list(_pieces(cube, times))
-            with _bar(cube, pieces, 0, progress) as bar:
+            pieces = list(_pieces(cube, times, form))
+            with _bar(cube, pieces, 0, progress, form) as bar:
                 for piece in pieces:
-                    for name, values in _draw(cube, names, piece, bar).items():
-                        file[name][piece.index(cube.dims(name))] = values
+                    for name, values in _draw(cube, names, piece, bar, form).items():
+                        file[name][piece.index(form.dims(cube.layout, name))] = values
 
 
 @contextlib.contextmanager
@@ -186,51 +204,74 @@ def _whole_or_nothing(part: Path) -> Iterator[None]:
         ) from None
 
 
-def _template(cube: Cube, names: list[str], times: int) -> xr.Dataset:
+def _template(cube: Cube, whole: xr.Dataset, names: list[str], times: int, form: OutputForm) -> xr.Dataset:
     """The data set with variables that are not drawn, chunked as they will be written."""
     import dask.array as da
 
-    ds = cube.lazy_dataset([name for name in cube.layouts if name not in names])
+    lazy = whole.drop_vars([name for name in cube.layouts if name not in names])
+    if not any(cube.layouts[name].pressures for name in names):
+        lazy = lazy.drop_vars("pressure", errors="ignore")
+    ds, sizes = form.template(lazy), form.sizes(cube.layout)
     for name in names:
-        lazy = ds[name]
-        length = {"time": times, "member": 1}
-        chunks = tuple(length.get(str(dim), lazy.sizes[dim]) for dim in lazy.dims)
+        dims = form.dims(cube.layout, name)
+        shape = tuple(sizes[dim] for dim in dims)
+        chunks = tuple({"time": times, "member": 1}.get(dim, sizes[dim]) for dim in dims)
         # One block of dask's, of which only shape and type are looked at.
-        nothing = da.zeros(lazy.shape, dtype=np.float32, chunks=lazy.shape)
-        ds[name] = (lazy.dims, nothing, lazy.attrs, {"chunks": chunks, "_FillValue": np.float32(np.nan)})
+        nothing = da.zeros(shape, dtype=np.float32, chunks=shape)
+        encoding = {"chunks": chunks, "chunksizes": chunks, "_FillValue": np.float32(np.nan)}  # of Zarr, and of netCDF
+        ds[name] = (dims, nothing, form.attrs(lazy[name].attrs), encoding)
     return ds
 
 
-def _times_per_chunk(cube: Cube, asked: int | None) -> int:
+def _times_per_chunk(cube: Cube, asked: int | None, form: OutputForm) -> int:
     batch, most = cube.layout.values_per_batch, cube.sizes["time"]
     if asked is not None and asked < 1:
         raise ValueError(f"the length of chunks is {asked}: it must be at least 1")
-    fitting = _CHUNK_BYTES // (4 * healpix.n_cells(cube.spec.zoom) * batch)
+    sizes = form.sizes(cube.layout)
+    fitting = _CHUNK_BYTES // (4 * math.prod(sizes.get(dim, 1) for dim in ("cell", "lat", "lon")) * batch)
     return min(most, max(1, fitting) * batch if asked is None else asked)
 
 
-def _pieces(cube: Cube, times: int) -> Iterator[Piece]:
-    members = [None] if cube.spec.members is None else [slice(i, i + 1) for i in range(len(cube.spec.members))]
+def _pieces(cube: Cube, times: int, form: OutputForm) -> Iterator[Piece]:
+    apart = cube.spec.members is not None and not form.mean
+    members = [slice(i, i + 1) for i in range(len(cube.spec.members or ()))] if apart else [None]
     count = cube.sizes["time"]
     starts = range(0, count, times)
     for member, start in itertools.product(members, starts):
         yield Piece(slice(start, min(start + times, count)), member)
 
 
-def _draw(cube: Cube, names: list[str], piece: Piece, bar: Any) -> dict[str, Any]:
-    """Values of all variables of a piece, drawn batch by batch."""
+def _draw(cube: Cube, names: list[str], piece: Piece, bar: Any, form: OutputForm) -> dict[str, Any]:
+    """Values of all variables of a piece as they are written, drawn batch by batch."""
     step, parts = cube.layout.values_per_batch, []
     for start in range(piece.times.start, piece.times.stop, step):
         batch = Piece(slice(start, min(start + step, piece.times.stop)), piece.member)
-        parts.append(cube.read({name: cube.layout.select(name, batch.within) for name in names}))
-        bar.update((batch.times.stop - start) * cube.spec.axis.instants_per_value)
-    return {name: np.concatenate([part[name] for part in parts], cube.dims(name).index("time")) for name in names}
+        parts.append(_mean(cube, names, batch, bar, form) if form.mean else _read(cube, names, batch, bar, form))
+    axes = {name: form.dims(cube.layout, name).index("time") for name in names}
+    return {name: np.concatenate([part[name] for part in parts], axes[name]) for name in names}
 
 
-def _bar(cube: Cube, pieces: list[Piece], finished: int, progress: bool | None) -> Any:
+def _read(cube: Cube, names: list[str], batch: Piece, bar: Any, form: OutputForm) -> dict[str, Any]:
+    read = cube.read({name: cube.layout.select(name, {**batch.within, **form.read}) for name in names})
+    bar.update((batch.times.stop - batch.times.start) * cube.spec.axis.instants_per_value)
+    return {name: form.horizontal(values) for name, values in read.items()}
+
+
+def _mean(cube: Cube, names: list[str], batch: Piece, bar: Any, form: OutputForm) -> dict[str, Any]:
+    """Means over members, one of which at a time is in memory."""
+    count = len(cube.spec.members or ())
+    sums: dict[str, Any] = dict.fromkeys(names, 0.0)
+    for i in range(count):
+        member = _read(cube, names, Piece(batch.times, slice(i, i + 1)), bar, form)
+        sums = {name: sums[name] + member[name][0].astype(np.float64) for name in names}
+    return {name: (sums[name] / count).astype(np.float32) for name in names}
+
+
+def _bar(cube: Cube, pieces: list[Piece], finished: int, progress: bool | None, form: OutputForm) -> Any:
     from tqdm.auto import tqdm
 
-    counts = [(piece.times.stop - piece.times.start) * cube.spec.axis.instants_per_value for piece in pieces]
+    each = cube.spec.axis.instants_per_value * (len(cube.spec.members or ()) if form.mean else 1)
+    counts = [(piece.times.stop - piece.times.start) * each for piece in pieces]
     disable = None if progress is None else not progress
     return tqdm(total=sum(counts), initial=sum(counts[:finished]), unit="instant", desc="drawing", disable=disable)
 

@@ -37,8 +37,8 @@ def crps(members: xr.DataArray, truth: xr.DataArray, fair: bool = True) -> xr.Da
 
     Returns
     -------
-    (...) in the field's unit, mean |x - y| minus half the mean |x - x'|; take means of it over time or cells. NaN where
-    a value is missing.
+    (...) in the field's unit, mean ``|x - y|`` minus half the mean ``|x - x'|``; take means of it over time or cells.
+    NaN where a value is missing.
     """
     ensemble, observed = _aligned(members, truth)
     count = ensemble.sizes[MEMBER]
