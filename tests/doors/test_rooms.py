@@ -24,7 +24,7 @@ SEES = {
 OWN = {"training", "evaluation"}
 """Rooms that nobody imports but the command line."""
 COMMAND_LINE = {"cli", "training.__main__"}
-MOST = 17
+MOST = 19
 """Modules and rooms that one sees at the top of the package."""
 
 # What is still wrong. Each entry must go as soon as it is mended: a test fails while it stands here without need.
