@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from xr_cbottle.bottle.manifest import (
     SamplerDefaults,
     SuperresSpec,
     TimeSpec,
+    schema_text,
 )
 from xr_cbottle.bottle.sampler import SOLVERS
 
@@ -390,3 +392,27 @@ def test_the_published_model():
         "1940-01-01T00:00:00", "2022-12-31T23:00:00", "PT1H",
     )  # fmt: skip
     assert manifest.sampler == SamplerDefaults(18, 0.02, 200.0, 7.0)
+
+
+class TestJsonSchema:
+    """`docs/bottle.schema.json`, for those who make manifests in other languages."""
+
+    def test_the_file_is_that_of_the_code(self):
+        """``python -c "from xr_cbottle.bottle.manifest import schema_text; print(schema_text(), end='')"`` makes it."""
+        assert (Path(__file__).parents[2] / "docs" / "bottle.schema.json").read_text() == schema_text()
+
+    def test_bundled_manifests_hold_to_it_and_wrong_ones_do_not(self):
+        jsonschema = pytest.importorskip("jsonschema")
+        schema = Manifest.json_schema()
+        jsonschema.Draft202012Validator.check_schema(schema)
+        check = jsonschema.Draft202012Validator(schema)
+        for name in ("gcm", "icon"):
+            plain = json.loads(open_bottle(name).manifest.to_json())
+            assert list(check.iter_errors(plain)) == []
+            for key, wrong in {
+                "zoom": 13, "channels": [], "name": "../x", "time": {"start": "1980", "end": "1981-01-01"},
+                "parts": [], "labels": {"a b": {"index": 0}}, "sampler": {"solver": "euler"}, "version": 2, "colour": 1,
+            }.items():  # fmt: skip
+                assert list(check.iter_errors({**plain, key: wrong})), key
+                with pytest.raises(BottleError):
+                    Manifest.from_json(json.dumps({**plain, key: wrong}))

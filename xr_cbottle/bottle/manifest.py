@@ -499,6 +499,20 @@ class Manifest(Record):
             raise ValueError(f"label is {name!r}: {self.name} has {there}")
         return name
 
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON Schema of ``bottle.json``, without relations between fields, such as a label that must be there."""
+        inner = super().json_schema()
+        whole = {"format": {"const": FORMAT}, "version": {"const": VERSION}, **inner["properties"]}
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": f"bottle.json, version {VERSION}: the manifest of a bottle",
+            "type": "object",
+            "properties": whole,
+            "required": ["format", "version", *inner["required"]],
+            "additionalProperties": False,
+        }
+
     def to_json(self) -> str:
         """Text of ``bottle.json``, in the order of the schema, indented."""
         values: dict[str, Any] = {"format": FORMAT, "version": VERSION}
@@ -562,3 +576,8 @@ _ORDER = (
     "default_label", "parts", "sst", "climatology", "nonnegative", "bounds", "forcings", "sea_range", "time",
     "sampler", "trained_on",
 )  # fmt: skip
+
+
+def schema_text() -> str:
+    """Text of ``docs/bottle.schema.json``."""
+    return json.dumps(Manifest.json_schema(), indent=1) + "\n"

@@ -20,13 +20,31 @@ from xr_cbottle.bottle import limits
 from xr_cbottle.bottle.errors import SchemaError
 from xr_cbottle.grid import time_axis
 
-Check = Callable[[Any], Any]
 R = TypeVar("R", bound="Record")
 #: What RFC 3986 allows in a URL behind the protocol: other characters are written with ``%``.
 _URL_REST = re.compile(r"[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]+")
 
 #: Protocols a location may use. No ``file`` and no chains: a manifest names its own files, not the machine's.
 PROTOCOLS = ("http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "ftp", "memory")
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A check of a value, and what JSON Schema can say of it.
+
+    Attributes
+    ----------
+    check
+        Returns the value as it is kept, or raises `SchemaError`.
+    json
+        Makes the JSON Schema of what is taken. It takes too what only the check can refuse, such as a year too many.
+    """
+
+    check: Callable[[Any], Any]
+    json: Callable[[], dict[str, Any]]
+
+    def __call__(self, value: Any) -> Any:
+        return self.check(value)
 
 
 def empty() -> dict[str, Any]:
@@ -68,6 +86,20 @@ class Record:
                 raise SchemaError(name, "given", None)
         return cls(**values)
 
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON Schema of what `from_plain` takes, as far as it can say it."""
+        properties, required = {}, []
+        for spec in dataclasses.fields(cls):
+            properties[spec.name] = spec.metadata["check"].json()
+            if spec.default is not dataclasses.MISSING:
+                properties[spec.name]["default"] = _plain(spec.default)
+            elif spec.default_factory is dataclasses.MISSING:
+                required.append(spec.name)
+        about = {"description": (cls.__doc__ or "").partition("\n")[0]}
+        asked = {"required": required} if required else {}
+        return {"type": "object", **about, "properties": properties, **asked, "additionalProperties": False}
+
     def plain(self) -> dict[str, Any]:
         """The record as JSON's types."""
         return {spec.name: _plain(getattr(self, spec.name)) for spec in dataclasses.fields(self)}
@@ -107,7 +139,12 @@ def _written(pattern: str, must: str, most: int, also: str) -> Check:
             raise SchemaError("", must, value)
         return value
 
-    return check
+    return Check(check, lambda: {"type": "string", "maxLength": most, **_pattern(pattern)})
+
+
+def _pattern(pattern: str) -> dict[str, str]:
+    """A pattern for the whole text, where a dot is any character, as JSON Schema writes it."""
+    return {} if pattern == ".*" else {"pattern": "^" + pattern.replace(".*", r"[\s\S]*") + "$"}
 
 
 def label() -> Check:
@@ -132,7 +169,7 @@ def integer(least: int, most: int | None = None) -> Check:
             raise SchemaError("", must, value)
         return value
 
-    return check
+    return Check(check, lambda: {"type": "integer", "minimum": least, "maximum": end})
 
 
 def boolean() -> Check:
@@ -143,7 +180,7 @@ def boolean() -> Check:
             raise SchemaError("", "true or false", value)
         return value
 
-    return check
+    return Check(check, lambda: {"type": "boolean"})
 
 
 def number(least: float, *, open_end: bool = False, most: float = limits.SIGMA) -> Check:
@@ -158,7 +195,8 @@ def number(least: float, *, open_end: bool = False, most: float = limits.SIGMA) 
             raise SchemaError("", f"{must} and <= {most:g}", value)
         return float(value)
 
-    return check
+    bound = "exclusiveMinimum" if open_end else "minimum"
+    return Check(check, lambda: {"type": "number", bound: least, "maximum": most})
 
 
 def one_of(names: tuple[str, ...]) -> Check:
@@ -169,12 +207,14 @@ def one_of(names: tuple[str, ...]) -> Check:
             raise SchemaError("", f"one of {', '.join(names)}", value)
         return value
 
-    return check
+    return Check(check, lambda: {"enum": list(names)})
 
 
 def optional(inner: Check) -> Check:
     """None, or what `inner` takes."""
-    return lambda value: None if value is None else inner(value)
+    return Check(
+        lambda value: None if value is None else inner(value), lambda: {"anyOf": [inner.json(), {"type": "null"}]}
+    )
 
 
 def each(inner: Check, least: int = 0, most: int = limits.CHANNELS) -> Check:
@@ -193,7 +233,7 @@ def each(inner: Check, least: int = 0, most: int = limits.CHANNELS) -> Check:
                 raise error.inside(f"[{i}]") from None
         return tuple(items)
 
-    return check
+    return Check(check, lambda: {"type": "array", "items": inner.json(), "minItems": least, "maxItems": most})
 
 
 def mapping(names: Check, inner: Check, most: int) -> Check:
@@ -212,12 +252,20 @@ def mapping(names: Check, inner: Check, most: int) -> Check:
                 raise error.inside(str(key)) from None
         return items
 
-    return check
+    return Check(
+        check,
+        lambda: {
+            "type": "object",
+            "propertyNames": names.json(),
+            "additionalProperties": inner.json(),
+            "maxProperties": most,
+        },
+    )
 
 
 def nested(record: type[Record]) -> Check:
     """Another record, or the object it is read from."""
-    return lambda value: value if isinstance(value, record) else record.from_plain(value)
+    return Check(lambda value: value if isinstance(value, record) else record.from_plain(value), record.json_schema)
 
 
 def free() -> Check:
@@ -247,13 +295,13 @@ def free() -> Check:
             raise SchemaError("", "an object", value)
         return {**plain(value, "", 0)}
 
-    return check
+    return Check(check, lambda: {"type": "object"})
 
 
 def sha256() -> Check:
     """64 hexadecimal digits, kept in lower case."""
     inner = text(r"[0-9a-fA-F]{64}", "64 hexadecimal digits")
-    return lambda value: inner(value).lower()
+    return Check(lambda value: inner(value).lower(), inner.json)
 
 
 def location() -> Check:
@@ -267,7 +315,7 @@ def location() -> Check:
             raise SchemaError("", f"{must}, of at most {limits.LOCATION_CHARACTERS} characters", value)
         return value
 
-    return check
+    return Check(check, lambda: {"type": "string", "minLength": 1, "maxLength": limits.LOCATION_CHARACTERS})
 
 
 def is_url(value: str) -> bool:
@@ -303,7 +351,7 @@ def instant() -> Check:
             raise SchemaError("", "a time that exists", value) from None
         return value
 
-    return check
+    return Check(check, shape.json)
 
 
 def duration() -> Check:
@@ -319,4 +367,4 @@ def duration() -> Check:
             raise SchemaError("", "at most a century", value)
         return value
 
-    return check
+    return Check(check, shape.json)
