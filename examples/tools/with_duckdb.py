@@ -1,0 +1,16 @@
+# /// script
+# dependencies = ["xr-cbottle", "duckdb"]
+# ///
+"""duckdb: SQL on a table of values."""
+
+import os
+
+import duckdb
+import xarray as xr
+
+ds = xr.open_dataset("gcm", engine="cbottle", time="P1D", cache_dir=os.environ.get("INSTANTS"))
+days = ds.sel(time=slice("1990-07-01", "1990-07-04"))
+
+table = days[["tas"]].to_dataframe().reset_index()[["time", "cell", "tas"]]
+warm = duckdb.sql("select count(*) from table where tas > 300").fetchone()[0]
+print(f"{warm} values above 300 K by SQL")
