@@ -8,6 +8,7 @@ that file. What cannot be run says why, in a comment right before it: ``<!-- not
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import subprocess
@@ -135,3 +136,85 @@ def pip(words: list[str], folder: Path) -> None:
         if any(sign in done.stderr for sign in UNREACHABLE):
             raise ConnectionError(done.stderr.strip().splitlines()[-1])
         raise RuntimeError(f"pip {shlex.join(words)} failed:\n{done.stderr}")
+
+
+class Typist:
+    """Somebody who types all of a page into a shell and a Python of their own, installing too.
+
+    Parameters
+    ----------
+    folder
+        A clone of the repository, in which they are.
+    """
+
+    _LOOP = """
+import sys
+scope = {}
+for line in sys.stdin:
+    exec(open(line.strip()).read(), scope)
+    print("done")
+"""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # Indexes that cannot be reached here are given up at once, and none of this environment is theirs.
+        left_out = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+        self.environment = {k: v for k, v in os.environ.items() if k not in left_out}
+        self.environment |= {"PIP_RETRIES": "0", "MPLBACKEND": "agg", "PYTHONUNBUFFERED": "1"}
+        self.shell = self._started(["bash", "--norc"])
+        self.python: subprocess.Popen[str] | None = None
+        self.count = 0
+
+    def type(self, page: Path) -> None:
+        """Type every block of a page; an error if one fails."""
+        for block in blocks(page):
+            if block.reason is not None or block.language not in RUN:
+                continue
+            if block.language == "python":
+                if self.python is None:
+                    self.python = self._started(
+                        [self._said("command -v python"), "-c", self._LOOP], self._said("echo $PATH")
+                    )
+                self._send(self.python, str(self._kept(block.text, "py")))
+                assert self._line(self.python) == "done", f"{page}:\n{block.text}"
+            elif block.language == "sh":
+                text = re.sub(r"^(xr-cbottle serve .*?)\s*(#.*)?$", r"\1 & sleep 20", block.text, flags=re.M)
+                said = self._said(f"set -e; . {self._kept(text, 'sh')} >&2; set +e; echo good")
+                assert said == "good", f"{page}:\n{block.text}"
+            elif block.file is not None:
+                (self.folder / block.file).write_text(block.text)
+
+    def close(self) -> None:
+        """Leave, and stop what was started."""
+        self._send(self.shell, "kill $(jobs -p); exit")
+        for process in (self.shell, self.python):
+            if process is not None:
+                process.communicate(timeout=60)
+
+    def _started(self, command: list[str], path: str | None = None) -> subprocess.Popen[str]:
+        environment = self.environment if path is None else {**self.environment, "PATH": path}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.folder, env=environment, stdin=pipe, stdout=pipe, text=True)
+
+    def _kept(self, text: str, suffix: str) -> Path:
+        self.count += 1
+        path = self.folder / f".typed{self.count}.{suffix}"
+        path.write_text(text)
+        return path
+
+    def _send(self, process: subprocess.Popen[str], line: str) -> None:
+        assert process.stdin is not None
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+
+    def _line(self, process: subprocess.Popen[str]) -> str:
+        """The last line of what was printed up to now; what a program prints comes before."""
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() in ("done", "good") or process is self.shell:
+                return line.strip()
+        return ""
+
+    def _said(self, command: str) -> str:
+        self._send(self.shell, command)
+        return self._line(self.shell)

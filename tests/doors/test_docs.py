@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
+import subprocess
 import tomllib
 import warnings
 
@@ -32,8 +34,10 @@ def reader(bottle, tmp_path, monkeypatch):
     monkeypatch.setenv("XR_CBOTTLE_PATH", str(bottle.parent))
     monkeypatch.chdir(tmp_path)
 
+    @contextlib.contextmanager
     def serve(names):
-        return serving.running(names)
+        with serving.running(names) as client:
+            yield client.url
 
     yield pages.Reader(tmp_path, lambda words: cli.main(words), serve)
     plt.close("all")
@@ -54,7 +58,8 @@ def test_every_block_has_a_language_that_is_known(name):
     text = PAGES[name].read_text()
     assert len(re.findall(r"^```", text, re.M)) == 2 * len(pages.blocks(PAGES[name]))
     for block in pages.blocks(PAGES[name]):
-        assert block.language in (*pages.RUN, *pages.OTHERS), block.language
+        sphinx = re.fullmatch(r"\{[a-z-]+\}", block.language)  # tests/doors/test_site.py
+        assert sphinx or block.language in (*pages.RUN, *pages.OTHERS), block.language
 
 
 def test_extras_that_pages_install_are_there():
@@ -88,7 +93,7 @@ def understood(words):
     if words[1] == "evaluate":
         evaluate_command.parser().parse_args(words[2:])
     else:
-        cli._parser().parse_args(words[1:])
+        cli.parser().parse_args(words[1:])
 
 
 class TestReader:
@@ -97,7 +102,7 @@ class TestReader:
     @pytest.mark.parametrize(
         ("text", "says"),
         [
-            ("```python\nassert 1 == 2\n```\n", "AssertionError"),
+            ("```python\nassert 1 == 2, 'no sum'\n```\n", "no sum"),
             ("```sh\nxr-cbottle info nowhere\n```\n", "ended with 2"),
             ("```sh\nfalse\n```\n", "non-zero exit status"),
             ("```python\nx = 1\n```\nand\n```python\nassert x == 2, 'a scope'\n```\n", "a scope"),
@@ -106,15 +111,14 @@ class TestReader:
     def test_a_fault_is_seen(self, text, says, reader, tmp_path):
         page = tmp_path / "page.md"
         page.write_text(text)
-        with pytest.raises(Exception, match=says) as error:
+        with pytest.raises((AssertionError, subprocess.CalledProcessError), match=says):
             reader.read(page)
-        assert says in f"{error.type.__name__}: {error.value}"
 
     def test_files_and_reasons(self, reader, tmp_path):
         page = tmp_path / "page.md"
         page.write_text(
             "`a/b.yaml` is this:\n\n```yaml\nhere: $PWD\n```\n\n<!-- not run: it would fail -->\n```sh\nfalse\n```\n"
-            "```sh\ntest -f a/b.yaml && test -d $PWD\n```\n".replace("$PWD```", "$PWD")
+            "```sh\ntest -f a/b.yaml && test -d a\n```\n"
         )
         assert [block.reason for block in pages.blocks(page)] == [None, "it would fail", None]
         reader.read(page)

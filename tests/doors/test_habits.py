@@ -97,6 +97,24 @@ def test_the_citation_has_the_version():
     assert citation["license"] == PROJECT["project"]["license"]
 
 
+def test_the_recipe_of_conda_asks_for_the_same():
+    recipe = yaml.safe_load((ROOT / ".github/conda/recipe.yaml").read_text())
+    names = {"torch": "pytorch", "dask[array]": "dask-core", "netCDF4": "netcdf4"}
+    asked = [re.fullmatch(r"([^<>=]+)(.*)", line).groups() for line in PROJECT["project"]["dependencies"]]
+    wanted = {f"{names.get(name, name)} {bound}" for name, bound in asked}
+    wanted.add(f"python {PROJECT['project']['requires-python']}")
+    assert set(recipe["requirements"]["run"]) == wanted
+    assert recipe["context"]["version"] == xr_cbottle.__version__
+    assert recipe["about"]["summary"] == PROJECT["project"]["description"]
+
+
+def test_every_python_that_is_declared_is_tried_as_a_release():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    tested = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["versions"]
+    assert jobs["try"]["strategy"]["matrix"]["python"] == tested["strategy"]["matrix"]["python"]
+    assert (jobs["publish"]["needs"], jobs["try"]["needs"]) == ("try", "build")
+
+
 def test_every_python_that_is_declared_is_tested():
     classifiers = PROJECT["project"]["classifiers"]
     declared = [
