@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class CbottleFile(datatypes.FileData):  # type: ignore[misc]  # intake has no types
+class CbottleFile(datatypes.FileData):
     """A bottle by its path, URL or name."""
 
     filepattern = "(cbottle$)"
@@ -21,7 +21,7 @@ class CbottleFile(datatypes.FileData):  # type: ignore[misc]  # intake has no ty
     mimetypes = "application/vnd.cbottle"
 
 
-class CbottleReader(readers.FileReader):  # type: ignore[misc]
+class CbottleReader(readers.FileReader):
     """A bottle as a lazy `xarray.Dataset`; keywords are those of the engine, and ``chunks``."""
 
     imports = {"xarray", "xr_cbottle"}  # noqa: RUF012
