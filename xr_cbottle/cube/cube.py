@@ -207,14 +207,12 @@ class Cube:
         Raises
         ------
         ValueError
-            If the chunks split levels or cells, which are drawn together.
+            If the chunks split levels or cells that are drawn together.
         """
         if chunks is None:
             cached = {one.name: CubeVariable.of(one).cached() for one in self._lazy(drop_variables)}
             return self._dataset(cached, drop_variables)
         asked = chunking.lengths(chunks, self.sizes)
-        if self.spec.fine is not None:
-            return self.lazy_dataset(drop_variables).chunk({**self.layout.preferred_chunks(), **asked})
         blocks = graph.blocks(self.layout, asked, chunks)
         lazy = self._lazy(drop_variables)
         return self._dataset({one.name: ChunkedVariable.of(one, blocks) for one in lazy}, drop_variables)
