@@ -53,11 +53,11 @@ def interrupt(monkeypatch):
     counter = {"reads": 0, "at": None}
     whole = Cube.read
 
-    def read(self, selections):
+    def read(self, selections, **keywords):
         if counter["reads"] == counter["at"]:
             raise KeyboardInterrupt
         counter["reads"] += 1
-        return whole(self, selections)
+        return whole(self, selections, **keywords)
 
     monkeypatch.setattr(Cube, "read", read)
     return counter

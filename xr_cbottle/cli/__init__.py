@@ -76,11 +76,19 @@ def _sample(options: argparse.Namespace) -> None:
     from xr_cbottle.cube import writer
 
     cube = _cube(options)
+    if options.dry_run:
+        from xr_cbottle.cube import cost
+
+        names = options.variables or list(cube.layouts)
+        _say(cost.estimate(cube, names, writer.pieces_of(cube, options.chunk, options.part)).text())
+        return
     out = writer.write(
         cube, options.out, options.variables, times_per_chunk=options.chunk, zarr_format=options.zarr_format,
-        progress=False if options.quiet else None,
+        part=options.part, progress=False if options.quiet else None,
     )  # fmt: skip
-    if not options.quiet:
+    if not options.quiet and not out.exists():
+        _say(f"part {options.part.number} of {options.part.count} is finished; {out} will be there with the last one")
+    elif not options.quiet:
         files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
         _say(f"{out}: {facts.size(sum(path.stat().st_size for path in files))}")
 
@@ -244,6 +252,15 @@ def _add_keyword(group: Any, name: str, **changed: Any) -> None:
     group.add_argument(option, **told)
 
 
+def _part(text: str) -> Any:
+    from xr_cbottle.cube.writer import Part
+
+    try:
+        return Part.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xr-cbottle", description="Data as a model: bottles and the data they stand for."
@@ -283,6 +300,10 @@ def _parser() -> argparse.ArgumentParser:
         "--chunk", type=int, metavar="TIMES", help="times in a chunk [about 1 MiB of a surface variable]"
     )
     sample.add_argument("--zarr-format", type=int, choices=(2, 3), default=2, help="[2, which every reader knows]")
+    sample.add_argument(
+        "--part", type=_part, metavar="I/N", help="write one of N parts of a store, each by a process of its own"
+    )
+    sample.add_argument("--dry-run", action="store_true", help="say what it will cost, and write nothing")
     sample.add_argument("--quiet", action="store_true", help="no progress bar")
     values(sample)
 

@@ -101,12 +101,21 @@ class Recipe:
                 recipe = replace(recipe, blocks=recipe.blocks.narrowed(found[0]))
                 rest[place] = found[1]
             elif axis == "cell" and not is_everything(keys[place]):
-                found = narrowing(keys[place], shape[place])
+                key = keys[place]
+                if isinstance(key, slice) and key.step is not None and key.step < 0:
+                    key = np.arange(shape[place])[key]  # which is then put into this order
+                found = narrowing(key, shape[place])
                 if found is None:
                     return None
                 recipe = recipe._of_cells(found[0])
                 rest[place] = found[1]
         return recipe, tuple(map(_plain, rest))
+
+    def singly(self) -> Recipe:
+        """The recipe in blocks of one tile of one time: scattered points are of few of all these."""
+        if self.lazy.reader.layout.spec.fine is None or self.blocks.pieces is None:
+            return self
+        return replace(self, blocks=replace(self.blocks, times=1, inner=1, pieces_together=1), split={})
 
     def _of_cells(self, touched: slice | Index) -> Recipe:
         """The recipe of some cells among those that there are, ascending."""
@@ -153,7 +162,7 @@ def whole(lazy: LazyVariable) -> Recipe:
 
 
 class ChunkedVariable(xr.Variable):
-    """A variable on the shared graph, which draws no times, nor above the native zoom tiles, but those taken from it."""
+    """A variable on the shared graph, which draws the times that are taken from it, of fine zooms the tiles, alone."""
 
     __slots__ = ("_recipe",)
 
@@ -189,6 +198,7 @@ class ChunkedVariable(xr.Variable):
         recipe, rest = found
         if not isinstance(indexer, VectorizedIndexer):
             return self._of(recipe.indexed(rest), dims, self)
+        recipe = recipe.singly()
         data = apply_indexer(as_indexable(recipe.array), type(indexer)(rest))
         return self._replace(dims, np.moveaxis(data, range(len(order)), order) if order else data)
 

@@ -161,9 +161,9 @@ class Cube:
 
     # Values ----------------------------------------------------------------------------------------------------
 
-    def read(self, selections: Mapping[str, Selection]) -> dict[str, npt.NDArray[np.float32]]:
+    def read(self, selections: Mapping[str, Selection], *, passing: bool = False) -> dict[str, npt.NDArray[np.float32]]:
         """Values of variables, from each instant that they touch once; see `CubeReader.read`."""
-        return self.reader.read(selections)
+        return self.reader.read(selections, passing=passing)
 
     def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
         """Give instants, or pieces of them, to ``deliver``, each once and in any order."""
@@ -172,7 +172,7 @@ class Cube:
     @property
     def instant_cache(self) -> cache.FieldCache:
         """Where its finished instants are kept."""
-        return cache.shared(self.reading.cache_size)
+        return cache.shared()
 
     def emulator(self) -> Emulator:
         """The emulator that draws, loaded once for this process; imports torch."""

@@ -253,13 +253,14 @@ def _split(size: int, length: int) -> tuple[int, ...]:
 def _draw_block(reader: CubeReader, names: tuple[str, ...], blocks: Blocks, block_id: tuple[int, ...]) -> Block:
     """All variables of one block."""
     layout = reader.layout
-    place = dict(zip([*(["member"] if "member" in layout.sizes else []), "chunk", "part", "cell"], block_id))
+    axes = (["member"] if "member" in layout.sizes else []) + ["chunk", "part", "cell"]
+    place = dict(zip(axes, block_id, strict=False))  # cells are an axis above the native zoom only
     within: dict[str, Any] = {"time": blocks.span(place["chunk"], place["part"])}
     if "member" in place:
         within["member"] = slice(place["member"] * blocks.members, (place["member"] + 1) * blocks.members)
     if "cell" in place:
         within["cell"] = layout.cells_of(blocks.parts_of_globe(layout)[place["cell"]])
-    return reader.read({name: layout.select(name, within) for name in names})
+    return reader.read({name: layout.select(name, within) for name in names}, passing=True)
 
 
 def _take(blocks: list[Block], variable: str, axis: int) -> npt.NDArray[np.float32]:

@@ -105,7 +105,7 @@ class Layout:
         return "instant" if self.spec.fine is None else "tile"
 
     def preferred_chunks(self, name: str | None = None) -> dict[str, int]:
-        """Chunks of a variable, or of all dimensions, that cost least: a batch of instants with all levels and cells."""
+        """Chunks of a variable, or of all dimensions, that cost least: a batch of instants, all levels and cells."""
         dims = self.sizes if name is None else self.dims(name)
         once = {"time": min(self.sizes["time"], self.values_per_task), "member": 1}
         return {dim: once.get(dim, self.sizes[dim]) for dim in dims}
@@ -125,6 +125,10 @@ class Layout:
             Key(spec.field_namespace, spec.label, spec.seed, number, seconds, piece)
             for seconds in spec.axis.instants(time).tolist()
         ]
+
+    def instants(self, member: int, time: int) -> list[Key]:
+        """The instants that a time of a member, given by their positions, is made of, also above the native zoom."""
+        return [key._replace(namespace=self.spec.namespace) for key in self.keys(member, time)]
 
     def parts(self, cells: slice | Index) -> Parts:
         """Cells of the data set by the piece of a field that they lie in."""

@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xr_cbottle.base.plain_text import shown
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.grid import healpix
 
@@ -49,6 +51,39 @@ class Piece:
         return tuple(self.within.get(dim, slice(None)) for dim in dims)
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One of the parts that a store is written in, each by a process of its own.
+
+    Attributes
+    ----------
+    number, count
+        Which, from 1 on, and of how many.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Read ``3/40``; raises a ValueError that says what is right."""
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ValueError(f"the part is {shown(text)}: write which and of how many, from 1/40 to 40/40")
+        return cls(int(match[1]), int(match[2]))
+
+    def of(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The pieces that this part writes; all parts together write each once."""
+        begin, end = ((self.number - which) * len(pieces) // self.count for which in (1, 0))
+        return list(pieces[begin:end])
+
+    def file(self, name: str, number: int | None = None) -> str:
+        """Name of a file of this part, or of another one."""
+        stem, dot, suffix = name.partition(".")
+        which = f"-{number or self.number}-of-{self.count}" if self.count > 1 else ""
+        return f"{stem}{which}{dot}{suffix}"
+
+
 def write(
     cube: Cube,
     out: str | os.PathLike[str],
@@ -56,6 +91,7 @@ def write(
     *,
     times_per_chunk: int | None = None,
     zarr_format: int = 2,
+    part: Part | None = None,
     progress: bool | None = None,
 ) -> Path:
     """Draw a data set and write it.
@@ -73,12 +109,15 @@ def write(
         Length of the chunks; by default about 1 MiB of a variable without levels, in whole batches.
     zarr_format
         2, which every reader knows, or 3.
+    part
+        Which part of a store to write; None for all of it. The store is in its place when its last part is finished,
+        in whichever order they are; one that is finished may be written again, and draws nothing.
     progress
         Whether to show a bar; None: on a terminal.
 
     Returns
     -------
-    Where it is.
+    Where it is, or will be.
 
     Raises
     ------
@@ -90,6 +129,11 @@ def write(
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise ValueError(f"{out}: what to write is told from the suffix, which must be {' or '.join(SUFFIXES)}")
+    if part is not None and out.suffix != ".zarr":
+        raise ValueError(f"{out}: only a store is written in parts, give a name that ends in .zarr")
+    if part is not None and _is_of(cube, out):
+        shutil.rmtree(out.with_name(out.name + ".part"), ignore_errors=True)  # left by one that was killed
+        return out
     if os.path.lexists(out):
         raise FileExistsError(f"{out} is there already: choose another name, or remove it first")
     names = list(cube.layouts) if variables is None else list(dict.fromkeys(variables))
@@ -99,52 +143,103 @@ def write(
         raise ValueError(f"{cube.bottle.manifest.name} has no variable {', '.join(unknown)!r}: choose among {known}")
     times_per_chunk = _times_per_chunk(cube, times_per_chunk)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
+    beside = out.with_name(out.name + ".part")
     if out.suffix == ".nc":
-        _write_netcdf(cube, part, names, times_per_chunk, progress)
-        os.rename(part, out)
+        _write_netcdf(cube, beside, names, times_per_chunk, progress)
+        os.rename(beside, out)
     else:
-        _write_zarr(cube, part, out, names, times_per_chunk, zarr_format, progress)
+        _write_zarr(cube, beside, out, names, times_per_chunk, zarr_format, part or Part(), progress)
     return out
 
 
+def pieces_of(cube: Cube, times_per_chunk: int | None = None, part: Part | None = None) -> list[Piece]:
+    """The pieces that a store, or a part of it, is written in."""
+    return (part or Part()).of(list(_pieces(cube, _times_per_chunk(cube, times_per_chunk))))
+
+
 def _write_zarr(
-    cube: Cube, part: Path, out: Path, names: list[str], times: int, zarr_format: int, progress: bool | None
-) -> None:
+    cube: Cube, beside: Path, out: Path, names: list[str], times: int, zarr_format: int, part: Part,
+    progress: bool | None,
+) -> None:  # fmt: skip
     import zarr
     from filelock import FileLock, Timeout
 
-    settings = json.loads(
-        json.dumps({**_settings(cube), "variables": names, "chunks": times, "zarr_format": zarr_format})
-    )
-    store, record = part / "store", part / "finished.json"
-    part.mkdir(exist_ok=True)
+    asked = {"variables": names, "chunks": times, "zarr_format": zarr_format}
+    parts = {"parts": part.count} if part.count > 1 else {}
+    settings = json.loads(json.dumps({**_settings(cube), **asked, **parts}))
+    store, record = beside / "store", beside / part.file("finished.json")
+    beside.mkdir(exist_ok=True)
     try:
-        with FileLock(part / "lock", timeout=0):
+        with FileLock(beside / part.file("lock"), timeout=0):
             if record.is_file():
                 state = _recorded(record)
-                _check_same(part, state["settings"], settings)
+                _check_same(beside, state["settings"], settings)
             else:
-                template = _template(cube, names, times)
-                with warnings.catch_warnings():  # many readers want metadata in one place, also in format 3
-                    warnings.filterwarnings("ignore", "Consolidated metadata")
-                    template.to_zarr(store, mode="w", compute=False, zarr_format=zarr_format, consolidated=True)
+                _make_store(cube, beside, names, times, zarr_format, settings, part)
                 state = {"settings": settings, "finished": 0}
                 _keep(record, state)
             arrays = {name: zarr.open_array(store / name, mode="r+") for name in names}
-            pieces = list(_pieces(cube, times))
+            pieces = part.of(list(_pieces(cube, times)))
             with _bar(cube, pieces, state["finished"], progress) as bar:
                 for piece in pieces[state["finished"] :]:
                     for name, values in _draw(cube, names, piece, bar).items():
                         arrays[name][piece.index(cube.dims(name))] = values
                     state["finished"] += 1
                     _keep(record, state)
-            os.rename(store, out)
+        _move_if_whole(cube, beside, out, times, part)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"the same command will continue {part}") from None
+        raise KeyboardInterrupt(f"the same command will continue {beside}") from None
     except Timeout:
-        raise ValueError(f"{part} is being written by another process: wait for it, or choose another name") from None
-    shutil.rmtree(part)
+        raise ValueError(f"{beside} is being written by another process: wait for it, or choose another name") from None
+
+
+def _make_store(
+    cube: Cube, beside: Path, names: list[str], times: int, zarr_format: int, settings: dict[str, Any], part: Part
+) -> None:
+    """Make the store without values, once for all parts."""
+    from filelock import FileLock
+
+    begun = beside / part.file("begun.json", number=part.count)
+    with FileLock(beside / "making"):
+        if part.count > 1 and begun.is_file():
+            _check_same(beside, _recorded(begun)["settings"], settings)
+            return
+        others = [path for path in (*beside.glob("begun*.json"), *beside.glob("finished*.json")) if path != begun]
+        if others:
+            _check_same(beside, _recorded(others[0])["settings"], {"parts": None, **settings})
+        template = _template(cube, names, times)
+        with warnings.catch_warnings():  # many readers want metadata in one place, also in format 3
+            warnings.filterwarnings("ignore", "Consolidated metadata")
+            template.to_zarr(beside / "store", mode="w", compute=False, zarr_format=zarr_format, consolidated=True)
+        if part.count > 1:
+            _keep(begun, {"settings": settings, "finished": 0})
+
+
+def _move_if_whole(cube: Cube, beside: Path, out: Path, times: int, part: Part) -> None:
+    """Move a store to its place if all its parts are finished; whoever comes later finds nothing to do."""
+    from filelock import FileLock
+
+    pieces = list(_pieces(cube, times))
+    with contextlib.suppress(FileNotFoundError), FileLock(beside / "making"):
+        for number in range(1, part.count + 1):
+            record = beside / part.file("finished.json", number)
+            wanted = len(Part(number, part.count).of(pieces))
+            if not record.is_file() or _recorded(record)["finished"] < wanted:
+                return
+        os.rename(beside / "store", out)
+    shutil.rmtree(beside, ignore_errors=part.count > 1)
+
+
+def _is_of(cube: Cube, out: Path) -> bool:
+    """Whether a store is there, and is of the same data set."""
+    import zarr
+
+    try:
+        there = dict(zarr.open_group(out, mode="r").attrs)
+    except (OSError, ValueError, KeyError):
+        return False
+    asked = json.loads(json.dumps(cube.lazy_dataset().attrs))
+    return {**there, "history": ""} == {**asked, "history": ""}
 
 
 def _write_netcdf(cube: Cube, part: Path, names: list[str], times: int, progress: bool | None) -> None:
@@ -202,7 +297,7 @@ def _template(cube: Cube, names: list[str], times: int) -> xr.Dataset:
 
 
 def _times_per_chunk(cube: Cube, asked: int | None) -> int:
-    batch, most = cube.layout.values_per_batch, cube.sizes["time"]
+    batch, most = cube.layout.values_per_task, cube.sizes["time"]
     if asked is not None and asked < 1:
         raise ValueError(f"the length of chunks is {asked}: it must be at least 1")
     fitting = _CHUNK_BYTES // (4 * healpix.n_cells(cube.spec.zoom) * batch)
@@ -219,10 +314,10 @@ def _pieces(cube: Cube, times: int) -> Iterator[Piece]:
 
 def _draw(cube: Cube, names: list[str], piece: Piece, bar: Any) -> dict[str, Any]:
     """Values of all variables of a piece, drawn batch by batch."""
-    step, parts = cube.layout.values_per_batch, []
+    step, parts = cube.layout.values_per_task, []
     for start in range(piece.times.start, piece.times.stop, step):
         batch = Piece(slice(start, min(start + step, piece.times.stop)), piece.member)
-        parts.append(cube.read({name: cube.layout.select(name, batch.within) for name in names}))
+        parts.append(cube.read({name: cube.layout.select(name, batch.within) for name in names}, passing=True))
         bar.update((batch.times.stop - start) * cube.spec.axis.instants_per_value)
     return {name: np.concatenate([part[name] for part in parts], cube.dims(name).index("time")) for name in names}
 

@@ -1,0 +1,93 @@
+"""What a data set costs to draw and to write, said before it is begun."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xr_cbottle.cube.cube import Cube
+
+if TYPE_CHECKING:
+    from xr_cbottle.cube.writer import Piece
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a job on this machine.
+
+    Attributes
+    ----------
+    instants, batches
+        How many instants are drawn, in how many batches.
+    evaluations
+        Of the network, for each batch.
+    tiles
+        How many tiles are drawn above the bottle's zoom.
+    seconds
+        How long all takes, by a trial.
+    nbytes
+        Bytes of all values, before they are compressed.
+    device
+        Where the network runs.
+    """
+
+    instants: int
+    batches: int
+    evaluations: int
+    tiles: int
+    seconds: float
+    nbytes: int
+    device: str
+
+    def text(self) -> str:
+        """The cost in words, some lines."""
+        from dask.utils import format_bytes, format_time
+
+        tiles = f", and {self.tiles:,} tiles of them" if self.tiles else ""
+        return "\n".join(
+            [
+                f"{self.instants:,} instants in {self.batches:,} batches of {self.evaluations} evaluations{tiles}",
+                f"about {format_time(self.seconds)}, {self.seconds / 3600:,.2f} hours of one {self.device} "
+                f"({round(self.seconds):,} s, by a trial)",
+                f"{format_bytes(self.nbytes)} ({self.nbytes:,} bytes) before compression",
+            ]
+        )
+
+
+def estimate(cube: Cube, names: Sequence[str], pieces: Iterable[Piece]) -> Cost:
+    """What it costs to draw some variables of the pieces of a store; a batch, or a part of one, is drawn to tell.
+
+    Raises
+    ------
+    ValueError
+        If there is no such variable.
+    """
+    from xr_cbottle.cube.pieces import Pieces
+    from xr_cbottle.draw import trial
+
+    unknown = [name for name in names if name not in cube.layouts]
+    if unknown:
+        known = ", ".join(cube.layouts)
+        raise ValueError(f"{cube.bottle.manifest.name} has no variable {', '.join(unknown)!r}: choose among {known}")
+    emulator, spec = cube.emulator(), cube.spec
+    values, batches = 0, 0
+    for piece in pieces:
+        times = piece.times.stop - piece.times.start
+        values += times
+        full, rest = divmod(times, cube.layout.values_per_task)
+        for count, length in ((full, cube.layout.values_per_task), (1, rest)):
+            batches += count * math.ceil(length * spec.axis.instants_per_value / spec.batch_size)
+    instants = values * spec.axis.instants_per_value
+    when = np.datetime64(int(spec.axis.instants(0)[0]), "s")
+    seconds, tiles = batches * trial.seconds_of_a_batch(emulator, spec.label, when), 0
+    if spec.fine is not None:
+        assert isinstance(cube.source, Pieces)
+        tiles = instants * spec.fine.tiling.count
+        seconds += tiles * trial.seconds_of_a_tile(cube.source.resolver())
+    row = sum(math.prod(cube.sizes[dim] for dim in cube.dims(name) if dim not in ("time", "member")) for name in names)
+    evaluations = emulator.sampler.evaluations
+    return Cost(instants, batches, evaluations, tiles, seconds, 4 * row * values, str(emulator.device))
