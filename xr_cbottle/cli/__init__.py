@@ -253,10 +253,10 @@ def _add_keyword(group: Any, name: str, **changed: Any) -> None:
 
 
 def _part(text: str) -> Any:
-    from xr_cbottle.cube.writer import Part
+    from xr_cbottle.cube.writer import StorePart
 
     try:
-        return Part.parse(text)
+        return StorePart.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.layout import Layout, Parts
-from xr_cbottle.cube.path import Path
+from xr_cbottle.cube.read_path import ReadPath
 from xr_cbottle.cube.reading import Reading, progress_bar
 from xr_cbottle.cube.selection import Index, Selection
 from xr_cbottle.cube.sources import FieldSource
@@ -124,9 +124,9 @@ class CubeReader:
         return {}
 
     @functools.cached_property
-    def path(self) -> Path:
-        """What was read of this data set before, by which what comes next is guessed."""
-        return Path(self.layout)
+    def path(self) -> ReadPath:
+        """The last reads of this data set, by which what comes next is guessed."""
+        return ReadPath(self.layout)
 
     @functools.cached_property
     def _land(self) -> npt.NDArray[np.bool_] | None:

@@ -80,10 +80,9 @@ class Recipe:
 
     def _cells_within(self) -> slice | Index | None:
         """Which cells of the pieces that are drawn were taken; None for all of them."""
-        fine = self.lazy.reader.layout.spec.fine
-        if self.cells is None or fine is None or self.blocks.pieces is None:
+        if self.cells is None or self.blocks.pieces is None:
             return None
-        size = fine.cells(self.lazy.reader.layout.spec.zoom)
+        size = self._cells_in_a_piece
         if len(self.cells) == size * len(self.blocks.pieces):
             return None
         within = np.searchsorted(self.blocks.pieces, self.cells // size) * size + self.cells % size
@@ -111,20 +110,30 @@ class Recipe:
                 rest[place] = found[1]
         return recipe, tuple(map(_plain, rest))
 
-    def singly(self) -> Recipe:
-        """The recipe in blocks of one tile of one time: scattered points are of few of all these."""
-        if self.lazy.reader.layout.spec.fine is None or self.blocks.pieces is None:
-            return self
-        return replace(self, blocks=replace(self.blocks, times=1, inner=1, pieces_together=1), split={})
+    def of_points(self, keys: tuple[Any, ...]) -> tuple[Recipe, tuple[Any, ...]]:
+        """The recipe in blocks of one tile of one time, and an index of scattered points, which are of few of them."""
+        if self.blocks.pieces is None or self.steps or "cell" not in self.axes:
+            return self, keys
+        place, within = self.axes.index("cell"), self._cells_within()
+        rest = list(keys)
+        if within is not None:
+            size = len(self.blocks.pieces) * self._cells_in_a_piece
+            rest[place] = np.arange(size)[within][keys[place]]
+        blocks = replace(self.blocks, times=1, inner=1, pieces_together=1)
+        return replace(self, blocks=blocks, cells=None, split={}), tuple(rest)
+
+    @property
+    def _cells_in_a_piece(self) -> int:
+        fine = self.lazy.reader.layout.spec.fine
+        assert fine is not None  # only above the native zoom are there pieces
+        return fine.cells(self.lazy.reader.layout.spec.zoom)
 
     def _of_cells(self, touched: slice | Index) -> Recipe:
         """The recipe of some cells among those that there are, ascending."""
-        layout = self.lazy.reader.layout
-        assert layout.spec.fine is not None  # only there it has an axis of cells to take from
-        all_cells = np.arange(layout.sizes["cell"]) if self.cells is None else self.cells
+        all_cells = np.arange(self.lazy.reader.layout.sizes["cell"]) if self.cells is None else self.cells
         places = np.sort(np.arange(len(all_cells))[touched])
         cells = all_cells[places]
-        pieces = np.unique(cells // layout.spec.fine.cells(layout.spec.zoom))
+        pieces = np.unique(cells // self._cells_in_a_piece)
         split = dict(self.split)
         if "cell" in split:
             ends = np.searchsorted(places, np.cumsum(split["cell"]))
@@ -198,7 +207,7 @@ class ChunkedVariable(xr.Variable):
         recipe, rest = found
         if not isinstance(indexer, VectorizedIndexer):
             return self._of(recipe.indexed(rest), dims, self)
-        recipe = recipe.singly()
+        recipe, rest = recipe.of_points(rest)
         data = apply_indexer(as_indexable(recipe.array), type(indexer)(rest))
         return self._replace(dims, np.moveaxis(data, range(len(order)), order) if order else data)
 

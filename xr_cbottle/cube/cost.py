@@ -1,4 +1,4 @@
-"""What a data set costs to draw and to write, said before it is begun."""
+"""Costs of a data set, to draw and to write it, said before that is begun."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Cost:
 
 
 def estimate(cube: Cube, names: Sequence[str], pieces: Iterable[Piece]) -> Cost:
-    """What it costs to draw some variables of the pieces of a store; a batch, or a part of one, is drawn to tell.
+    """Estimate the cost of some variables of the pieces of a store; one evaluation of the network is made to tell.
 
     Raises
     ------

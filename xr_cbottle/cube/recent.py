@@ -10,7 +10,7 @@ from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.shares import Share
 
 
-class _Kept(NamedTuple):
+class _Recent(NamedTuple):
     field: Field
     turn: int  # when it was used last, in uses
 
@@ -23,7 +23,7 @@ class RecentFields:
 
     def __init__(self) -> None:
         self.nbytes = 0
-        self._of: dict[Share, OrderedDict[Key, _Kept]] = {}
+        self._of: dict[Share, OrderedDict[Key, _Recent]] = {}
         self._bytes: Counter[Share] = Counter()
         self._share: dict[Key, Share] = {}
         self._held: Counter[Key] = Counter()
@@ -51,7 +51,7 @@ class RecentFields:
             self.put(key, field, share)
         else:
             self._turn += 1
-            self._of[before][key] = _Kept(field, self._turn)
+            self._of[before][key] = _Recent(field, self._turn)
             self._of[before].move_to_end(key)
         return field
 
@@ -62,7 +62,7 @@ class RecentFields:
         if field.nbytes > share.limit and key not in self._held:
             return
         self._turn += 1
-        self._of.setdefault(share, OrderedDict())[key] = _Kept(field, self._turn)
+        self._of.setdefault(share, OrderedDict())[key] = _Recent(field, self._turn)
         self._share[key] = share
         self._bytes[share] += field.nbytes
         self.nbytes += field.nbytes

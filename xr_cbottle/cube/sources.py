@@ -127,10 +127,12 @@ class DrawnInstants:
         """Instants, drawn now, of which those in ``ahead`` fill a batch; imports torch."""
         from xr_cbottle.draw.emulator import Instant
 
-        fields = self.emulator().draw_instants(
-            [Instant(key.label, key.seed, key.member, np.datetime64(key.seconds, "s")) for key in keys],
-            ahead=sum(key in ahead for key in keys),
+        emulator, count = self.emulator(), sum(key in ahead for key in keys)
+        fields = emulator.draw_instants(
+            [Instant(key.label, key.seed, key.member, np.datetime64(key.seconds, "s")) for key in keys]
         )
+        if count:
+            emulator.count_ahead(count)
         # Copies: a view would keep the whole batch in memory as long as one of its instants.
         return [np.array(field, np.float32) for field in fields]
 

@@ -52,7 +52,7 @@ class Piece:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class StorePart:
     """One of the parts that a store is written in, each by a process of its own.
 
     Attributes
@@ -65,7 +65,7 @@ class Part:
     count: int = 1
 
     @classmethod
-    def parse(cls, text: str) -> Part:
+    def parse(cls, text: str) -> StorePart:
         """Read ``3/40``; raises a ValueError that says what is right."""
         match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
@@ -91,7 +91,7 @@ def write(
     *,
     times_per_chunk: int | None = None,
     zarr_format: int = 2,
-    part: Part | None = None,
+    part: StorePart | None = None,
     progress: bool | None = None,
 ) -> Path:
     """Draw a data set and write it.
@@ -148,17 +148,17 @@ def write(
         _write_netcdf(cube, beside, names, times_per_chunk, progress)
         os.rename(beside, out)
     else:
-        _write_zarr(cube, beside, out, names, times_per_chunk, zarr_format, part or Part(), progress)
+        _write_zarr(cube, beside, out, names, times_per_chunk, zarr_format, part or StorePart(), progress)
     return out
 
 
-def pieces_of(cube: Cube, times_per_chunk: int | None = None, part: Part | None = None) -> list[Piece]:
+def pieces_of(cube: Cube, times_per_chunk: int | None = None, part: StorePart | None = None) -> list[Piece]:
     """The pieces that a store, or a part of it, is written in."""
-    return (part or Part()).of(list(_pieces(cube, _times_per_chunk(cube, times_per_chunk))))
+    return (part or StorePart()).of(list(_pieces(cube, _times_per_chunk(cube, times_per_chunk))))
 
 
 def _write_zarr(
-    cube: Cube, beside: Path, out: Path, names: list[str], times: int, zarr_format: int, part: Part,
+    cube: Cube, beside: Path, out: Path, names: list[str], times: int, zarr_format: int, part: StorePart,
     progress: bool | None,
 ) -> None:  # fmt: skip
     import zarr
@@ -194,7 +194,7 @@ def _write_zarr(
 
 
 def _make_store(
-    cube: Cube, beside: Path, names: list[str], times: int, zarr_format: int, settings: dict[str, Any], part: Part
+    cube: Cube, beside: Path, names: list[str], times: int, zarr_format: int, settings: dict[str, Any], part: StorePart
 ) -> None:
     """Make the store without values, once for all parts."""
     from filelock import FileLock
@@ -215,7 +215,7 @@ def _make_store(
             _keep(begun, {"settings": settings, "finished": 0})
 
 
-def _move_if_whole(cube: Cube, beside: Path, out: Path, times: int, part: Part) -> None:
+def _move_if_whole(cube: Cube, beside: Path, out: Path, times: int, part: StorePart) -> None:
     """Move a store to its place if all its parts are finished; whoever comes later finds nothing to do."""
     from filelock import FileLock
 
@@ -223,7 +223,7 @@ def _move_if_whole(cube: Cube, beside: Path, out: Path, times: int, part: Part) 
     with contextlib.suppress(FileNotFoundError), FileLock(beside / "making"):
         for number in range(1, part.count + 1):
             record = beside / part.file("finished.json", number)
-            wanted = len(Part(number, part.count).of(pieces))
+            wanted = len(StorePart(number, part.count).of(pieces))
             if not record.is_file() or _recorded(record)["finished"] < wanted:
                 return
         os.rename(beside / "store", out)

@@ -194,21 +194,15 @@ class Emulator:
         coords = {"time": stamps.astype("datetime64[ns]"), "channel": list(self.channels)}
         return xr.DataArray(values, coords, ("time", "channel", "cell"))
 
-    def draw_instants(self, instants: Sequence[Instant], *, ahead: int = 0) -> npt.NDArray[np.float32]:
-        """Draw instants in batches of one shape: (instant, channel, cell NEST) in the channels' units.
+    def draw_instants(self, instants: Sequence[Instant]) -> npt.NDArray[np.float32]:
+        """Draw instants in batches of one shape: (instant, channel, cell NEST) in the channels' units."""
+        return self._draw(instants, lambda count: None)
 
-        Parameters
-        ----------
-        instants
-            Which.
-        ahead
-            How many of them nobody has asked for yet, which is for the count alone.
-        """
-        values = self._draw(instants, lambda count: None)
+    def count_ahead(self, count: int) -> None:
+        """Count so many of the instants drawn last as those that nobody had asked for."""
         with self._lock:
-            self.drawn -= ahead
-            self.ahead += ahead
-        return values
+            self.drawn -= count
+            self.ahead += count
 
     def _draw(self, instants: Sequence[Instant], done: Callable[[int], object]) -> npt.NDArray[np.float32]:
         values = np.empty((len(instants), len(self.channels), healpix.n_cells(self.zoom)), np.float32)

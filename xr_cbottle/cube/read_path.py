@@ -1,4 +1,4 @@
-"""The path of somebody who reads a data set: from where the last reads were to what will be wanted next.
+"""The path of who reads a data set: from where the last reads were to what will be wanted next.
 
 A batch of the network costs the same whether it is full or not. So what is left of it is filled with the instants
 that a loop over times, maps or members would ask for next. A wrong guess costs a place in memory, and no value depends
@@ -20,7 +20,7 @@ _Place = tuple[int, int]
 """Position of a member and of a time."""
 
 
-class Path:
+class ReadPath:
     """Reads of one data set by one process, which may be in several threads.
 
     Parameters

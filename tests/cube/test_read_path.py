@@ -10,7 +10,7 @@ from tests import bottles
 from tests.pretended import made, pretended
 from xr_cbottle import Cube
 from xr_cbottle.cube import cache
-from xr_cbottle.cube.path import Path
+from xr_cbottle.cube.read_path import ReadPath
 from xr_cbottle.draw.emulator import Emulator
 
 
@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_not_drawn_ahead(bottle, batches):
 def test_a_path_has_no_circles(bottle):
     """Whatever is read, what follows is there, each once, and not more than a batch has places."""
     layout = Cube(bottle, members=3, time=slice("1980-01-01", "1980-01-04")).layout
-    path, rng = Path(layout), np.random.default_rng(0)
+    path, rng = ReadPath(layout), np.random.default_rng(0)
     for _ in range(300):
         count = rng.integers(0, 5)
         pairs = np.unique(rng.integers(0, (3, layout.sizes["time"]), (count, 2)), axis=0).reshape(-1, 2)
