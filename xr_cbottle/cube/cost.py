@@ -67,7 +67,7 @@ def estimate(cube: Cube, names: Sequence[str], pieces: Iterable[Piece]) -> Cost:
         If there is no such variable.
     """
     from xr_cbottle.cube.pieces import Pieces
-    from xr_cbottle.draw import trial
+    from xr_cbottle.draw import stopwatch
 
     unknown = [name for name in names if name not in cube.layouts]
     if unknown:
@@ -83,11 +83,11 @@ def estimate(cube: Cube, names: Sequence[str], pieces: Iterable[Piece]) -> Cost:
             batches += count * math.ceil(length * spec.axis.instants_per_value / spec.batch_size)
     instants = values * spec.axis.instants_per_value
     when = np.datetime64(int(spec.axis.instants(0)[0]), "s")
-    seconds, tiles = batches * trial.seconds_of_a_batch(emulator, spec.label, when), 0
+    seconds, tiles = batches * stopwatch.seconds_of_a_batch(emulator, spec.label, when), 0
     if spec.fine is not None:
         assert isinstance(cube.source, Pieces)
         tiles = instants * spec.fine.tiling.count
-        seconds += tiles * trial.seconds_of_a_tile(cube.source.resolver())
+        seconds += tiles * stopwatch.seconds_of_a_tile(cube.source.resolver())
     row = sum(math.prod(cube.sizes[dim] for dim in cube.dims(name) if dim not in ("time", "member")) for name in names)
     evaluations = emulator.sampler.evaluations
     return Cost(instants, batches, evaluations, tiles, seconds, 4 * row * values, str(emulator.device))
