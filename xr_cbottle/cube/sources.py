@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -118,21 +118,26 @@ class DrawnInstants:
         share, batch = self.reading.share(passing), self.spec.batch_size
         fits = 4 * math.prod(shape) * batch <= share.limit  # what does not stay is not drawn ahead
         ahead = list(following) if fits else []
+
+        def draw(wanted: Sequence[Key]) -> list[Field]:
+            fields = self.draw(wanted)
+            filled = sum(key in ahead for key in wanted)
+            if filled:
+                self.emulator().count_ahead(filled)
+            return fields
+
         cache.shared().gather(
-            keys, lambda wanted: self.draw(wanted, ahead), deliver,
+            keys, draw, deliver,
             batch=batch, disk=self.reading.disk(shape), share=share, following=ahead,
         )  # fmt: skip
 
-    def draw(self, keys: Sequence[Key], ahead: Collection[Key] = ()) -> list[Field]:
-        """Instants, drawn now, of which those in ``ahead`` fill a batch; imports torch."""
+    def draw(self, keys: Sequence[Key]) -> list[Field]:
+        """Instants, drawn now; imports torch."""
         from xr_cbottle.draw.emulator import Instant
 
-        emulator, count = self.emulator(), sum(key in ahead for key in keys)
-        fields = emulator.draw_instants(
+        fields = self.emulator().draw_instants(
             [Instant(key.label, key.seed, key.member, np.datetime64(key.seconds, "s")) for key in keys]
         )
-        if count:
-            emulator.count_ahead(count)
         # Copies: a view would keep the whole batch in memory as long as one of its instants.
         return [np.array(field, np.float32) for field in fields]
 
