@@ -29,3 +29,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # These machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
+
+
+@pytest.fixture
+def unfilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave places of a batch empty, where a test counts what is touched; `test_read_path` is about those places."""
+    from xr_cbottle.cube.read_path import ReadPath
+
+    monkeypatch.setattr(ReadPath, "following", lambda self, pairs: [])

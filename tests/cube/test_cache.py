@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from xr_cbottle.cube import cache
+from xr_cbottle.cube import cache, shares
 from xr_cbottle.cube.cache import FieldCache
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Key
+from xr_cbottle.cube.shares import Share
 
 SHAPE = (2, 12)
 NBYTES = 2 * 12 * 4
@@ -50,7 +54,7 @@ class Drawer:
         return sorted(i for batch in self.batches for i in batch)
 
 
-def gather(of, wanted, draw, batch=8, disk=None, namespace="n" * 64):
+def gather(of, wanted, draw, batch=8, disk=None, namespace="n" * 64, **keywords):
     got, wanted = {}, list(wanted)
 
     def deliver(k, field):
@@ -58,7 +62,7 @@ def gather(of, wanted, draw, batch=8, disk=None, namespace="n" * 64):
         np.testing.assert_array_equal(field, value(k))
         got[k] = field
 
-    of.gather([key(i, namespace) for i in wanted], draw, deliver, batch=batch, disk=disk)
+    of.gather([key(i, namespace) for i in wanted], draw, deliver, batch=batch, disk=disk, **keywords)
     assert sorted(got) == sorted(key(i, namespace) for i in wanted)
     return got
 
@@ -229,10 +233,149 @@ def test_wrong_number_of_fields_is_an_error():
         gather(FieldCache(10**6), range(3), lambda keys: [value(keys[0])])
 
 
-def test_shared_caches():
-    assert cache.shared() is cache.shared(None) is cache.shared(cache.default_limit())
-    assert cache.shared(123) is cache.shared(123) is not cache.shared()
-    assert 0 < cache.default_limit() <= 4 * 2**30
+def test_one_cache_and_one_bound_for_the_process():
+    """Who gives a size has as much, who gives none has what suits the process, and all together have no more."""
+    assert cache.shared() is cache.shared()
+    assert 0 < shares.default_limit() <= 4 * 2**30
+    c, draw = FieldCache(4 * NBYTES), Drawer()
+    small, large = Share(2 * NBYTES), Share(6 * NBYTES)
+    for i in range(20):
+        gather(c, [i], draw, share=(None, small, large)[i % 3])
+        assert c.nbytes <= 6 * NBYTES
+    assert draw.drawn == list(range(20))
+    kept = [i for i in range(20) if key(i) in c]
+    assert sum(i % 3 == 1 for i in kept) == 2  # one tells the caches of others nothing
+    gather(c, kept, Drawer(error=OSError("nothing is drawn again, whoever asks")), share=Share(0))
+    gather(c, [100], draw, share=Share(0))
+    assert key(100) not in c
+
+
+def test_a_small_share_gives_way_to_a_larger_one():
+    c, draw = FieldCache(100 * NBYTES), Drawer()
+    passing = Share(32 * NBYTES, passing=True)
+    assert passing.limit == 4 * NBYTES
+    gather(c, range(10), draw, share=passing)
+    assert [i for i in range(10) if key(i) in c] == [6, 7, 8, 9]
+    gather(c, [9], draw)  # somebody who keeps fields wants this one
+    gather(c, range(20, 30), draw, share=passing)
+    assert key(9) in c
+    assert len(c) == 5
+
+
+def test_empty_places_are_filled_with_what_is_wanted_next():
+    c, draw = FieldCache(100 * NBYTES), Drawer()
+    following = [key(i) for i in (5, 6, 7, 8, 9)]
+    gather(c, [4], draw, batch=4, following=following)
+    gather(c, [5, 6], draw, batch=4, following=following)
+    assert draw.batches == [[4, 5, 6, 7]]
+    gather(c, [20, 21, 22, 23, 24], draw, batch=4, following=[key(25), key(21), key(26)])
+    assert draw.batches[1:] == [[20, 21, 22, 23], [24, 25, 26]]
+    failing = Drawer(error=OSError("a place of a batch"))
+    with pytest.raises(OSError, match="a place of a batch"):
+        gather(c, [40], failing, batch=4, following=[key(41)])
+    gather(c, [41, 40], draw, batch=4)  # nothing is left of what failed
+    assert c.idle()
+
+
+def test_the_limit_is_that_of_dasks_worker(monkeypatch):
+    assert shares.default_limit() > 2**28
+    monkeypatch.setattr(shares, "worker_memory", lambda: 2**30)
+    assert shares.default_limit() == 2**28
+    assert Share(passing=True).limit == 2**25
+
+
+# A process that draws slowly into a folder, and tells what it drew.
+DRAWS = """
+import sys, time
+import numpy as np
+from tests.cube.test_cache import SHAPE, Drawer, key, value
+from xr_cbottle.cube.cache import FieldCache
+from xr_cbottle.cube.disk import DiskTier
+
+folder, seconds, *wanted = sys.argv[1:]
+
+def draw(keys):
+    print(*(k.seconds // 3600 for k in keys), flush=True)
+    time.sleep(float(seconds))
+    return [value(k) for k in keys]
+
+got = {}
+FieldCache(0).gather([key(int(i)) for i in wanted], draw, got.__setitem__, batch=2, disk=DiskTier(folder, SHAPE))
+assert all((field == value(k)).all() for k, field in got.items()) and len(got) == len(wanted)
+"""
+
+
+def start(folder, seconds, wanted):
+    command = [sys.executable, "-c", DRAWS, str(folder), str(seconds), *map(str, wanted)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_miss_at_the_same_time_draw_once(tmp_path):
+    one, two = start(tmp_path, 0.5, range(6)), start(tmp_path, 0.5, [5, 4, 0, 1, 2, 3])
+    drawn = [int(i) for process in (one, two) for i in process.communicate(timeout=60)[0].split()]
+    assert (one.returncode, two.returncode) == (0, 0)
+    assert sorted(drawn) == list(range(6))
+
+
+def test_what_a_killed_process_was_drawing_is_drawn_by_who_waits(tmp_path):
+    slow = start(tmp_path, 60, [0, 1])
+    assert slow.stdout.readline().split() == ["0", "1"]
+    quick = start(tmp_path, 0, [1, 0, 2])
+    time.sleep(1)
+    assert quick.poll() is None
+    slow.kill()
+    assert sorted(map(int, quick.communicate(timeout=60)[0].split())) == [0, 1, 2]
+    assert quick.returncode == 0
+    slow.communicate(timeout=60)
+
+
+def size_of(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*.npy*"))
+
+
+def test_a_folder_is_bounded(tmp_path):
+    """Those used longest ago go first; a file of somebody else, and what is in another place, stay."""
+    disk = DiskTier(str(tmp_path), SHAPE)
+    gather(FieldCache(0), [0], Drawer(), disk=disk)
+    one = size_of(tmp_path)
+    stranger = disk.path(key(0)).parent.parent / "mine.npy"
+    stranger.write_bytes(bytes(100))
+    disk = DiskTier(str(tmp_path), SHAPE, 10 * one)
+    for i in range(1, 30):
+        gather(FieldCache(0), [i], Drawer(), disk=disk)
+        os.utime(disk.path(key(i)), (i, i))
+        assert size_of(tmp_path) - 100 <= 10 * one
+        if i > 3:
+            assert disk.load(key(3)) is not None  # it is used all the time
+    assert disk.load(key(29)) is not None
+    assert disk.load(key(1)) is None
+    assert stranger.exists()
+    gather(FieldCache(0), [99], Drawer(), disk=DiskTier(str(tmp_path), SHAPE, one - 1))
+    assert not disk.has(key(99))
+
+
+def test_a_folder_is_bounded_whoever_is_killed(tmp_path):
+    """A note that was not written, or is not there, and what somebody had begun to write long ago."""
+    disk = DiskTier(str(tmp_path), SHAPE)
+    gather(FieldCache(0), range(8), Drawer(), disk=disk)
+    one = size_of(tmp_path) // 8
+    left = disk.path(key(0)).with_name(".left.npy.123.abc")
+    left.write_bytes(bytes(3 * one))
+    os.utime(left, (1, 1))
+    for spoil in (lambda note: note.unlink(), lambda note: note.write_text("x"), lambda note: note.write_text("1e9")):
+        spoil(tmp_path / ".locks" / "bytes")
+        gather(FieldCache(0), [50], Drawer(), disk=DiskTier(str(tmp_path), SHAPE, 9 * one))
+        disk.path(key(50)).unlink()
+        assert size_of(tmp_path) <= 9 * one
+        assert not left.exists()
+
+
+def test_a_folder_without_a_bound_leaves_the_disk_its_half(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=300))
+    disk = DiskTier(str(tmp_path), SHAPE)
+    gather(FieldCache(0), range(3), Drawer(), disk=disk)
+    assert size_of(tmp_path) <= 300
 
 
 @contextlib.contextmanager
@@ -277,7 +420,7 @@ def test_disk_keeps_instants(tmp_path):
     again = Drawer()
     gather(FieldCache(10**6), range(7), again, disk=disk)
     assert again.drawn == [5, 6]
-    names = [p.name for p in tmp_path.rglob("*") if p.is_file()]
+    names = [p.name for p in tmp_path.rglob("*.npy*")]
     assert sorted(names)[0] == "19700101T000000.npy"
     assert len(names) == 7
     np.testing.assert_array_equal(np.load(disk.path(key(3))), value(key(3)))

@@ -154,7 +154,7 @@ def test_attributes(bottle):
 def test_dask_pickle_and_files(bottle, drawn, tmp_path):
     lazy = data().chunk(time=1)
     ds = xr_cbottle.downscale(lazy, bottle, chunks={})
-    assert ds.tas.chunks == ((1, 1), (SIZE,) * 48)
+    assert ds.tas.chunks == ((2,), (48 * SIZE,))
     part = ds.isel(time=[0], cell=slice(0, SIZE))
     expected = xr_cbottle.downscale(data(), bottle).isel(time=[0], cell=slice(0, SIZE)).compute()
     xr.testing.assert_equal(part.compute(), expected)

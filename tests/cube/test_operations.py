@@ -19,7 +19,10 @@ from xr_cbottle.grid import healpix
 
 intake = pytest.importorskip("intake")
 
-pytestmark = pytest.mark.filterwarnings("ignore:The specified chunks separate:UserWarning")
+pytestmark = [
+    pytest.mark.usefixtures("unfilled"),
+    pytest.mark.filterwarnings("ignore:The specified chunks separate:UserWarning"),
+]
 
 EIGHT = slice(5, 13)  # two days of a bottle of 6 hours, not at the edges of batches of 4
 LON, LAT = healpix.lonlat(2)

@@ -192,8 +192,7 @@ def test_bytes_are_bounded(bottle, drawn):
     limit = 5 * 3 * SIZE * 4
     ds = fine(bottle, cache_size=limit)
     ds.tas.isel(time=0, cell=slice(0, 8 * SIZE)).load()
-    kept = cache.shared(limit)
-    assert 0 < kept.nbytes <= limit
+    assert 0 < cache.shared().nbytes <= limit
     assert drawn() == 8
     ds.pr.isel(time=0, cell=slice(7 * SIZE, 8 * SIZE)).load()
     assert drawn() == 8
@@ -226,7 +225,7 @@ def test_a_box_takes_the_memory_of_a_box(tmp_path):
         assert box.cell_ids.values[[0, -1]].tolist() == [5_000_000, 5_000_099]
         assert box.cell.values[7] == 5_000_007
         assert ds.sel(cell=[12_582_911]).cell_ids.values.tolist() == [12_582_911]
-        assert ds.tas.encoding["preferred_chunks"] == {"time": 1, "cell": 256 * 256}
+        assert ds.tas.encoding["preferred_chunks"] == {"time": 1, "cell": healpix.n_cells(10)}
         assert repr(ds)
         CBottleStore(Cube(icon, zoom=10)).hierarchy.documents()
         peak = tracemalloc.get_traced_memory()[1]
@@ -267,7 +266,7 @@ def test_form(bottle):
     assert list(ds.data_vars) == ["tas", "pr", "sst"]
     assert ds.crs.attrs["refinement_level"] == 5
     assert "pressure" not in ds.coords
-    assert ds.tas.encoding["preferred_chunks"] == {"time": 1, "cell": SIZE // 4}
+    assert ds.tas.encoding["preferred_chunks"] == {"time": 4, "cell": healpix.n_cells(5)}
     attrs = ds.attrs
     assert (attrs["zoom"], attrs["native_zoom"]) == (5, NATIVE)
     assert attrs["superres_part"].startswith("sha256:")
@@ -309,8 +308,8 @@ def test_dask(bottle, truth, drawn):
     for ds in (fine(bottle, chunks={}), Cube(bottle, zoom=FINE).to_dataset(chunks={})):
         cache.shared().clear()
         before = drawn()
-        assert ds.tas.chunks[0][0] == 1
-        assert ds.tas.chunks[1] == (SIZE,) * TILES
+        assert ds.tas.chunks[0][0] == 4
+        assert ds.tas.chunks[1] == (SIZE * TILES,)
         part = ds.isel(time=0, cell=slice(SIZE // 2, SIZE + SIZE // 2))
         means = dask.compute(part.tas.mean(), part.pr.mean())
         assert drawn() - before == 2  # for both variables
@@ -325,6 +324,67 @@ def test_dask(bottle, truth, drawn):
     for chunks in ({"x": 1}, True, "all"):
         with pytest.raises(ValueError, match=r"give \{\}, a number of times, or lengths of time, cell"):
             Cube(bottle, zoom=FINE).to_dataset(chunks=chunks)
+    with pytest.raises(ValueError, match=f"levels and cells of a tile, which has {SIZE} cells, are drawn together"):
+        Cube(bottle, zoom=FINE).to_dataset(chunks={"cell": 100})
+
+
+def the_tiles(ds):
+    """Cells of two tiles, of which one is taken in part."""
+    return ds.isel(cell=np.r_[3 * SIZE + 7 : 4 * SIZE, 40 * SIZE : 40 * SIZE + 9])
+
+
+WAYS_TO_TAKE = {
+    "cells, then times": lambda ds: the_tiles(ds).isel(time=slice(0, 3)),
+    "times, then cells": lambda ds: the_tiles(ds.isel(time=slice(0, 3))),
+    "a time, then cells": lambda ds: the_tiles(ds.isel(time=2)),
+    "cells twice": lambda ds: the_tiles(ds).isel(time=slice(0, 3)).isel(cell=slice(2, None, 3)),
+    "one cell": lambda ds: the_tiles(ds).isel(time=slice(0, 3)).isel(cell=5),
+    "another order": lambda ds: the_tiles(ds).isel(time=[2, 0, 1]).isel(cell=slice(None, None, -1)).isel(cell=[4, -2]),
+    "points": lambda ds: the_tiles(ds).isel(
+        time=xr.DataArray([0, 2, 1, 0], dims="point"), cell=xr.DataArray([5, 1, 1, -1], dims="point")
+    ),
+    "a mask": lambda ds: ds.isel(time=0).where(ds.cell < 30, drop=True),
+    "chunks anew": lambda ds: the_tiles(ds).isel(time=slice(0, 3)).chunk(time=2),
+    "cells in chunks": lambda ds: the_tiles(ds).isel(time=slice(0, 3)).chunk(cell=100).isel(cell=slice(90, 110)),
+}
+
+
+@pytest.mark.parametrize("chunks", [{}, {"time": 1, "cell": SIZE}, {"time": 2, "cell": 24 * SIZE}], ids=str)
+@pytest.mark.parametrize("take", WAYS_TO_TAKE.values(), ids=WAYS_TO_TAKE)
+def test_what_is_taken_is_drawn_and_nothing_else(bottle, drawn, instants, take, chunks):
+    """In chunks as without, each tile once for all variables, whatever the order in which less was taken."""
+    plain = fine(bottle)[["tas", "pr"]]
+    expected = take(plain).compute()
+    needed = drawn(), instants()
+    cache.shared().clear()
+    part = take(fine(bottle, chunks=chunks, cache_size=0)[["tas", "pr"]])
+    assert (drawn(), instants()) == needed
+    got = part.compute(scheduler="synchronous")
+    xr.testing.assert_equal(got, expected)
+    assert drawn() == 2 * needed[0]
+
+
+def test_two_workers_draw_each_tile_once(bottle, truth):
+    """One task draws what is wanted of an instant for all variables, on whichever worker it runs."""
+    from distributed import Client, LocalCluster
+
+    part = the_tiles(fine(bottle, chunks={"time": 1})[["tas", "pr"]]).isel(time=slice(0, 6))
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+    with cluster, Client(cluster) as client:
+        got = client.compute(part).result(timeout=120)
+        drawn = client.run(lambda path: Cube(path, zoom=FINE).source.resolver().drawn, bottle)
+    assert sum(drawn.values()) == 6 * 2
+    assert all(drawn.values())  # both had something to do
+    np.testing.assert_allclose(got.tas.values[0], the_tiles(truth).tas.values, atol=1e-4 * 15.6)
+
+
+def test_the_graph_is_of_what_is_taken(bottle):
+    """A task draws, and one for each variable takes: not one for each tile of all times."""
+    part = the_tiles(fine(bottle, chunks={}).isel(time=slice(40, 48)))
+    (together,) = dask.optimize(part)
+    tasks = {key for name in ("tas", "pr", "sst") for key in together[name].data.dask}
+    assert sum("draw" in str(key) for key in tasks) == 2
+    assert len(tasks) < 20
 
 
 def test_written_and_read_again(bottle, truth, drawn, tmp_path):

@@ -40,6 +40,14 @@ def drawn(bottle):
     return lambda: emulator.drawn - before
 
 
+@pytest.fixture
+def ahead(bottle):
+    """How many instants were drawn in places of a batch that would have been empty."""
+    emulator = Cube(bottle).emulator()
+    before = emulator.ahead
+    return lambda: emulator.ahead - before
+
+
 def open_dataset(path, **keywords):
     return xr.open_dataset(path, engine="cbottle", **keywords)
 
@@ -219,10 +227,10 @@ def test_to_zarr_and_on(bottle, tmp_path, zarr_format, chunks):
 
 
 @pytest.mark.parametrize("chunks", [None, {}, {"time": 1}, {"time": 3}, {"time": 16}, "auto", {"time": 16, "cell": 64}])
-def test_each_instant_once(bottle, drawn, tmp_path, chunks):
-    ds = open_dataset(bottle, chunks=chunks)
+def test_each_instant_once(bottle, drawn, ahead, tmp_path, chunks):
+    ds = open_dataset(bottle, time=slice("1980-01-01", "1980-01-04"), chunks=chunks)
     ds[FOUR].isel(time=slice(0, 16)).to_zarr(tmp_path / "a.zarr", consolidated=False)
-    assert drawn() == 16
+    assert drawn() + ahead() == 16
     back = xr.open_zarr(tmp_path / "a.zarr", consolidated=False).compute()
     xr.testing.assert_equal(back, ds[FOUR].isel(time=slice(0, 16)).compute())
 
@@ -239,10 +247,10 @@ def test_chunks_share_one_graph_and_draw_no_more_than_is_read(bottle, drawn, chu
     assert drawn() - before == 8
 
 
-def test_irregular_chunks_work_too(bottle, drawn):
+def test_irregular_chunks_work_too(bottle, drawn, ahead):
     ds = open_dataset(bottle, chunks={"time": (3, 5, 2916)})[FOUR].isel(time=slice(0, 8))
     xr.testing.assert_equal(ds.compute(), open_dataset(bottle)[FOUR].isel(time=slice(0, 8)).compute())
-    assert drawn() == 8
+    assert 8 <= drawn() + ahead() <= 12  # what comes after the eighth may fill a batch
 
 
 def test_very_large_chunks_are_read_one_by_one(tmp_path):

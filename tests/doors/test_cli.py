@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,11 +57,11 @@ def interrupt(monkeypatch):
     counter = {"reads": 0, "at": None}
     whole = Cube.read
 
-    def read(self, selections):
+    def read(self, selections, **keywords):
         if counter["reads"] == counter["at"]:
             raise KeyboardInterrupt
         counter["reads"] += 1
-        return whole(self, selections)
+        return whole(self, selections, **keywords)
 
     monkeypatch.setattr(Cube, "read", read)
     return counter
@@ -334,6 +335,86 @@ def test_two_do_not_write_one_store(run, bottle, tmp_path):
         status, _, err = run("sample", bottle, "x.zarr", *FEW)
     assert status == 2
     assert "another process" in err
+
+
+def test_a_store_is_written_in_parts(run, bottle, interrupt):
+    """In any order, by whoever comes, again too; it is in its place when the last one is finished."""
+    arguments = ("sample", bottle, "x.zarr", *FEW, "--chunk", 1)
+    said = {}
+    for number in (3, 1, 3, 4, 2):
+        assert not os.path.exists("x.zarr")
+        status, said[number], _ = run(*arguments, "--part", f"{number}/4")
+        assert status == 0
+    assert "part 3 of 4 is finished; x.zarr will be there with the last one" in said[3]
+    assert said[2].startswith("x.zarr: ")
+    reads = interrupt["reads"]
+    assert run(*arguments, "--part", "1/4")[0] == 0  # again, when all is there
+    assert interrupt["reads"] == reads
+    xr.testing.assert_equal(xr.open_zarr("x.zarr").load(), opened(bottle)[["tas", "ta", "sst"]].load())
+    assert os.listdir() == ["x.zarr"]
+
+
+def test_a_part_that_was_interrupted_is_continued(run, bottle, interrupt):
+    arguments = ("sample", bottle, "x.zarr", *FEW, "--chunk", 1, "--part")
+    interrupt["at"] = 1
+    assert run(*arguments, "2/2")[0] == 130
+    interrupt.update(reads=0, at=None)
+    assert run(*arguments, "1/2")[0] == 0
+    half = interrupt["reads"]
+    assert run(*arguments, "2/2")[0] == 0
+    assert interrupt["reads"] == 2 * half - 1
+    xr.testing.assert_equal(xr.open_zarr("x.zarr").ta.load(), opened(bottle).ta.load())
+
+
+def test_parts_at_the_same_time(bottle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "xr_cbottle.cli", "sample", bottle, "x.zarr", *FEW, "--chunk", "1", "--quiet"]
+    parts = [subprocess.Popen([*command, "--part", f"{i}/2"], stderr=subprocess.PIPE, text=True) for i in (1, 2)]
+    assert [(part.communicate(timeout=300)[1], part.returncode) for part in parts] == 2 * [("", 0)]
+    xr.testing.assert_equal(xr.open_zarr("x.zarr").ta.load(), opened(bottle).ta.load())
+    assert os.listdir() == ["x.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("x.zarr", "--part", "5/4"), "from 1/40 to 40/40"),
+        (("x.zarr", "--part", "0/4"), "from 1/40 to 40/40"),
+        (("x.zarr", "--part", "two"), "from 1/40 to 40/40"),
+        (("x.nc", "--part", "1/4"), "only a store is written in parts"),
+    ],
+)
+def test_wrong_parts(run, bottle, arguments, words):
+    status, _, err = run("sample", bottle, *arguments, *FEW)
+    assert status == 2
+    assert words in err
+
+
+def test_parts_are_those_of_one_store(run, bottle):
+    assert run("sample", bottle, "x.zarr", *FEW, "--chunk", 1, "--part", "1/4")[0] == 0
+    for other in (["--part", "2/5"], ["--part", "2/4", "--seed", 1], []):
+        status, _, err = run("sample", bottle, "x.zarr", *FEW, "--chunk", 1, *other)
+        assert status == 2
+        assert "was begun with other settings" in err
+    assert run("sample", bottle, "y.zarr", *FEW)[0] == 0
+    status, _, err = run("sample", bottle, "y.zarr", *FEW, "--seed", 1, "--part", "1/2")
+    assert status == 2
+    assert "y.zarr is there already" in err
+
+
+def test_a_dry_run_says_what_it_will_cost(run, bottle):
+    status, out, err = run("sample", bottle, "x.zarr", *FEW, "--dry-run")
+    assert (status, err) == (0, "")
+    assert re.match(
+        r"[0-9]+ instants in [0-9]+ batches of 5 evaluations\nabout .* of one cpu \([0-9]+ s, by a trial\)", out
+    )
+    ds = opened(bottle)
+    assert f"({sum(ds[name].nbytes for name in ('tas', 'ta', 'sst')):,} bytes) before compression" in out
+    assert os.listdir() == []
+    count = int(out.split()[0])
+    parts = [run("sample", bottle, "x.zarr", *FEW, "--chunk", 1, "--dry-run", "--part", f"{i}/3")[1] for i in (1, 2, 3)]
+    assert sum(int(part.split()[0]) for part in parts) == count
+    assert run("sample", bottle, "x.zarr", "--time", "1980-01-01", "--variables", "x", "--dry-run")[0] == 2
 
 
 def test_plot_writes_a_map(run, bottle, tmp_path):

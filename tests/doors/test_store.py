@@ -27,7 +27,9 @@ from xr_cbottle.store import CBottleStore
 
 PROTOTYPE = default_buffer_prototype()
 
-pytestmark = [  # zarr's, where no format is asked for
+pytestmark = [
+    pytest.mark.usefixtures("unfilled"),
+    # zarr's, where no format is asked for
     pytest.mark.filterwarnings("ignore:Both zarr.json:zarr.errors.ZarrUserWarning"),
     pytest.mark.filterwarnings("ignore:Object at .* is not recognized:zarr.errors.ZarrUserWarning"),
 ]

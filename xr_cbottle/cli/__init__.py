@@ -99,9 +99,18 @@ def _sample(options: argparse.Namespace) -> None:
 
     cube = _cube(options)
     form = _form(options, cube.layout)
+    if options.dry_run:
+        from xr_cbottle.cube import cost
+
+        names = options.variables or list(cube.layouts)
+        _say(cost.estimate(cube, names, writer.pieces_of(cube, options.chunk, options.part, form), form).text())
+        return
     _check_amount(form.draws(cube.layout), cube.layout.unit, options.yes)
-    out = writer.write(cube, options.out, options.variables, form=form, **_written(options))
-    _say_size(out, options)
+    out = writer.write(cube, options.out, options.variables, form=form, part=options.part, **_written(options))
+    if out.exists():
+        _say_size(out, options)
+    elif not options.quiet:
+        _say(f"part {options.part.number} of {options.part.count} is finished; {out} will be there with the last one")
 
 
 def _downscale(options: argparse.Namespace) -> None:
@@ -386,6 +395,15 @@ def _add_keyword(group: Any, name: str, **changed: Any) -> None:
     group.add_argument(option, **told)
 
 
+def _part(text: str) -> Any:
+    from xr_cbottle.cube.writer import StorePart
+
+    try:
+        return StorePart.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 class _Completion(argparse.Action):
     """Print the completion of a shell, and end."""
 
@@ -460,6 +478,10 @@ def parser() -> argparse.ArgumentParser:
         "START/END/STEP such as 1990-01-01/1990-12-31/PT6H, START/END, a step for the whole axis, or times with commas"
     ))  # fmt: skip
     sample.add_argument("--ensemble-mean", action="store_true", help="write the mean over --members, and not each")
+    sample.add_argument(
+        "--part", type=_part, metavar="I/N", help="write one of N parts of a store, each by a process of its own"
+    )
+    sample.add_argument("--dry-run", action="store_true", help="say what it will cost, and write nothing")
     written(sample)
     values(sample)
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.layout import Layout, Parts
+from xr_cbottle.cube.read_path import ReadPath
 from xr_cbottle.cube.reading import Reading, progress_bar
 from xr_cbottle.cube.selection import Index, Selection
 from xr_cbottle.cube.sources import FieldSource
@@ -123,16 +124,23 @@ class CubeReader:
         return {}
 
     @functools.cached_property
+    def path(self) -> ReadPath:
+        """The last reads of this data set, by which what comes next is guessed."""
+        return ReadPath(self.layout)
+
+    @functools.cached_property
     def _land(self) -> npt.NDArray[np.bool_] | None:
         return self.source.land
 
-    def read(self, selections: Mapping[str, Selection]) -> dict[str, npt.NDArray[np.float32]]:
+    def read(self, selections: Mapping[str, Selection], *, passing: bool = False) -> dict[str, npt.NDArray[np.float32]]:
         """Values of variables, from each field that they touch once.
 
         Parameters
         ----------
         selections
             What to read of each variable, see `xr_cbottle.cube.selection`.
+        passing
+            Whether the caller keeps the values, so that little of the fields needs to stay in memory here.
 
         Returns
         -------
@@ -161,14 +169,17 @@ class CubeReader:
                 part.fill(group, field, key.piece)
 
         if wanted:
-            self.gather(list(wanted), deliver)
+            following = self.path.following([selection.pairs for selection in selections.values()])
+            self.gather(list(wanted), deliver, following=following, passing=passing)
         return {name: part.finished() for name, part in parts.items()}
 
-    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
-        """Give each field to ``deliver`` once, in any order, with a bar if they are many."""
+    def gather(
+        self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
+    ) -> None:
+        """Give each field to ``deliver`` once, in any order, with a bar if they are many; see `FieldSource.gather`."""
         few = 2 if self.layout.spec.fine else 2 * self.layout.spec.batch_size
         if len(keys) <= few:
-            self.source.gather(keys, deliver)
+            self.source.gather(keys, deliver, following=following, passing=passing)
             return
         with progress_bar(len(keys), self.reading.progress, self.layout.unit) as bar:
 
@@ -176,7 +187,7 @@ class CubeReader:
                 deliver(key, field)
                 bar.update()
 
-            self.source.gather(keys, delivered)
+            self.source.gather(keys, delivered, following=following, passing=passing)
 
     def _check(self, needed: int, unit: str, less: str) -> None:
         most = self.reading.max_instants

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import collections
 import enum
-import functools
 import threading
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
 
 from xr_cbottle.base import forks
-from xr_cbottle.base.forks import Lock
 from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Group, Key
 from xr_cbottle.cube.recent import RecentFields
+from xr_cbottle.cube.shares import Share
 from xr_cbottle.cube.turns import Turns
-from xr_cbottle.draw.memory import process_memory
 
-DEFAULT_LIMIT = 4 * 2**30
 Deliver = Callable[[Key, Field], None]
 Draw = Callable[[Sequence[Key]], Sequence[Field]]
 Gather = Callable[[Sequence[Key], Deliver], None]
@@ -41,7 +38,7 @@ class State(enum.Enum):
 class _Flight:
     """A field that somebody has asked for and nobody has yet."""
 
-    __slots__ = ("client", "error", "field", "queue", "state", "tickets", "unread", "wanted")
+    __slots__ = ("client", "error", "field", "queue", "share", "state", "tickets", "unread", "wanted")
 
     def __init__(self, client: Hashable, queue: Queue | None) -> None:
         self.client, self.queue, self.state = client, queue, State.QUEUED
@@ -50,6 +47,12 @@ class _Flight:
         self.tickets: list[Ticket] = []
         self.field: Field | None = None
         self.error: Exception | None = None
+        self.share: Share | None = None  # the largest of those who gather it
+
+    def keep(self, share: Share) -> None:
+        """Keep it in this share of the memory, if no larger one is told already."""
+        if self.share is None or share.limit > self.share.limit:
+            self.share = share
 
 
 class FieldCache:
@@ -58,19 +61,19 @@ class FieldCache:
     Parameters
     ----------
     limit
-        Bytes of finished fields to keep; 0 keeps none, but those who want one at the same time
-        still share it.
+        Bytes of finished fields to keep for those who do not say how many; None for what suits the process. 0 keeps
+        none, but those who want one at the same time still share it.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int | None = None) -> None:
+        self.share = Share(limit)
         self._reset()
         # A lock that another thread held stays held in a child: it starts with an empty cache.
         forks.in_child(self._reset)
 
     def _reset(self) -> None:
         self._changed = threading.Condition()
-        self._recent = RecentFields(self.limit)
+        self._recent = RecentFields()
         self._flights: dict[Key, _Flight] = {}
         self._turns: Turns[Key] = Turns()
         self._drawing: set[Group] = set()
@@ -130,6 +133,8 @@ class FieldCache:
         *,
         batch: int,
         disk: DiskTier | None = None,
+        share: Share | None = None,
+        following: Sequence[Key] = (),
     ) -> None:
         """Get fields, drawing those that are nowhere yet.
 
@@ -145,6 +150,11 @@ class FieldCache:
             Fields to draw at once.
         disk
             Folder to look into before drawing, and to keep what was drawn.
+        share
+            Share of the memory in which they are kept; the cache's own if None.
+        following
+            Of fields of the same group that will be wanted next. They are drawn in places of a batch that would be
+            empty, and kept, and not delivered.
 
         Raises
         ------
@@ -152,6 +162,7 @@ class FieldCache:
             What ``draw`` raised, here or in the thread that was drawing one of these. The fields are
             then free to be asked for again.
         """
+        share = share or self.share
         pending = collections.deque(keys)
         mine: dict[Key, _Flight] = {}  # all I wait for, in the order of asking
         brought: set[Key] = set()  # those of them that nobody else had asked for
@@ -159,10 +170,10 @@ class FieldCache:
             while pending or mine:
                 while pending and len(brought) < batch and len(mine) < 4 * batch:
                     key = pending.popleft()
-                    field = self._ask(key, mine, brought, disk)
+                    field = self._ask(key, mine, brought, disk, share)
                     if field is not None:
                         deliver(key, field)
-                for key in self._advance(mine, draw, batch, disk) if mine else ():
+                for key in self._advance(mine, draw, batch, disk, following) if mine else ():
                     flight = mine.pop(key)
                     brought.discard(key)
                     if flight.error is not None:
@@ -172,10 +183,12 @@ class FieldCache:
         finally:
             self._let_go(mine)
 
-    def _ask(self, key: Key, mine: dict[Key, _Flight], brought: set[Key], disk: DiskTier | None) -> Field | None:
+    def _ask(
+        self, key: Key, mine: dict[Key, _Flight], brought: set[Key], disk: DiskTier | None, share: Share
+    ) -> Field | None:
         """The field if it is there; otherwise it is now in the queue or already on its way."""
         with self._changed:
-            field = self._recent.get(key)
+            field = self._recent.get(key, share)
             if field is not None:
                 return field
             flight = self._flights.get(key)
@@ -184,6 +197,7 @@ class FieldCache:
                 flight = self._begin(key, None, None)
                 brought.add(key)
             flight.wanted += 1
+            flight.keep(share)
             mine[key] = flight
             if disk is None or not (new or flight.unread) or flight.state is not State.QUEUED:
                 return None
@@ -210,11 +224,15 @@ class FieldCache:
             self._changed.notify_all()
         _tell(ended)
 
-    def _advance(self, mine: dict[Key, _Flight], draw: Draw, batch: int, disk: DiskTier | None) -> list[Key]:
+    def _advance(
+        self, mine: dict[Key, _Flight], draw: Draw, batch: int, disk: DiskTier | None, following: Sequence[Key]
+    ) -> list[Key]:
         """Wait until some of my fields are decided, drawing a batch if nobody else is; returns those."""
         group = next(iter(mine)).group
+        share = next(iter(mine.values())).share or self.share
+        ahead = [key for key in following if disk is None or not disk.has(key)]
         keys: list[Key] = []
-        fields: Sequence[Field] = ()
+        fields: Mapping[Key, Field] = {}
         error: Exception | None = None
         try:
             with self._changed:
@@ -226,17 +244,22 @@ class FieldCache:
                         keys += self._next(group, batch, skip_unread=disk is not None)
                     if keys:
                         self._drawing.add(group)
+                        keys += self._fill_up(ahead, batch - len(keys), share)
                     else:
                         self._changed.wait()
-            fields = _checked(draw(keys), len(keys))
+
+            def drawn(wanted: Sequence[Key]) -> list[Field]:
+                return _checked(draw(wanted), len(wanted))
+
+            if disk is None:
+                fields = dict(zip(keys, drawn(keys), strict=True))
+            else:
+                fields = disk.draw_once(keys, drawn, optional=ahead)
         except Exception as raised:
             error = raised
         finally:  # after an interrupt too, which is for this thread alone: the others draw it themselves
             if keys:
                 self._settle(group, keys, fields, error)
-        if disk is not None:
-            for key, field in zip(keys, fields, strict=False):
-                disk.save(key, field)
         return _decided(mine)
 
     def _next(self, group: Group, batch: int, skip_unread: bool) -> list[Key]:
@@ -251,14 +274,23 @@ class FieldCache:
             self._flights[key].state = State.DRAWING
         return keys
 
-    def _settle(self, group: Group, keys: list[Key], fields: Sequence[Field], error: Exception | None) -> None:
-        """Tell everybody what became of a batch; without fields and error, it is to be drawn by somebody else."""
+    def _fill_up(self, following: Iterable[Key], places: int, share: Share) -> list[Key]:
+        """Take what nobody has asked for yet, for the empty places of a batch."""
+        new = [key for key in following if key not in self._recent and key not in self._flights][: max(places, 0)]
+        for key in new:
+            flight = self._flights[key] = _Flight(None, None)
+            flight.state = State.DRAWING
+            flight.keep(share)
+        return new
+
+    def _settle(self, group: Group, keys: list[Key], fields: Mapping[Key, Field], error: Exception | None) -> None:
+        """Tell everybody what became of a batch; what has neither field nor error is to be drawn by somebody else."""
         ended: list[Ticket] = []
         with self._changed:
             self._drawing.discard(group)
-            for i, key in enumerate(keys if fields or error is not None else ()):
-                ended += self._decide(key, fields[i] if fields else None, error)
-            for key in reversed(keys if not fields and error is None else ()):
+            for key in keys if error is not None else fields:
+                ended += self._decide(key, None if error is not None else fields[key], error)
+            for key in reversed([] if error is not None else [key for key in keys if key not in fields]):
                 self._put_back(key)
             self._changed.notify_all()
         _tell(ended)
@@ -278,7 +310,7 @@ class FieldCache:
         flight.field, flight.error = field, error
         flight.state = State.FAILED if field is None else State.DONE
         if field is not None:
-            self._recent.put(key, field)
+            self._recent.put(key, field, flight.share or self.share)
         if flight.queue is not None:
             flight.queue.counts["failed" if field is None else "drawn"] += 1
         return [ticket for ticket in flight.tickets if ticket._decide(key, error)]
@@ -550,27 +582,9 @@ def _checked(fields: Sequence[Field], n: int) -> list[Field]:
     return list(fields)
 
 
-@functools.cache
-def _of_limit(limit: int) -> FieldCache:
-    return FieldCache(limit)
+_shared = FieldCache()
 
 
-_making = Lock()
-
-
-def shared(limit: int | None = None) -> FieldCache:
-    """The cache of this process: one for all who leave its size open, and one for each size asked for.
-
-    Parameters
-    ----------
-    limit
-        Bytes; None for a quarter of the memory, at most 4 GiB.
-    """
-    with _making:
-        return _of_limit(default_limit() if limit is None else limit)
-
-
-@functools.cache
-def default_limit() -> int:
-    """A quarter of the memory that this process may use, at most 4 GiB, in bytes."""
-    return min(DEFAULT_LIMIT, process_memory() // 4)
+def shared() -> FieldCache:
+    """The cache of this process: one for all data sets, whatever part of its memory each of them may take."""
+    return _shared

@@ -172,9 +172,9 @@ class Cube:
 
     # Values ----------------------------------------------------------------------------------------------------
 
-    def read(self, selections: Mapping[str, Selection]) -> dict[str, npt.NDArray[np.float32]]:
+    def read(self, selections: Mapping[str, Selection], *, passing: bool = False) -> dict[str, npt.NDArray[np.float32]]:
         """Values of variables, from each instant that they touch once; see `CubeReader.read`."""
-        return self.reader.read(selections)
+        return self.reader.read(selections, passing=passing)
 
     def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
         """Give instants, or pieces of them, to ``deliver``, each once and in any order."""
@@ -183,7 +183,7 @@ class Cube:
     @property
     def instant_cache(self) -> cache.FieldCache:
         """Where its finished instants are kept."""
-        return cache.shared(self.reading.cache_size)
+        return cache.shared()
 
     def emulator(self) -> Emulator:
         """The emulator that draws, loaded once for this process; imports torch."""
@@ -219,16 +219,12 @@ class Cube:
         Raises
         ------
         ValueError
-            If the chunks split levels or cells, which are drawn together.
+            If the chunks split levels or cells that are drawn together.
         """
         if chunks is None:
             cached = {one.name: CubeVariable.of(one).cached() for one in self._lazy(drop_variables)}
             return self._weighted(self._dataset(cached, drop_variables), drop_variables)
         asked = chunking.lengths(chunks, self.sizes)
-        if self.spec.fine is not None:
-            own = self.lazy_dataset({*_names(drop_variables), LOG_WEIGHT})
-            chunked = own.chunk({**self.layout.preferred_chunks(), **asked})
-            return self._weighted(chunked, drop_variables, chunked.chunksizes)
         blocks = graph.blocks(self.layout, asked, chunks)
         lazy = self._lazy(drop_variables)
         chunked = self._dataset({one.name: ChunkedVariable.of(one, blocks) for one in lazy}, drop_variables)

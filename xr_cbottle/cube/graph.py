@@ -2,13 +2,14 @@
 
 dask finishes one variable before it begins the next, and each worker process has a cache of its own. Where
 drawing is a task that all variables depend on, the scheduler sees to it that it runs once. Blocks are no
-larger than a batch, whatever the chunks: a chunk is put together from as many as it needs.
+larger than a batch, whatever the chunks: a chunk is put together from as many as it needs. Above the native zoom a
+task draws those pieces of its instants that are there, all of them or those of a box.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,18 @@ class Blocks:
         The positions on the time axis that are there, as ranges one after the other. Chunks begin at the first,
         so that whatever part of the axis is taken, all chunks but the last are of one size, as zarr wants them,
         and nothing else is drawn.
+    pieces
+        Above the native zoom, the pieces of the globe that are there, ascending; None for all of it.
+    pieces_together
+        Above the native zoom, in how many pieces of one instant a chunk is; None for all that are there.
     """
 
     members: int
     times: int
     inner: int
     runs: tuple[range, ...]
+    pieces: tuple[int, ...] | None = None
+    pieces_together: int | None = None
 
     @property
     def positions(self) -> npt.NDArray[np.int64]:
@@ -63,6 +70,19 @@ class Blocks:
         if isinstance(taken, slice) and len(self.runs) == 1:
             return replace(self, runs=(self.runs[0][taken],))
         return replace(self, runs=_runs(self.positions[taken]))
+
+    def within(self, pieces: Iterable[int]) -> Blocks:
+        """Only some of the pieces of the globe."""
+        return replace(self, pieces=tuple(pieces))
+
+    def parts_of_globe(self, layout: Layout) -> list[tuple[int, ...]]:
+        """Pieces in each chunk, one after the other; empty where the globe is not in pieces."""
+        fine = layout.spec.fine
+        if fine is None:
+            return []
+        pieces = tuple(range(fine.pieces)) if self.pieces is None else self.pieces
+        together = self.pieces_together or len(pieces)
+        return [pieces[i : i + together] for i in range(0, len(pieces), together)]
 
     def span(self, chunk: int, part: int) -> npt.NDArray[np.int64]:
         """Positions on the time axis that task ``part`` of chunk ``chunk`` draws."""
@@ -80,7 +100,7 @@ def _runs(positions: npt.NDArray[np.int64]) -> tuple[range, ...]:
 
 
 def array(reader: CubeReader, name: str, company: tuple[str, ...], blocks: Blocks) -> da.Array:
-    """A variable as a dask array; all levels and cells are in each chunk.
+    """A variable as a dask array of all levels, and of all cells of the blocks.
 
     Parameters
     ----------
@@ -95,7 +115,7 @@ def array(reader: CubeReader, name: str, company: tuple[str, ...], blocks: Block
 
     sizes, dims = reader.layout.sizes, reader.layout.dims(name)
     drawn, token = _drawn(reader, company, blocks)
-    axes = "mtr" if "member" in sizes else "tr"
+    axes = ("m" if "member" in sizes else "") + "tr" + ("c" if reader.layout.spec.fine is not None else "")
     return da.blockwise(
         _take,
         "".join(_AXES[dim] for dim in dims),
@@ -103,7 +123,7 @@ def array(reader: CubeReader, name: str, company: tuple[str, ...], blocks: Block
         axes,
         variable=name,
         axis=dims.index("time"),
-        new_axes={_AXES[dim]: sizes[dim] for dim in dims if dim in ("pressure", "cell")},
+        new_axes={_AXES[dim]: sizes[dim] for dim in dims if _AXES[dim] not in axes},
         dtype=np.float32,
         meta=np.empty((0,) * len(dims), np.float32),
         name=f"cbottle-{name}-{token}",
@@ -111,7 +131,7 @@ def array(reader: CubeReader, name: str, company: tuple[str, ...], blocks: Block
 
 
 def _drawn(reader: CubeReader, company: tuple[str, ...], blocks: Blocks) -> tuple[da.Array, str]:
-    """The tasks that draw, as an array (member, time, part of a chunk) of blocks, and what to call its kin.
+    """The tasks that draw, as an array (member, time, part of a chunk, cell) of blocks, and what to call its kin.
 
     They are kept with the reader, so that all variables of a data set share them, and go when it goes.
     """
@@ -132,6 +152,9 @@ def _draw_tasks(reader: CubeReader, company: tuple[str, ...], blocks: Blocks) ->
     chunks = [times, (1,) * -(-times[0] // blocks.inner)]
     if "member" in sizes:
         chunks.insert(0, _split(sizes["member"], blocks.members))
+    spec = reader.layout.spec
+    if spec.fine is not None:
+        chunks.append(tuple(len(part) * spec.fine.cells(spec.zoom) for part in blocks.parts_of_globe(reader.layout)))
     drawn = da.map_blocks(
         _draw_block,
         reader=reader,
@@ -177,7 +200,7 @@ def _index(values: npt.NDArray[np.float32], keys: tuple[Any, ...]) -> npt.NDArra
 
 
 def blocks(layout: Layout, lengths: Mapping[str, int], asked: object) -> Blocks:
-    """The blocks of chunks of some lengths, of all levels and cells.
+    """The blocks of chunks of some lengths, of all levels and cells, or above the native zoom of whole tiles.
 
     Parameters
     ----------
@@ -191,23 +214,35 @@ def blocks(layout: Layout, lengths: Mapping[str, int], asked: object) -> Blocks:
     Raises
     ------
     ValueError
-        If they split levels or cells.
+        If they split levels or cells, or above the native zoom a tile.
     """
     sizes = layout.sizes
     whole = {dim: sizes[dim] if n == -1 else min(n, sizes[dim]) for dim, n in lengths.items()}
-    if any(n < sizes[dim] for dim, n in whole.items() if dim not in ("time", "member")):
+    cells = whole.get("cell", sizes["cell"])
+    if any(n < sizes[dim] for dim, n in whole.items() if dim == "pressure") or not are_whole(layout, cells):
+        fine = layout.spec.fine
+        drawn = "an instant" if fine is None else f"a tile, which has {fine.cells(layout.spec.zoom)} cells,"
         raise ValueError(
             f"chunks is {shown(asked)}: give {{}}, a number of times, or {{'time': n, 'member': m}}; all levels and "
-            "cells of an instant are drawn together, split them afterwards with .chunk()"
+            f"cells of {drawn} are drawn together, split them afterwards with .chunk()"
         )
-    times = min(whole.get("time", layout.values_per_batch), sizes["time"])
-    return cut(layout, whole.get("member", 1), times)
+    times = min(whole.get("time", layout.values_per_task), sizes["time"])
+    return cut(layout, whole.get("member", 1), times, cells)
 
 
-def cut(layout: Layout, members: int, times: int) -> Blocks:
-    """Blocks of all times of a data set, for chunks of some members and times."""
-    inner = min(times, max(1, layout.values_per_batch // members))
-    return Blocks(members, times, inner, (range(layout.sizes["time"]),))
+def are_whole(layout: Layout, cells: int) -> bool:
+    """Whether chunks of some cells cut nothing that is drawn at once: they are all of the globe, or whole tiles."""
+    fine = layout.spec.fine
+    return cells == layout.sizes["cell"] or (fine is not None and cells % fine.cells(layout.spec.zoom) == 0)
+
+
+def cut(layout: Layout, members: int, times: int, cells: int | None = None) -> Blocks:
+    """Blocks of all times of a data set, for chunks of some members, times and cells."""
+    inner = min(times, max(1, layout.values_per_task // members))
+    fine, together = layout.spec.fine, None
+    if fine is not None and cells is not None and cells < layout.sizes["cell"]:
+        together = cells // fine.cells(layout.spec.zoom)
+    return Blocks(members, times, inner, (range(layout.sizes["time"]),), pieces_together=together)
 
 
 def _split(size: int, length: int) -> tuple[int, ...]:
@@ -217,11 +252,15 @@ def _split(size: int, length: int) -> tuple[int, ...]:
 
 def _draw_block(reader: CubeReader, names: tuple[str, ...], blocks: Blocks, block_id: tuple[int, ...]) -> Block:
     """All variables of one block."""
-    *member, chunk, part = block_id
-    within: dict[str, Any] = {"time": blocks.span(chunk, part)}
-    if member:
-        within["member"] = slice(member[0] * blocks.members, (member[0] + 1) * blocks.members)
-    return reader.read({name: reader.layout.select(name, within) for name in names})
+    layout = reader.layout
+    axes = (["member"] if "member" in layout.sizes else []) + ["chunk", "part", "cell"]
+    place = dict(zip(axes, block_id, strict=False))  # cells are an axis above the native zoom only
+    within: dict[str, Any] = {"time": blocks.span(place["chunk"], place["part"])}
+    if "member" in place:
+        within["member"] = slice(place["member"] * blocks.members, (place["member"] + 1) * blocks.members)
+    if "cell" in place:
+        within["cell"] = layout.cells_of(blocks.parts_of_globe(layout)[place["cell"]])
+    return reader.read({name: layout.select(name, within) for name in names}, passing=True)
 
 
 def _take(blocks: list[Block], variable: str, axis: int) -> npt.NDArray[np.float32]:

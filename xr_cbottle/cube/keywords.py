@@ -285,8 +285,8 @@ class Keywords(TypedDict, total=False):
             None, "reading",
             "Finished instants to keep in memory, in bytes or text such as ``2 GiB``, shared by all data sets of the "
             "process.",
-            "a quarter of the memory, at most 4 GiB", checks.byte_count, **_WORD, metavar="BYTES", downscale=True,
-            serve=True,
+            "a quarter of the memory of the process, its container or dask's worker, at most 4 GiB",
+            checks.byte_count, **_WORD, metavar="BYTES", downscale=True, serve=True,
         ),
     ]  # fmt: skip
     cache_dir: Annotated[
@@ -295,6 +295,14 @@ class Keywords(TypedDict, total=False):
             None, "reading",
             "Folder in which to keep finished instants, for other processes and another day.",
             "none", checks.folder, **_WORD, metavar="FOLDER", serve=True,
+        ),
+    ]  # fmt: skip
+    cache_dir_size: Annotated[
+        int | str | None,
+        Keyword(
+            None, "reading",
+            "Bytes that ``cache_dir`` may take, or text such as ``50 GiB``; those used longest ago are removed.",
+            "half of what the disk would have free", checks.byte_count, **_WORD, metavar="BYTES", serve=True,
         ),
     ]  # fmt: skip
     max_instants: Annotated[

@@ -6,9 +6,11 @@ A pure function of what is asked for: nothing is drawn or opened here, and no to
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from xr_cbottle.cube.keys import Key
 from xr_cbottle.cube.selection import Index, Selection, by_piece, select_within
@@ -16,6 +18,9 @@ from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.channels import VariableLayout
 from xr_cbottle.grid import healpix
+
+# All variables of a task are in memory together: of a few instants of `gcm` at zoom 5, of one of `icon` at zoom 10.
+_MOST_BYTES_IN_A_TASK = 2**26
 
 Parts = Mapping[int | None, tuple[slice | Index, slice | Index]]
 """{piece: (which of some cells lie in it, their positions within it)}; the whole globe is the piece None."""
@@ -87,19 +92,26 @@ class Layout:
         return max(1, self.spec.batch_size // self.spec.axis.instants_per_value)
 
     @property
+    def values_per_task(self) -> int:
+        """Times of the axis that one task of dask draws: those of a batch, or fewer where all tiles of them are much.
+
+        Below the native zoom that is `values_per_batch`.
+        """
+        if self.spec.fine is None:
+            return self.values_per_batch
+        batch = max(1, self.spec.batch_size // self.spec.axis.instants_per_value)
+        nbytes = 4 * self.sizes["cell"] * len(self.channels)
+        return min(batch, max(1, _MOST_BYTES_IN_A_TASK // nbytes))
+
+    @property
     def unit(self) -> str:
         """The word for what is drawn at once: instant, or above the native zoom tile."""
         return "instant" if self.spec.fine is None else "tile"
 
     def preferred_chunks(self, name: str | None = None) -> dict[str, int]:
-        """Chunks of a variable, or of all dimensions, that cost least: a batch of instants with all levels and cells.
-
-        Above the native zoom a chunk is one tile of one instant.
-        """
+        """Chunks of a variable, or of all dimensions, that cost least: a batch of instants, all levels and cells."""
         dims = self.sizes if name is None else self.dims(name)
-        once = {"time": min(self.sizes["time"], self.values_per_batch), "member": 1}
-        if self.spec.fine is not None:
-            once["cell"] = self.spec.fine.cells(self.spec.zoom)
+        once = {"time": min(self.sizes["time"], self.values_per_task), "member": 1}
         return {dim: once.get(dim, self.sizes[dim]) for dim in dims}
 
     # Fields ----------------------------------------------------------------------------------------------------
@@ -118,12 +130,24 @@ class Layout:
             for seconds in spec.axis.instants(time).tolist()
         ]
 
+    def instants(self, member: int, time: int) -> list[Key]:
+        """The instants that a time of a member, given by their positions, is made of, also above the native zoom."""
+        return [key._replace(namespace=self.spec.namespace) for key in self.keys(member, time)]
+
     def parts(self, cells: slice | Index) -> Parts:
         """Cells of the data set by the piece of a field that they lie in."""
         fine = self.spec.fine
         if fine is None:
             return {None: (slice(None), cells)}
         return dict(by_piece(cells, self.sizes["cell"], fine.cells(self.spec.zoom)).items())
+
+    def cells_of(self, pieces: Sequence[int]) -> slice | Index:
+        """Cells of the data set that some ascending pieces of a field cover; a slice where there is no gap."""
+        assert self.spec.fine is not None
+        size = self.spec.fine.cells(self.spec.zoom)
+        if pieces[-1] - pieces[0] == len(pieces) - 1:
+            return slice(pieces[0] * size, (pieces[-1] + 1) * size)
+        return (np.array(pieces, np.int64)[:, None] * size + np.arange(size)).ravel()
 
     def native_cells(self, piece: int | None) -> slice:
         """Cells of the native zoom that a piece of a field covers."""

@@ -24,7 +24,6 @@ from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.cube import cache
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.climate import AskedClimate
-from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import emulator_of, named, with_figures
@@ -122,13 +121,12 @@ class OwnInstants:
         work = {"numerics": _NUMERICS, "drawn": drawn, type(self.work).__name__: dataclasses.asdict(self.work)}
         return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
 
-    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
+    def gather(
+        self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
+    ) -> None:
         """Give each instant to ``deliver`` once, in any order; what is nowhere yet is read and worked on."""
-        disk = None
-        if self.reading.cache_dir is not None:
-            shape = len(self.channels) + 1, healpix.n_cells(self.spec.native_zoom)
-            disk = DiskTier(self.reading.cache_dir, shape)
-        fields, size = cache.shared(self.reading.cache_size), self.spec.batch_size
+        disk = self.reading.disk((len(self.channels) + 1, healpix.n_cells(self.spec.native_zoom)))
+        share, size = self.reading.share(passing), self.spec.batch_size
         for start in range(0, len(keys), size):
             batch = keys[start : start + size]
             read = self.given.at([self._places[key.seconds] for key in batch], as_variables=True)
@@ -138,9 +136,9 @@ class OwnInstants:
                 for key, digest in zip(batch, digests, strict=True)
             }
             with _data.held(dict(zip(digests, read, strict=True))):
-                fields.gather(
+                cache.shared().gather(
                     list(inner), self.make, lambda key, field, of=inner: deliver(of[key], field),  # type: ignore[misc]
-                    batch=size, disk=disk,
+                    batch=size, disk=disk, share=share,
                 )  # fmt: skip
 
     def make(self, keys: Sequence[Key]) -> list[Field]:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.cube import cache
 from xr_cbottle.cube.cache import Deliver
-from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import DrawnInstants, FieldSource, named
@@ -61,10 +60,13 @@ class Pieces:
         """(native cell,) where variables of the sea are missing in the instants."""
         return self.instants.land
 
-    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
+    def gather(
+        self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
+    ) -> None:
         """Give each piece to ``deliver`` once, those of a batch of instants after those of another.
 
-        Instants are drawn only where a piece of them is; while their pieces are, they stay in memory.
+        Instants are drawn only where a piece of them is; while their pieces are, they stay in memory. See
+        `xr_cbottle.cube.sources.FieldSource` for the parameters.
         """
         bottle = self.bottle.settled(sst=False, part=self.fine.part)
         if isinstance(self.instants, DrawnInstants):
@@ -73,23 +75,27 @@ class Pieces:
         if spec != self.spec and spec.fine is not None:  # as of instants
             settled = dataclasses.replace(self, bottle=bottle, spec=spec, fine=spec.fine)
             asked = {key._replace(namespace=spec.field_namespace): key for key in keys}
-            settled.gather(list(asked), lambda key, field: deliver(asked[key], field))
+            settled.gather(
+                list(asked), lambda key, field: deliver(asked[key], field), following=following, passing=passing
+            )
             return
-        fields = cache.shared(self.reading.cache_size)
+        fields, share = cache.shared(), self.reading.share(passing)
+        ahead = [self.instant_of(key) for key in following]
         by_instant: dict[Key, list[Key]] = {}
         for key in keys:
             by_instant.setdefault(self.instant_of(key), []).append(key)
         instants = list(by_instant)
-        disk = None
-        if self.reading.cache_dir is not None:
-            disk = DiskTier(self.reading.cache_dir, (len(self.channels), self.fine.cells(self.fine.zoom)))
+        disk = self.reading.disk((len(self.channels), self.fine.cells(self.fine.zoom)))
         for start in range(0, len(instants), self.spec.batch_size):
             batch = instants[start : start + self.spec.batch_size]
             # One piece of all instants after another: the first one then draws a whole batch of instants.
             pieces = sorted((key for instant in batch for key in by_instant[instant]), key=lambda key: key.piece or 0)
             fields.hold(batch)
             try:
-                fields.gather(pieces, self.draw, deliver, batch=len(batch), disk=disk)
+                fields.gather(
+                    pieces, lambda wanted: self.draw(wanted, ahead, passing), deliver,
+                    batch=len(batch), disk=disk, share=share,
+                )  # fmt: skip
             finally:
                 fields.release(batch)
 
@@ -107,10 +113,13 @@ class Pieces:
             tiling=fine.tiling, batch_size=fine.patches_at_once, device=spec.device, precision=spec.precision,
         )  # fmt: skip
 
-    def draw(self, keys: Sequence[Key]) -> list[Field]:
+    def draw(self, keys: Sequence[Key], following: Sequence[Key] = (), passing: bool = False) -> list[Field]:
         """Pieces, drawn now, after the instants that they refine."""
         instants: dict[Key, Field] = {}
-        self.instants.gather(list({self.instant_of(key): None for key in keys}), instants.__setitem__)
+        self.instants.gather(
+            list({self.instant_of(key): None for key in keys}), instants.__setitem__,
+            following=following, passing=passing,
+        )  # fmt: skip
         return [self._piece(instants[self.instant_of(key)], key) for key in keys]
 
     def _piece(self, instant: Field, key: Key) -> Field:

@@ -18,7 +18,6 @@ from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.chunked import ChunkedVariable
 from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.cube.cube import Cube
-from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.layout import Layout
 from xr_cbottle.cube.lazy import LazyVariable
@@ -109,13 +108,14 @@ class SeaGradients:
         """(native cell,) where the sea surface temperature that drives the model is missing."""
         return self._drawn.land
 
-    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
+    def gather(
+        self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
+    ) -> None:
         """Give each gradient to ``deliver`` once, in any order; what is nowhere yet is drawn."""
-        disk = None
-        if self.reading.cache_dir is not None:
-            disk = DiskTier(self.reading.cache_dir, (1, healpix.n_cells(self.spec.native_zoom)))
-        fields = cache.shared(self.reading.cache_size)
-        fields.gather(keys, self.draw, deliver, batch=self.spec.batch_size, disk=disk)
+        disk = self.reading.disk((1, healpix.n_cells(self.spec.native_zoom)))
+        cache.shared().gather(
+            keys, self.draw, deliver, batch=self.spec.batch_size, disk=disk, share=self.reading.share(passing)
+        )
 
     def draw(self, keys: Sequence[Key]) -> list[Field]:
         """Gradients, (1, cell) per K, drawn now; imports torch."""

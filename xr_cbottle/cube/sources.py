@@ -1,12 +1,13 @@
 """Sources of instants: drawn from a bottle, or taken from a user's own data; all through the cache of the process.
 
-A source has one method, ``gather(keys, deliver)``. `xr_cbottle.cube.pieces.Pieces` is one more, over another source.
+A source has one method, ``gather``. `xr_cbottle.cube.pieces.Pieces` is one more, over another source.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -18,7 +19,6 @@ from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.cube import cache
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.climate import AskedClimate
-from xr_cbottle.cube.disk import DiskTier
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.spec import CubeSpec
@@ -45,8 +45,20 @@ class FieldSource(Protocol):
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(native cell,) where variables of the sea are missing; None where the fields say it themselves."""
 
-    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
-        """Give each field to ``deliver`` once, in any order; what is nowhere yet is made."""
+    def gather(
+        self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
+    ) -> None:
+        """Give each field to ``deliver`` once, in any order; what is nowhere yet is made.
+
+        Parameters
+        ----------
+        keys, deliver
+            Which fields, and what is called with each in this thread.
+        following
+            Of instants that will be wanted next: they may be drawn in places of a batch that would be empty.
+        passing
+            Whether somebody else keeps what is read, as dask does: then little of it stays in memory here.
+        """
 
 
 def named(spec: CubeSpec, asked: Bottle, bottle: Bottle) -> CubeSpec:
@@ -101,20 +113,33 @@ class DrawnInstants:
         sst = self.climate.sst or self.emulator().sst
         return None if sst is None else sst.land
 
-    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
-        """Give each instant to ``deliver`` once, in any order; what is nowhere yet is drawn."""
+    def gather(
+        self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
+    ) -> None:
+        """Give each instant to ``deliver`` once, in any order; what is nowhere yet is drawn. See `FieldSource`."""
         bottle = self.bottle.settled(sst=self.climate.sst is None)
         if bottle is not self.bottle:  # its files were not here when it was opened: keys speak of what has come
             settled = dataclasses.replace(self, bottle=bottle, spec=named(self.spec, self.bottle, bottle))
             asked = {key._replace(namespace=settled.spec.namespace): key for key in keys}
-            settled.gather(list(asked), lambda key, field: deliver(asked[key], field))
+            ahead = [key._replace(namespace=settled.spec.namespace) for key in following]
+            settled.gather(list(asked), lambda key, field: deliver(asked[key], field), following=ahead, passing=passing)
             return
-        disk = None
-        if self.reading.cache_dir is not None:
-            rows = len(self.channels) + (self.guide is not None)
-            disk = DiskTier(self.reading.cache_dir, (rows, healpix.n_cells(self.spec.native_zoom)))
-        fields = cache.shared(self.reading.cache_size)
-        fields.gather(keys, self.draw, deliver, batch=self.spec.batch_size, disk=disk)
+        shape = len(self.channels) + (self.guide is not None), healpix.n_cells(self.spec.native_zoom)
+        share, batch = self.reading.share(passing), self.spec.batch_size
+        fits = 4 * math.prod(shape) * batch <= share.limit  # what does not stay is not drawn ahead
+        ahead = list(following) if fits else []
+
+        def draw(wanted: Sequence[Key]) -> list[Field]:
+            fields = self.draw(wanted)
+            filled = sum(key in ahead for key in wanted)
+            if filled:
+                self.emulator().count_ahead(filled)
+            return fields
+
+        cache.shared().gather(
+            keys, draw, deliver,
+            batch=batch, disk=self.reading.disk(shape), share=share, following=ahead,
+        )  # fmt: skip
 
     def draw(self, keys: Sequence[Key]) -> list[Field]:
         """Instants, drawn now; imports torch."""
@@ -187,9 +212,12 @@ class GivenInstants:
         """None: what is missing is so in the data."""
         return
 
-    def gather(self, keys: Sequence[Key], deliver: Deliver) -> None:
-        """Give each instant to ``deliver`` once, in any order; what is not in memory is read."""
-        cache.shared(self.reading.cache_size).gather(keys, self.read, deliver, batch=self.batch_size)
+    def gather(
+        self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
+    ) -> None:
+        """Give each instant to ``deliver`` once, in any order; what is not in memory is read. See `FieldSource`."""
+        share = self.reading.share(passing)
+        cache.shared().gather(keys, self.read, deliver, batch=self.batch_size, share=share)
 
     def read(self, keys: Sequence[Key]) -> list[Field]:
         """Instants, read now."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import xarray as xr
 
-from xr_cbottle.cube.chunked import onto_graph
+from xr_cbottle.cube.chunked import onto_graph, whole
 from xr_cbottle.cube.chunks import check_number
 from xr_cbottle.cube.lazy import LazyVariable
 from xr_cbottle.cube.xarray_internals import LazilyIndexedArray, remade, state, unwrapped, wrapped
@@ -44,17 +44,16 @@ class CubeVariable(xr.Variable):
         lazy = _whole(self._data)
         if lazy is not None and isinstance(chunks, Mapping) and lazy.dims == self.dims:
             check_number(lazy.name, self.sizes, lazy.reader.layout.preferred_chunks(lazy.name), chunks)
+        if lazy is not None and lazy.dims == self.dims:  # and not renamed
+            chunked = onto_graph(self, whole(lazy), dict.fromkeys(self.dims, -1), chunks, kwargs)
+            if chunked is not None:
+                return chunked
         if lazy is not None and lazy.reader.layout.spec.fine is not None:
-            # A task for each tile of each variable: they meet in the cache of tiles.
+            # A task for each part of each variable: they meet in the cache of tiles.
             from dask.base import tokenize
 
             own = {"name": f"cbottle-{lazy.name}-{tokenize(lazy, self.dims, str(chunks))}"}
             name, kwargs = None, {**kwargs, "from_array_kwargs": {**(kwargs.get("from_array_kwargs") or {}), **own}}
-        elif lazy is not None and lazy.dims == self.dims:  # and not renamed
-            everything = (range(self.sizes["time"]),)
-            chunked = onto_graph(self, lazy, everything, dict.fromkeys(self.dims, -1), chunks, kwargs)
-            if chunked is not None:
-                return chunked
         plain = xr.Variable(self.dims, self._data, self._attrs, self._encoding, fastpath=True)
         return plain.chunk(chunks, name, *args, **kwargs)
 

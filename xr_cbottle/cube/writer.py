@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xr_cbottle.base.plain_text import shown
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.output_form import OutputForm
 
@@ -50,6 +52,39 @@ class Piece:
         return tuple(self.within.get(dim, slice(None)) for dim in dims)
 
 
+@dataclasses.dataclass(frozen=True)
+class StorePart:
+    """One of the parts that a store is written in, each by a process of its own.
+
+    Attributes
+    ----------
+    number, count
+        Which, from 1 on, and of how many.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> StorePart:
+        """Read ``3/40``; raises a ValueError that says what is right."""
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ValueError(f"the part is {shown(text)}: write which and of how many, from 1/40 to 40/40")
+        return cls(int(match[1]), int(match[2]))
+
+    def of(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The pieces that this part writes; all parts together write each once."""
+        begin, end = ((self.number - which) * len(pieces) // self.count for which in (1, 0))
+        return list(pieces[begin:end])
+
+    def file(self, name: str, number: int | None = None) -> str:
+        """Name of a file of this part, or of another one."""
+        stem, dot, suffix = name.partition(".")
+        which = f"-{number or self.number}-of-{self.count}" if self.count > 1 else ""
+        return f"{stem}{which}{dot}{suffix}"
+
+
 def write(
     cube: Cube,
     out: str | os.PathLike[str],
@@ -57,6 +92,7 @@ def write(
     *,
     times_per_chunk: int | None = None,
     zarr_format: int = 2,
+    part: StorePart | None = None,
     progress: bool | None = None,
     form: OutputForm | None = None,
     like: xr.Dataset | None = None,
@@ -77,6 +113,9 @@ def write(
         Length of the chunks; by default about 1 MiB of a variable without levels, in whole batches.
     zarr_format
         2, which every reader knows, or 3.
+    part
+        Which part of a store to write; None for all of it. The store is in its place when its last part is finished,
+        in whichever order they are; one that is finished may be written again, and draws nothing.
     progress
         Whether to show a bar; None: on a terminal.
     form
@@ -88,7 +127,7 @@ def write(
 
     Returns
     -------
-    Where it is.
+    Where it is, or will be.
 
     Raises
     ------
@@ -100,8 +139,10 @@ def write(
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise ValueError(f"{out}: what to write is told from the suffix, which must be {' or '.join(SUFFIXES)}")
-    if os.path.lexists(out):
-        raise FileExistsError(f"{out} is there already: choose another name, or remove it first")
+    if part is not None and out.suffix != ".zarr":
+        raise ValueError(f"{out}: only a store is written in parts, give a name that ends in .zarr")
+    if part is None:
+        _check_free(out)
     names = list(cube.layouts) if variables is None else list(dict.fromkeys(variables))
     unknown = [name for name in names if name not in cube.layouts]
     if unknown or not names:
@@ -112,47 +153,65 @@ def write(
         raise ValueError("draws that are steered to an event count by their weights: write the members, and weigh them")
     times_per_chunk = _times_per_chunk(cube, times_per_chunk, form)
     template = _template(cube, cube.lazy_dataset() if like is None else like, names, times_per_chunk, form)
+    if part is not None and _is_of(template, out):
+        shutil.rmtree(out.with_name(out.name + ".part"), ignore_errors=True)  # left by one that was killed
+        return out
+    _check_free(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
+    beside = out.with_name(out.name + ".part")
     if out.suffix == ".nc":
-        _write_netcdf(cube, part, template, names, times_per_chunk, progress, form)
-        os.rename(part, out)
+        _write_netcdf(cube, beside, template, names, times_per_chunk, progress, form)
+        os.rename(beside, out)
     else:
         asked = {"variables": names, "chunks": times_per_chunk, "zarr_format": zarr_format, "form": form.told}
-        settings = json.loads(json.dumps({**_settings(cube), **asked, "data": origin}))
-        _write_zarr(cube, part, out, template, settings, progress, form)
+        which = part or StorePart()
+        parts = {"parts": which.count} if which.count > 1 else {}
+        settings = json.loads(json.dumps({**_settings(cube), **asked, "data": origin, **parts}))
+        _write_zarr(cube, beside, out, template, settings, which, progress, form)
     return out
+
+
+def _check_free(out: Path) -> None:
+    if os.path.lexists(out):
+        raise FileExistsError(f"{out} is there already: choose another name, or remove it first")
+
+
+def pieces_of(
+    cube: Cube, times_per_chunk: int | None = None, part: StorePart | None = None, form: OutputForm | None = None
+) -> list[Piece]:
+    """The pieces that a store, or a part of it, is written in."""
+    form = form or OutputForm()
+    return (part or StorePart()).of(list(_pieces(cube, _times_per_chunk(cube, times_per_chunk, form), form)))
 
 
 def _write_zarr(
     cube: Cube,
-    part: Path,
+    beside: Path,
     out: Path,
     template: xr.Dataset,
     settings: dict[str, Any],
+    part: StorePart,
     progress: bool | None,
     form: OutputForm,
 ) -> None:
     import zarr
     from filelock import FileLock, Timeout
 
-    names, times, zarr_format = settings["variables"], settings["chunks"], settings["zarr_format"]
-    store, record = part / "store", part / "finished.json"
-    part.mkdir(exist_ok=True)
+    names, times = settings["variables"], settings["chunks"]
+    store, record = beside / "store", beside / part.file("finished.json")
+    beside.mkdir(exist_ok=True)
     try:
-        with FileLock(part / "lock", timeout=0):
+        with FileLock(beside / part.file("lock"), timeout=0):
             if record.is_file():
                 state = _recorded(record)
-                _check_same(part, state["settings"], settings)
+                _check_same(beside, state["settings"], settings)
             else:
-                with warnings.catch_warnings():  # many readers want metadata in one place, also in format 3
-                    warnings.filterwarnings("ignore", "Consolidated metadata")
-                    template.to_zarr(store, mode="w", compute=False, zarr_format=zarr_format, consolidated=True)
+                _make_store(template, beside, settings, part)
                 state = {"settings": settings, "finished": 0}
                 _keep(record, state)
             figures = _figures(cube)
             arrays = {name: zarr.open_array(store / name, mode="r+") for name in [*names, *figures]}
-            pieces = list(_pieces(cube, times, form))
+            pieces = part.of(list(_pieces(cube, times, form)))
             with _bar(cube, pieces, state["finished"], progress, form) as bar:
                 for piece in pieces[state["finished"] :]:
                     for name, values in _draw(cube, names, piece, bar, form).items():
@@ -160,12 +219,58 @@ def _write_zarr(
                     _write_figures(figures, piece, arrays)
                     state["finished"] += 1
                     _keep(record, state)
-            os.rename(store, out)
+        _move_if_whole(list(_pieces(cube, times, form)), beside, out, part)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"the same command will continue {part}") from None
+        raise KeyboardInterrupt(f"the same command will continue {beside}") from None
     except Timeout:
-        raise ValueError(f"{part} is being written by another process: wait for it, or choose another name") from None
-    shutil.rmtree(part)
+        raise ValueError(f"{beside} is being written by another process: wait for it, or choose another name") from None
+
+
+def _make_store(template: xr.Dataset, beside: Path, settings: dict[str, Any], part: StorePart) -> None:
+    """Make the store without values, once for all parts."""
+    from filelock import FileLock
+
+    begun = beside / part.file("begun.json", number=part.count)
+    with FileLock(beside / "making"):
+        if part.count > 1 and begun.is_file():
+            _check_same(beside, _recorded(begun)["settings"], settings)
+            return
+        others = [path for path in (*beside.glob("begun*.json"), *beside.glob("finished*.json")) if path != begun]
+        if others:
+            _check_same(beside, _recorded(others[0])["settings"], {"parts": None, **settings})
+        with warnings.catch_warnings():  # many readers want metadata in one place, also in format 3
+            warnings.filterwarnings("ignore", "Consolidated metadata")
+            template.to_zarr(
+                beside / "store", mode="w", compute=False, zarr_format=settings["zarr_format"], consolidated=True
+            )
+        if part.count > 1:
+            _keep(begun, {"settings": settings, "finished": 0})
+
+
+def _move_if_whole(pieces: list[Piece], beside: Path, out: Path, part: StorePart) -> None:
+    """Move a store to its place if all its parts are finished; whoever comes later finds nothing to do."""
+    from filelock import FileLock
+
+    with contextlib.suppress(FileNotFoundError), FileLock(beside / "making"):
+        for number in range(1, part.count + 1):
+            record = beside / part.file("finished.json", number)
+            wanted = len(StorePart(number, part.count).of(pieces))
+            if not record.is_file() or _recorded(record)["finished"] < wanted:
+                return
+        os.rename(beside / "store", out)
+    shutil.rmtree(beside, ignore_errors=part.count > 1)
+
+
+def _is_of(template: xr.Dataset, out: Path) -> bool:
+    """Whether a store is there, and is of the same data set."""
+    import zarr
+
+    try:
+        there = dict(zarr.open_group(out, mode="r").attrs)
+    except (OSError, ValueError, KeyError):
+        return False
+    asked = json.loads(json.dumps(template.attrs))
+    return {**there, "history": ""} == {**asked, "history": ""}
 
 
 def _write_netcdf(
@@ -252,7 +357,7 @@ def _write_figures(figures: dict[str, xr.Variable], piece: Piece, into: Mapping[
 
 
 def _times_per_chunk(cube: Cube, asked: int | None, form: OutputForm) -> int:
-    batch, most = cube.layout.values_per_batch, cube.sizes["time"]
+    batch, most = cube.layout.values_per_task, cube.sizes["time"]
     if asked is not None and asked < 1:
         raise ValueError(f"the length of chunks is {asked}: it must be at least 1")
     sizes = form.sizes(cube.layout)
@@ -271,7 +376,7 @@ def _pieces(cube: Cube, times: int, form: OutputForm) -> Iterator[Piece]:
 
 def _draw(cube: Cube, names: list[str], piece: Piece, bar: Any, form: OutputForm) -> dict[str, Any]:
     """Values of all variables of a piece as they are written, drawn batch by batch."""
-    step, parts = cube.layout.values_per_batch, []
+    step, parts = cube.layout.values_per_task, []
     for start in range(piece.times.start, piece.times.stop, step):
         batch = Piece(slice(start, min(start + step, piece.times.stop)), piece.member)
         parts.append(_mean(cube, names, batch, bar, form) if form.mean else _read(cube, names, batch, bar, form))
@@ -280,7 +385,10 @@ def _draw(cube: Cube, names: list[str], piece: Piece, bar: Any, form: OutputForm
 
 
 def _read(cube: Cube, names: list[str], batch: Piece, bar: Any, form: OutputForm) -> dict[str, Any]:
-    read = cube.read({name: cube.layout.select(name, {**batch.within, **form.read}) for name in names})
+    read = cube.read(
+        {name: cube.layout.select(name, {**batch.within, **form.read}) for name in names},
+        passing=cube.spec.guide is None,
+    )
     bar.update((batch.times.stop - batch.times.start) * cube.spec.axis.instants_per_value)
     return {name: form.horizontal(values) for name, values in read.items()}
 

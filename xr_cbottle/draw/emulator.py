@@ -109,8 +109,9 @@ class Emulator:
 
     Attributes
     ----------
-    drawn
-        Instants drawn so far by this object; padding of batches does not count.
+    drawn, ahead
+        Instants drawn so far by this object because they were asked for, and to fill a batch with what may be asked
+        for next; padding of batches does not count.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class Emulator:
             raise ValueError(unforced(manifest, unknown))
         self.forcings = {name: given.get(name) or spec.series(name) for name, spec in manifest.forcings.items()}
         self.device = choose_device(device)
-        self.drawn = 0
+        self.drawn = self.ahead = 0
         self._lock = Lock()
         load_model(self.bottle, self.device, precision)
 
@@ -196,6 +197,12 @@ class Emulator:
     def draw_instants(self, instants: Sequence[Instant]) -> npt.NDArray[np.float32]:
         """Draw instants in batches of one shape: (instant, channel, cell NEST) in the channels' units."""
         return self._draw(instants, lambda count: None)
+
+    def count_ahead(self, count: int) -> None:
+        """Count so many of the instants drawn last as those that nobody had asked for."""
+        with self._lock:
+            self.drawn -= count
+            self.ahead += count
 
     def _draw(self, instants: Sequence[Instant], done: Callable[[int], object]) -> npt.NDArray[np.float32]:
         values = np.empty((len(instants), len(self.channels), healpix.n_cells(self.zoom)), np.float32)

@@ -20,6 +20,7 @@ from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.draw import devices
 from xr_cbottle.draw.arithmetic import loading
 from xr_cbottle.draw.defaults import PRECISIONS
 from xr_cbottle.draw.memory import process_memory
@@ -100,6 +101,9 @@ def _array_bytes(record: Any) -> int:
 def choose_device(device: str | torch.device | None) -> torch.device:
     """Choose a device that is there: the GPU if none is asked for and there is one.
 
+    Where there are several and none is asked for, the processes of a machine share them out, see
+    `xr_cbottle.draw.devices`.
+
     Raises
     ------
     ValueError
@@ -108,7 +112,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
         If it is a GPU that this process cannot use, because it was forked from one that uses it.
     """
     if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = devices.chosen_gpu(torch.cuda.device_count()) if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
     except RuntimeError:

@@ -64,7 +64,8 @@ class Server:
         self.settings, self.shelf, self.began = settings, Shelf(bottles, settings), time.monotonic()
         self.lanes = {name: self._lane(name, cube, settings.max_waiting) for name, cube in self.shelf.cubes.items()}
         self.emulators: dict[str, Emulator] = {}
-        self.cache = next(iter(self.shelf.cubes.values())).instant_cache
+        first = next(iter(self.shelf.cubes.values()))
+        self.cache, self.share = first.instant_cache, first.reading.share()
         self.admission = Admission(settings.max_requests, settings.loading_wait)
         self.readers: anyio.CapacityLimiter | None = None
 
@@ -169,7 +170,7 @@ class Server:
                 "waiting": self.admission.requests,
                 **{how: counts[how] for how in ("drawn", "joined", "cached", "refused")},
             },
-            "cache": {"bytes": cache.nbytes, "limit": cache.limit, "fields": len(cache)},
+            "cache": {"bytes": cache.nbytes, "limit": self.share.limit, "fields": len(cache)},
         }
         return JSONResponse(printable_in(found), 200 if status == "ok" else 503, {"Cache-Control": "no-store"})
 
