@@ -143,7 +143,10 @@ def test_whole_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
         torch.testing.assert_close(part.state[key], values, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("case", ["coarse", "coarse_calendar_fixed", "classifier", "video"])
+# Twelve frames with attention between them take minutes.
+@pytest.mark.parametrize(
+    "case", ["coarse", "coarse_calendar_fixed", "classifier", pytest.param("video", marks=pytest.mark.long)]
+)
 def test_sphere_denoiser(recipe: Recipe, case: str) -> None:
     fixture = recipe.load(f"denoiser_{case}.npz")
     denoiser = recipe.denoiser(fixture)
@@ -241,7 +244,7 @@ def superres_sampler(fixture: Fixture, name: str) -> multidiffusion.PatchSampler
         # 19 of 108 patches; the globe takes ten minutes and more on a small machine
         "sample_superres_box",
         "sample_superres_distilled_box",
-        pytest.param("sample_superres_global", marks=pytest.mark.slow),
+        pytest.param("sample_superres_global", marks=pytest.mark.long),
         pytest.param("sample_superres_distilled_global", marks=pytest.mark.slow),
     ],
 )
