@@ -18,7 +18,7 @@ from xr_cbottle.draw.coherent_noise import Parts, correlation  # noqa: E402
 from xr_cbottle.grid import healpix  # noqa: E402
 from xr_cbottle.grid.rings import rings  # noqa: E402
 from xr_cbottle.training import coherence_fit as fit  # noqa: E402
-from xr_cbottle.training.coherence_fit import LagCovariance, Response  # noqa: E402
+from xr_cbottle.training.coherence_fit import Composition, LagCovariance  # noqa: E402
 from xr_cbottle.training.train_command import main  # noqa: E402
 
 DAY = 86400
@@ -40,9 +40,9 @@ def measured(speed: float) -> LagCovariance:
     return LagCovariance(lags, np.stack([pooled] * 2, 1))
 
 
-def plain(share=None) -> Response:
+def plain(share=None) -> Composition:
     share = np.eye(2) if share is None else share
-    return Response(np.tile(share, (4, 1, 1)), np.zeros((2, len(fit.LATITUDES), 9)))
+    return Composition(np.tile(share, (4, 1, 1)), np.zeros((2, len(fit.LATITUDES), 9)))
 
 
 def found_correlation(share, lag):
@@ -92,7 +92,7 @@ def test_what_follows_the_sea_is_not_asked_of_the_noise():
     values *= 0.5
     values += 0.5 * values[0] * 2 * 0.5  # a third that lasts for ever
     forced = np.full((2, len(fit.LATITUDES), 9), 1 / 3)
-    share, _ = fit.fit_label(LagCovariance(covariance.lags, values), Response(plain().share, forced))
+    share, _ = fit.fit_label(LagCovariance(covariance.lags, values), Composition(plain().share, forced))
     naive, _ = fit.fit_label(LagCovariance(covariance.lags, values), plain())
     three_days = [found_correlation(one[:, 6, 1:4].mean((0, 1)), 3 * DAY) for one in (share, naive)]
     assert three_days[0] < three_days[1] - 0.15

@@ -23,7 +23,7 @@ _DAY = 86400
 
 
 def weather_anomalies(field: xr.DataArray, annual: int = 2, diurnal: int = 2) -> xr.DataArray:
-    """What is left of a series without its mean, its cycle of the year and its cycle of the day, by least squares.
+    """Take the mean, the cycle of the year and that of the day out of a series, by least squares.
 
     Parameters
     ----------

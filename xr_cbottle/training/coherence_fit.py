@@ -189,8 +189,8 @@ def _hats(sphere: Rings) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Response:
-    """What anomalies are made of, as a bottle draws them.
+class Composition:
+    """Composition of the anomalies that a bottle draws: of the noise of channels, and of what follows the sea.
 
     Attributes
     ----------
@@ -207,7 +207,7 @@ class Response:
 
 def response(
     emulator: Emulator, label: str | None, times: npt.NDArray[np.datetime64], *, progress: bool = True
-) -> Response:
+) -> Composition:
     """Measure what a label's anomalies are made of, by drawing.
 
     Parameters
@@ -261,7 +261,7 @@ def response(
     share = changed[0] / np.maximum(changed[1], 1e-300)
     total = share.sum(-1, keepdims=True)
     # Where there are no such wavenumbers every channel is made of its own noise.
-    return Response(np.where(total > 0, share / np.maximum(total, 1e-300), np.eye(shape[0])), _forced(power))
+    return Composition(np.where(total > 0, share / np.maximum(total, 1e-300), np.eye(shape[0])), _forced(power))
 
 
 def _forced(power: Floats) -> Floats:
@@ -281,7 +281,7 @@ def _forced(power: Floats) -> Floats:
 
 
 def fitted(
-    labels: Sequence[str], channels: Sequence[str], measured: Sequence[LagCovariance], responses: Sequence[Response]
+    labels: Sequence[str], channels: Sequence[str], measured: Sequence[LagCovariance], responses: Sequence[Composition]
 ) -> Coherence:
     """Coherence whose noise gives draws the lag correlations that were measured, label by label."""
     share = np.empty((len(labels), len(channels), len(LATITUDES), len(WAVENUMBERS), len(SPACINGS)))
@@ -293,7 +293,7 @@ def fitted(
     )
 
 
-def fit_label(covariance: LagCovariance, of_draws: Response) -> tuple[Floats, Floats]:
+def fit_label(covariance: LagCovariance, of_draws: Composition) -> tuple[Floats, Floats]:
     """Shares (channel, latitude, band, memory) and speeds (latitude, band, memory) of one label."""
     lags = covariance.lags[1:]
     shapes = np.stack([correlation(lags.astype(float), spacing) for spacing in SPACINGS], 1)
