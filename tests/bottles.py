@@ -16,6 +16,7 @@ import xarray as xr
 from xr_cbottle.bottle import checkpoint, location, open_bottle, packing
 from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.climatology import Climatology
+from xr_cbottle.bottle.coherence import Coherence
 from xr_cbottle.bottle.manifest import (
     ConditionSpec,
     LabelSpec,
@@ -113,6 +114,7 @@ def synthetic_bottle(
     climatology: Climatology | None = None,
     conditions: int | None = None,
     superres: Mapping[str, SuperresSpec] | None = None,
+    coherence: Coherence | None = None,
     **fields,
 ) -> Path:
     """Pack a whole ``.cbottle`` of a small network with random weights.
@@ -135,6 +137,8 @@ def synthetic_bottle(
         Fields that the network is told, if not those of the bottle.
     superres
         {role: specification} of networks above the zoom; see `fine_specs`.
+    coherence
+        How long its noise lasts.
     **fields
         Others of the manifest, such as ``name``, ``time`` or ``sampler``.
     """
@@ -164,9 +168,14 @@ def synthetic_bottle(
             parts += (PartSpec(role, 0.0, f"{role}.checkpoint", superres=spec),)
         manifest = Manifest(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
-            climatology=about and ConditionSpec("climatology.nc"), **{**defaults, **fields},
+            climatology=about and ConditionSpec("climatology.nc"),
+            coherence=coherence and ConditionSpec("coherence.nc"), **{**defaults, **fields},
         )  # fmt: skip
-        return packing.pack(path, manifest, files, Path(folder, "sst.nc"), about)
+        lasting = None
+        if coherence is not None:
+            lasting = Path(folder, "coherence.nc")
+            coherence.write(lasting)
+        return packing.pack(path, manifest, files, Path(folder, "sst.nc"), about, lasting)
 
 
 def fine_specs(

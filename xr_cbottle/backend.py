@@ -77,11 +77,12 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
                     f"{name}={value} cannot be had: a bottle holds no encoded values, and what is drawn comes decoded. "
                     f"Leave {name} (or decode_cf) out{_REMEDIES.get(name, '')}"
                 )
-        from xr_cbottle.cube.cube import Cube
+        from xr_cbottle.cube.cube import Cube, warn_of_means
 
         cube = filename_or_obj
         if not isinstance(cube, Cube):
             cube = Cube(_as_typed(filename_or_obj), **keywords)
+            warn_of_means(cube)
         elif keywords:
             raise TypeError(f"a Cube has its keywords already: leave out {', '.join(keywords)}")
         return cube.lazy_dataset(drop_variables)

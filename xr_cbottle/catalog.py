@@ -172,10 +172,12 @@ class CbottleSource(DataSource):  # type: ignore[misc]  # intake has no types
     @functools.cached_property
     def cube(self) -> Cube:
         """The cube that it opens."""
-        from xr_cbottle.cube.cube import Cube
+        from xr_cbottle.cube.cube import Cube, warn_of_means
 
         self._check_entry()
-        return Cube(self.urlpath, **self.keywords)
+        cube = Cube(self.urlpath, **self.keywords)
+        warn_of_means(cube)
+        return cube
 
     def to_dask(self) -> xr.Dataset:
         """The data set, in the chunks of this source; nothing is drawn."""

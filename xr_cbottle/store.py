@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from xr_cbottle.cube.cube import Cube
+from xr_cbottle.cube.cube import Cube, warn_of_means
 from xr_cbottle.serve.hierarchy import Chunking, Hierarchy
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class CBottleStore(Store):
         if isinstance(bottle, Cube) and keywords:
             raise TypeError(f"a Cube has its keywords already: leave out {', '.join(keywords)}")
         cube = bottle if isinstance(bottle, Cube) else Cube(bottle, **keywords)
+        if cube is not bottle:
+            warn_of_means(cube)
         self.hierarchy = Hierarchy(cube, chunking, member_dimension=member_dimension)
 
     @property

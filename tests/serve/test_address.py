@@ -33,6 +33,7 @@ addresses = st.builds(
     label=st.none() | labels,
     kelvin=st.none() | st.sampled_from(["+2", "-0.5", "+1.25", "+14"]),
     co2=st.none() | st.sampled_from(["560", "284.317", "ssp245", "1pctCO2", "ssp534-over"]),
+    coherence=st.none() | st.just("latents") | st.integers(1, 366 * 86400).map(format_period),
 )
 
 
@@ -121,6 +122,10 @@ def test_members(text, members):
         ("PT6H_inst_s0_m0_z4_l" + "a" * 65, "is no address"),
         ("PT6H_inst_s0_m0", "is no address"),
         ("pt6h_inst_s0_m0_z4", "is no address"),
+        ("PT6H_inst_s0_m0_z4_wnone", "is no address"),
+        ("PT6H_inst_s0_m0_z4_wPT48H", "is written P2D in an address"),
+        ("PT6H_inst_s0_m0_z4_wP400D", "cannot be a coherence in an address"),
+        ("PT6H_inst_s0_m0_z4_wP2D_wP2D", "is no address"),
         (" PT6H_inst_s0_m0_z4", "is no address"),
         ("", "is no address"),
     ],
@@ -136,7 +141,7 @@ def test_refused(text, sentence):
     [
         {"time": "PT24H"}, {"time": "6H"}, {"time_method": "max"}, {"seed": -1}, {"seed": True}, {"seed": 1.0},
         {"members": ()}, {"members": (0, 2)}, {"members": (1, 0)}, {"members": (-1,)}, {"zoom": 30}, {"label": ""},
-        {"members": tuple(range(MOST_MEMBERS + 1))},
+        {"members": tuple(range(MOST_MEMBERS + 1))}, {"coherence": "none"}, {"coherence": "2D"}, {"coherence": ""},
     ],
 )  # fmt: skip
 def test_an_address_that_has_no_text_cannot_be_made(change):
@@ -149,6 +154,8 @@ def test_keywords_open_the_cube(tmp_path):
     spec = Cube(bottle, **parse("P1D_mean_s7_m1-2_z1_lb").keywords()).spec
     assert (spec.axis.step, spec.axis.method, spec.seed, spec.members) == (86400, "mean", 7, (1, 2))
     assert (spec.zoom, spec.label) == (1, "b")
+    assert Cube(bottle, **parse("P1D_mean_s7_m1-2_z1_wP2DT6H_lb").keywords()).spec.coherence == 54 * 3600
     plain = Cube(bottle, **parse("PT6H_inst_s0_m0_z2").keywords())
+    assert plain.spec.coherence is None
     assert plain.spec == Cube(bottle).spec
     np.testing.assert_array_equal(Cube(bottle, **parse("PT6H_inst_s0_m2_z2").keywords()).spec.members, [2])

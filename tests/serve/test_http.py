@@ -223,6 +223,14 @@ def test_the_catalog_says_what_is_served(client, bottle):
     assert first["steps"] == ["PT6H", "P1D"]
     assert first["time"]["step"] == "PT6H"
     assert first["time_methods"] == ["inst", "mean"]
+    (setting,) = first["settings"]
+    assert (setting["name"], setting["code"], setting["default"]) == ("coherence", "w", "none")
+    assert "latents" not in setting["allowed"]  # as this bottle carries none
+    for value in setting["allowed"][1:]:
+        assert client.ask(f"/quick/{INST}_{setting['code']}{value}.zarr/.zgroup").status == 200
+    refused = client.ask(f"/quick/{INST}_wlatents.zarr/.zgroup")
+    assert refused.status == 404
+    assert b"does not carry how its weather lasts" in refused.body
     assert first["pressures"] == [50000, 85000]
     assert first["variables"]["ta"]["pressures"] == [50000, 85000]
     assert first["variables"]["tas"] == {

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from xr_cbottle.bottle.climatology import Climatology
+    from xr_cbottle.bottle.coherence import Coherence
     from xr_cbottle.bottle.harmonics import Floats
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
@@ -119,7 +120,7 @@ class Bottle:
         if None not in known.values():
             return self
         needed = [*manifest.coarse, *([manifest.parts[part]] if part is not None else []), manifest.climatology]
-        needed += [manifest.sst] if sst else []
+        needed += [manifest.coherence, *([manifest.sst] if sst else [])]
         if (sst, part) in self._settled:
             return self._settled[sst, part]
         unknown = [spec for spec in needed if spec is not None and known.get(spec.location, "") is None]
@@ -289,6 +290,30 @@ class Bottle:
                 raise BottleError(f"{what} does not respond to the sea, and the manifest says it does; they must agree")
             return dataset["sst"].transpose("annual", "cell").values, patterns[[modes.index(GLOBAL)]]
 
+    def coherence(self, *, progress: bool = True) -> Coherence | None:
+        """How long the noise of each scale lasts, and how fast it travels; None if the bottle does not say.
+
+        Raises
+        ------
+        BottleError
+            It is damaged, or has other labels or channels than the manifest.
+        FetchError
+            It is not here and cannot be fetched.
+        """
+        from xr_cbottle.bottle import netcdf
+        from xr_cbottle.bottle.coherence import Coherence
+
+        spec, manifest = self.manifest.coherence, self.manifest
+        if spec is None:
+            return None
+        what = f"{self.path}: {base_name(spec.location)}"
+        with self._dataset(spec, progress, lazy=True) as dataset, netcdf.readable(what):
+            _check_form(manifest, dataset.sizes, what)  # before its values are read
+            found = Coherence.from_dataset(dataset, what)
+        if set(manifest.labels) - set(found.labels) or found.channels != manifest.channels:
+            raise BottleError(f"{what} has other labels or channels than the manifest; they must agree")
+        return found
+
     def _dataset(self, spec: ConditionSpec, progress: bool, lazy: bool = False) -> xr.Dataset:
         """A condition's file, checked: of a zip from memory, and all of it unless lazy; of a file of its own lazy."""
         from xr_cbottle.bottle import netcdf
@@ -301,7 +326,7 @@ class Bottle:
 
 
 def _check_form(manifest: Manifest, sizes: Mapping[Any, int], what: str) -> None:
-    """Check that the sizes of a climatology are those of its bottle, or at least of a climatology."""
+    """Check that the sizes of a climatology or of coherence are those of its bottle, or at least of such a thing."""
     if sizes.get("cell") not in (None, healpix.n_cells(manifest.zoom)):
         raise BottleError(f"{what} is of another zoom than the manifest says ({manifest.zoom}); they must agree")
     channels = len(manifest.channels)
@@ -309,10 +334,11 @@ def _check_form(manifest: Manifest, sizes: Mapping[Any, int], what: str) -> None
         "label": limits.LABELS, "channel": channels, "annual": limits.HARMONICS, "diurnal": limits.HARMONICS,
         "degree": limits.DEGREES, "matched": channels, "knot": limits.KNOTS,
         "predictor": limits.PREDICTORS, "mode": limits.PREDICTORS, "season": limits.HARMONICS,
+        "latitude": limits.LATITUDES, "band": limits.BANDS, "memory": limits.MEMORIES,
     }  # fmt: skip
     for name, size in sizes.items():
         if name in most and size > most[name]:
-            raise BottleError(f"{what} has {size} of {name}; a climatology of this bottle has at most {most[name]}")
+            raise BottleError(f"{what} has {size} of {name}; of this bottle it has at most {most[name]}")
 
 
 def open_bottle(
@@ -409,6 +435,7 @@ def pinned(bottle: Bottle, progress: bool = True) -> Manifest:
         parts=tuple(with_digest(part) for part in manifest.parts),
         sst=manifest.sst and with_digest(manifest.sst),
         climatology=manifest.climatology and with_digest(manifest.climatology),
+        coherence=manifest.coherence and with_digest(manifest.coherence),
     )
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _EARTH_RADIUS_KM = 6371.0
 _WIDTH = 100
 _MOST_LETTERS = 900
+_IN_TIME = {
+    False: "independent draws, or noise of any memory (coherence='2D'); none is fitted to a simulation",
+    True: "independent draws, or weather that lasts and travels as in what it imitates (coherence='latents')",
+}
 
 
 def facts(bottle: Bottle) -> dict[str, Any]:
@@ -67,6 +71,7 @@ def facts(bottle: Bottle) -> dict[str, Any]:
             "levels": _levels(manifest.sampler),
         },
         "networks": len(manifest.coarse),
+        "coherence": ["none", *(["latents"] if manifest.coherence else []), "a duration"],
         "superres": _superres(manifest),
         "sea_range": list(manifest.sea_range),
         "forcings": {
@@ -148,6 +153,7 @@ def text(found: Mapping[str, Any], *, whole: bool = False) -> str:
             f"the network, {sampler['levels']}, {_counted(found['networks'], 'network')}",
         ),
         ("forced by", _forced(found)),
+        ("in time", _IN_TIME["latents" in found["coherence"]]),
         ("licence", found["licence"]),
         ("made from", whole and found["source"]),
         ("made by", whole and found["created"]),

@@ -105,6 +105,8 @@ TRIAL_VALUES = 512 << 20
 HARMONICS, DEGREES, KNOTS = 64, 4_096, 10_000
 #: Predictors of its response: patterns of the sea, and forcings.
 PREDICTORS = 64
+#: Of coherence: latitudes, bands of wavenumbers, and parts of the noise, whose noise an instant costs.
+LATITUDES, BANDS, MEMORIES = 1_024, 4_096, 16
 
 # Downloads ----------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ key                type                      meaning
                                              the last with 0; then at most one of each other role
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
+``coherence``      condition or null         how long the noise of each scale lasts, and how fast it travels
 ``nonnegative``    list of text              channels of which nothing is below 0
 ``bounds``         {channel: bound}          what is drawn is moved into these; absent: nothing is
 ``forcings``       {name: forcing}           numbers in time that networks and climatology are told beside the sea
@@ -59,7 +60,7 @@ absent). Both roles must have one zoom and the same channels.
 **condition** ``location``, ``sha256``, ``size``, ``variable`` (name in the netCDF file, or null if there is
 one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(time, lat, lon)``; K or degC by
 its units. The climatology is what `xr_cbottle.bottle.climatology.Climatology.write` writes, with the labels and
-channels of the manifest.
+channels of the manifest; the coherence what `xr_cbottle.bottle.coherence.Coherence.write` writes, with the same.
 
 **bound** ``least``, ``most`` (numbers in the channel's unit, or null), ``sun`` ({label: hours 0..24}: at most what
 falls on the top of the atmosphere, as an instant or in the mean over so many hours; or null), ``saturation`` (number
@@ -203,7 +204,7 @@ class PartSpec(Record):
 
 @dataclasses.dataclass(frozen=True)
 class ConditionSpec(Record):
-    """A netCDF file: of monthly sea surface temperature, or of the climatology."""
+    """A netCDF file: of monthly sea surface temperature, of the climatology, or of coherence."""
 
     location: str = field(schema.location())
     sha256: str | None = field(schema.optional(schema.sha256()), None)
@@ -340,6 +341,7 @@ class Manifest(Record):
     default_label: str | None = field(schema.optional(schema.label()), None)
     sst: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     climatology: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
+    coherence: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     nonnegative: tuple[str, ...] = field(schema.each(schema.channel()), ())
     bounds: Mapping[str, BoundSpec] = field(
         schema.mapping(schema.channel(), schema.nested(BoundSpec), limits.CHANNELS), schema.empty
@@ -480,8 +482,9 @@ class Manifest(Record):
 
     @property
     def files(self) -> tuple[PartSpec | ConditionSpec, ...]:
-        """Every file the manifest names: the parts, then the SST and the climatology if there are."""
-        return self.parts + tuple(spec for spec in (self.sst, self.climatology) if spec is not None)
+        """Every file the manifest names: the parts, then SST, climatology and coherence if there are."""
+        conditions = (self.sst, self.climatology, self.coherence)
+        return self.parts + tuple(spec for spec in conditions if spec is not None)
 
     def label(self, name: str | None) -> str | None:
         """Choose a label that the bottle has: the default if None is given, None in a bottle without labels.
@@ -570,11 +573,11 @@ def unforced(manifest: Manifest, given: Iterable[str]) -> str:
     return f"{manifest.name} knows nothing of {names}: it has {there}; leave {names} out"
 
 
-_LATER = ("climatology", "nonnegative", "bounds", "forcings", "sea_range")
+_LATER = ("climatology", "coherence", "nonnegative", "bounds", "forcings", "sea_range")
 _ORDER = (
     "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
-    "default_label", "parts", "sst", "climatology", "nonnegative", "bounds", "forcings", "sea_range", "time",
-    "sampler", "trained_on",
+    "default_label", "parts", "sst", "climatology", "coherence", "nonnegative", "bounds", "forcings", "sea_range",
+    "time", "sampler", "trained_on",
 )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ def pack(
     part_files: Sequence[str | os.PathLike[str]],
     sst_file: str | os.PathLike[str] | None = None,
     climatology_file: str | os.PathLike[str] | None = None,
+    coherence_file: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write a bottle as one file; equal inputs give equal bytes.
 
@@ -48,6 +49,8 @@ def pack(
         The netCDF file of ``manifest.sst``; None if that is None.
     climatology_file
         The netCDF file of ``manifest.climatology``; None if that is None.
+    coherence_file
+        The netCDF file of ``manifest.coherence``; None if that is None.
 
     Raises
     ------
@@ -64,6 +67,8 @@ def pack(
         raise ValueError("sst_file must be given if and only if the manifest has sst")
     if (climatology_file is None) != (manifest.climatology is None):
         raise ValueError("climatology_file must be given if and only if the manifest has climatology")
+    if (coherence_file is None) != (manifest.coherence is None):
+        raise ValueError("coherence_file must be given if and only if the manifest has coherence")
     members: dict[str, str | os.PathLike[str]] = {}
 
     def packed(spec: Spec, file: str | os.PathLike[str]) -> Spec:
@@ -80,7 +85,10 @@ def pack(
     climatology = None
     if manifest.climatology is not None and climatology_file is not None:
         climatology = packed(manifest.climatology, climatology_file)
-    manifest = dataclasses.replace(manifest, parts=parts, sst=sst, climatology=climatology)
+    coherence = None
+    if manifest.coherence is not None and coherence_file is not None:
+        coherence = packed(manifest.coherence, coherence_file)
+    manifest = dataclasses.replace(manifest, parts=parts, sst=sst, climatology=climatology, coherence=coherence)
     with archive.replacing(out) as temporary, zipfile.ZipFile(temporary, "w") as target:
         archive.add_member(target, MANIFEST, manifest.to_json().encode())
         for name, file in members.items():

@@ -51,4 +51,7 @@ def repack(
             return path
 
         parts = [path for i, part in enumerate(manifest.parts) if (path := file(part, str(i))) is not None]
-        return pack(out, manifest, parts, file(manifest.sst, "sst"), file(manifest.climatology, "climatology"))
+        conditions = (
+            file(getattr(manifest, name), name) for name in ("sst", "climatology", "coherence")
+        )  # in the order in which `pack` takes them
+        return pack(out, manifest, parts, *conditions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 import operator
 import os
 import re
@@ -14,6 +15,10 @@ import numpy as np
 from xr_cbottle.base.plain_text import shown
 from xr_cbottle.bottle.limits import NUM_STEPS
 from xr_cbottle.bottle.sampler import first_not_descending
+from xr_cbottle.draw.defaults import LATENTS
+
+MOST_MEMORY = 366 * 86400
+"""Seconds that noise may last: what lasts longer than a year is a matter of the sea."""
 
 Check = Callable[[str, Any], Any]
 """From name and value to the value as it is used."""
@@ -117,6 +122,34 @@ def count(name: str, value: Any) -> int:
     if not is_integer(value) or value < 1:
         raise ValueError(f"{name} is {shown(value)}: it must be an integer of at least 1")
     return operator.index(value)
+
+
+def coherence(name: str, value: Any) -> str | int:
+    """Check a coherence: ``none``, ``latents``, or a duration, which becomes whole seconds."""
+    if value is None or (isinstance(value, str) and value in ("none", LATENTS)):
+        return value or "none"
+    seconds = _duration(value)
+    if not MOST_MEMORY >= seconds >= 1 or seconds % 1:
+        raise ValueError(
+            f"{name} is {shown(value)}: choose none, latents, or how long weather lasts, a positive duration of whole "
+            f"seconds such as '2D' or 'PT36H', of at most {MOST_MEMORY // 86400} days"
+        )
+    return int(seconds)
+
+
+def _duration(value: Any) -> float:
+    """Seconds of a duration, as an object or as text of ISO 8601 or pandas; 0 if it is none."""
+    import pandas as pd
+
+    kinds = (str, datetime.timedelta, np.timedelta64)
+    # A bare number would be nanoseconds to pandas.
+    if not isinstance(value, kinds) or (isinstance(value, str) and not re.search("[A-Za-z]", value[:40])):
+        return 0.0
+    try:
+        length = pd.Timedelta(value)
+        return 0.0 if length is pd.NaT else length / pd.Timedelta(seconds=1)
+    except (ValueError, OverflowError, TypeError):
+        return 0.0
 
 
 def flag(name: str, value: Any) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -264,6 +266,26 @@ class Cube:
 
 
 Cube.__doc__ = keywords.with_keywords(Cube.__doc__)
+
+
+def warn_of_means(cube: Cube) -> None:
+    """Warn the program that opened a data set if its values are means of independent draws."""
+    axis = cube.spec.axis
+    if axis.instants_per_value < 2 or cube.spec.coherence is not None:
+        return
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    best = "'latents'" if cube.bottle.manifest.coherence is not None else "'2D'"
+    warnings.warn(
+        f"time_method='mean' of independent draws: means of {axis.instants_per_value} of them vary far less than means "
+        f"of weather do, and have no persistence; open it with coherence={best} for weather that lasts",
+        stacklevel=level,
+    )
+
+
+_BETWEEN = ("xr_cbottle", "xarray", "intake", "intake_xarray", "pydantic")
+"""Packages between a program and a data set that it opens."""
 
 
 def _names(names: str | Iterable[str] | None) -> set[str]:

@@ -141,6 +141,17 @@ class Keywords(TypedDict, total=False):
             "the bottle's", checks.as_is, **_WORD, metavar="LABEL",
         ),
     ]  # fmt: skip
+    coherence: Annotated[
+        Any,
+        Keyword(
+            "none", "data set",
+            "How instants follow each other. ``none``: each is an independent draw. ``latents``: weather that lasts "
+            "and travels as in the simulations, for bottles that carry how. A duration (``2D``): weather that stays "
+            "where it is and fades, to a correlation of 1/e after so long. A single instant has the same law in any "
+            "case.",
+            "none", checks.coherence, **_WORD, metavar="none|latents|DURATION",
+        ),
+    ]  # fmt: skip
     num_steps: Annotated[
         int | None,
         Keyword(

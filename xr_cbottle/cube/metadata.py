@@ -10,6 +10,7 @@ import numpy as np
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.cube.spec import CubeSpec
+from xr_cbottle.draw.defaults import LATENTS
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.channels import VariableLayout
 from xr_cbottle.grid import time_axis
@@ -87,8 +88,9 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
             f"mean of {per_value} instants every {time_axis.format_period(spec.axis.native)} from one "
             f"{time_axis.format_period(spec.axis.step)} before the time, up to and not including the time"
             if spec.axis.method == "mean"
-            else "instants; neighbouring times are independent draws, not an evolution"
+            else "instants"
         ),
+        **_coherence(spec),
         "instants_per_value": per_value,
         "xr_cbottle_version": __version__,
         "history": f"xr_cbottle {__version__}: opened with "
@@ -124,6 +126,23 @@ def _forcings(spec: CubeSpec, manifest: Manifest) -> dict[str, str]:
         words = asked.get(name, f"the bottle's, {one.values[0]:.10g} {one.units}" if not one.times else "the bottle's")
         found[f"forcing_{name}"] = f"{words} of CMIP6 ({CITED})" if words in PATHWAYS else words
     return found
+
+
+def _coherence(spec: CubeSpec) -> dict[str, str]:
+    """Attributes that say what a sequence of times means."""
+    if spec.coherence is None:
+        meaning = "none: neighbouring times are independent draws, not an evolution"
+        if spec.axis.method == "mean":
+            meaning += "; means over them vary far less than means of weather do"
+        return {"coherence": meaning}
+    law = "each instant has the law of an independent draw; statistics in time and no dynamics"
+    if spec.coherence == LATENTS:
+        meaning = f"latents: noise that lasts and travels as long and fast as in the simulations, by scale; {law}"
+    else:
+        memory = time_axis.format_period(int(spec.coherence))
+        meaning = f"noise in place, whose correlation falls to 1/e after {memory}; {law}"
+    fine = "noise above the native zoom changes slowly in its place, and does not travel"
+    return {"coherence": meaning, **({} if spec.fine is None else {"superres_coherence": fine})}
 
 
 def _below(spec: CubeSpec, manifest: Manifest) -> list[str]:

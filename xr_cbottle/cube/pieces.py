@@ -111,6 +111,7 @@ class Pieces:
         return resolver.get(
             self.bottle, fine.part, fine.spec, spec.native_zoom,
             tiling=fine.tiling, batch_size=fine.patches_at_once, device=spec.device, precision=spec.precision,
+            coherence=spec.coherence,
         )  # fmt: skip
 
     def draw(self, keys: Sequence[Key], following: Sequence[Key] = (), passing: bool = False) -> list[Field]:

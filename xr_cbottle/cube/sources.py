@@ -181,6 +181,7 @@ def emulator_of(bottle: Bottle, spec: CubeSpec, climate: AskedClimate) -> Emulat
         sst=climate.sst,
         sst_offset=climate.offset,
         forcings=climate.forcings,
+        coherence=spec.coherence,
     )
 
 

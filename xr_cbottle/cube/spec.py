@@ -16,7 +16,7 @@ import numpy as np
 from xr_cbottle.base.plain_text import shown
 from xr_cbottle.cube.checks import is_integer
 from xr_cbottle.cube.climate import AskedClimate
-from xr_cbottle.draw.defaults import default_batch_size
+from xr_cbottle.draw.defaults import LATENTS, default_batch_size
 from xr_cbottle.draw.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.time_axis import TimeAxis
@@ -54,6 +54,8 @@ class CubeSpec:
         How the network is run; device None is chosen where values are read.
     sst
         Digest of the user's SST, None for the bottle's.
+    coherence
+        ``"latents"``, the bottle's; or the seconds that noise lasts; None if instants are independent draws.
     given
         What stands for the user's data that instants are taken from; None where they are drawn.
     fine
@@ -87,13 +89,15 @@ class CubeSpec:
     forcings: tuple[tuple[str, str, str], ...] = ()
     outside: tuple[str, ...] = ()
     guide: str | None = None
+    coherence: int | str | None = None
 
     @functools.cached_property
     def namespace(self) -> str:
         """Digest of what an instant is a function of, beside label, seed, member and time."""
         names = ("digest", "sampler", "precision", "batch_size", "device", "sst")
         values = {name: getattr(self, name) for name in names}
-        later = {name: getattr(self, name) for name in ("given", "sigmas", "guide") if getattr(self, name) is not None}
+        maybe = ("given", "sigmas", "guide", "coherence")
+        later = {name: getattr(self, name) for name in maybe if getattr(self, name) is not None}
         if self.sst_offset is not None:
             later["sst_offset"] = self.sst_offset[0]
         if self.forcings:
@@ -111,7 +115,7 @@ class CubeSpec:
     def token(self) -> str:
         """Digest of the whole data set: dask's token."""
         values = dataclasses.asdict(self)
-        later = ("fine", "given", "sigmas", "guide", "sst_offset", "forcings", "outside")
+        later = ("fine", "given", "sigmas", "guide", "sst_offset", "forcings", "outside", "coherence")
         of_some = {name for name in later if not values[name]}
         return _sha256({"numerics": _NUMERICS, **{k: v for k, v in values.items() if k not in of_some}})
 
@@ -143,6 +147,8 @@ def make_spec(
     sst = asked.sst
     zoom = _zoom(manifest, keywords["zoom"])
     guide = keywords["guide"]
+    if guide is not None and keywords["coherence"] != "none":
+        raise ValueError("guide is for independent instants, which have weights: leave coherence out")
     if guide is not None and keywords["time_method"] != "inst":
         raise ValueError("guide is for instants, which have weights: leave time_method out, and take weighted means")
     start, end, native = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
@@ -167,7 +173,17 @@ def make_spec(
         sst_offset=None if asked.offset is None else (asked.offset.token, asked.offset.name),
         forcings=tuple((name, one.token, one.name) for name, one in sorted(asked.forcings.items())),
         guide=None if guide is None else guide.token,
+        coherence=_coherence(manifest, keywords["coherence"]),
     )
+
+
+def _coherence(manifest: Manifest, coherence: int | str) -> int | str | None:
+    if coherence == LATENTS and manifest.coherence is None:
+        raise ValueError(
+            f"coherence is 'latents': {manifest.name} does not carry how its weather lasts and travels, choose none or "
+            "a duration such as '2D', or a bottle that was given it by xr-cbottle train --coherence"
+        )
+    return None if coherence == "none" else coherence
 
 
 def _zoom(manifest: Manifest, zoom: Any) -> int:

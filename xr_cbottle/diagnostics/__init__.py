@@ -5,8 +5,8 @@ dimensions, such as ``member``, are kept. Results carry units and say what they 
 (dask): nothing is read before a result is. `bootstrap` gives the sampling error of any of them, `noise_floor` what the
 reference itself shows between two of its pieces.
 
-The times of a bottle are independent draws: means, distributions and relations within an instant are meaningful, time
-scales and durations are not.
+The times of a bottle are independent draws unless it is opened with ``coherence=``: means, distributions and relations
+within an instant are meaningful, time scales and durations only with it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ from xr_cbottle.diagnostics.comparison import bias, pattern_correlation, rmse
 from xr_cbottle.diagnostics.cycles import diurnal_cycle, seasonal_cycle, subsolar_longitude
 from xr_cbottle.diagnostics.dependence import correlation, joint_distribution
 from xr_cbottle.diagnostics.distribution import quantiles
+from xr_cbottle.diagnostics.evolution import (
+    lag_correlation,
+    phase_speed,
+    ring_of,
+    spells,
+    variance_of_means,
+    wavenumber_frequency,
+    weather_anomalies,
+)
 from xr_cbottle.diagnostics.extremes import return_values, wet_days
 from xr_cbottle.diagnostics.grid import area_mean, band_edges, global_mean, lonlat, zonal_mean, zoom
 from xr_cbottle.diagnostics.means import SEASONS, anomalies, climatology, monthly, season
@@ -43,26 +52,33 @@ __all__ = [
     "halves",
     "hydrostatic_residual",
     "joint_distribution",
+    "lag_correlation",
     "lonlat",
     "monthly",
     "nino34",
     "noise_floor",
     "pattern_correlation",
+    "phase_speed",
     "power_spectrum",
     "quantiles",
     "radiation_budget",
     "rank_histogram",
     "regression",
     "return_values",
+    "ring_of",
     "rmse",
     "season",
     "seasonal_cycle",
+    "spells",
     "spread_error",
     "standard_deviation",
     "subsolar_longitude",
     "thinned",
     "variability_by_time_scale",
+    "variance_of_means",
     "water_budget",
+    "wavenumber_frequency",
+    "weather_anomalies",
     "wet_days",
     "zonal_mean",
     "zoom",

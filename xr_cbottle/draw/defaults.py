@@ -5,6 +5,9 @@ from __future__ import annotations
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 """Precisions in which a network may run; the state of the ODE is float64 in any case."""
 
+LATENTS = "latents"
+"""The coherence that a bottle carries, as a keyword has it."""
+
 
 def default_batch_size(zoom: int) -> int:
     """Number of instants drawn at once when nobody says: a constant, because the last bits of values depend on it.

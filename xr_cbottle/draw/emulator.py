@@ -1,8 +1,9 @@
 """A loaded bottle: it draws instants.
 
 An instant is one (label, seed, member, time): all channels of the globe, drawn together by one solution of
-the diffusion ODE. Its latents are a pure function of it (`xr_cbottle.draw.noise`), and batches are padded to one
-shape, so that an instant has the same values whatever it is drawn with.
+the diffusion ODE. Its latents are a pure function of it (`xr_cbottle.draw.noise`, or where neighbouring instants are to
+be weather that goes on, `xr_cbottle.draw.coherent_noise`), and batches are padded to one shape, so that an instant has
+the same values whatever it is drawn with.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from xr_cbottle.bottle.sampler import SamplerDefaults, evaluations
 from xr_cbottle.draw import conditions, noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.bounds import Bounds
-from xr_cbottle.draw.defaults import default_batch_size
+from xr_cbottle.draw.coherent_noise import Parts, spacing_of
+from xr_cbottle.draw.defaults import LATENTS, default_batch_size
 from xr_cbottle.draw.models import Model, choose_device, load_model
 from xr_cbottle.draw.once import Once
 from xr_cbottle.draw.padded_batch import PaddedBatch
@@ -106,6 +108,9 @@ class Emulator:
         What is added to it, or to the bottle's.
     forcings
         Series of forcings by their names, instead of the bottle's.
+    coherence
+        None: instants are independent of each other. Seconds: latents change slowly, such that their correlation falls
+        to 1 / e in so long. ``"latents"``: as slowly, and travelling as fast, as the bottle carries for each scale.
 
     Attributes
     ----------
@@ -125,6 +130,7 @@ class Emulator:
         sst: SeaSurfaceTemperature | None = None,
         sst_offset: SstOffset | None = None,
         forcings: Mapping[str, Series] | None = None,
+        coherence: int | str | None = None,
     ) -> None:
         opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle)
         self.bottle = opened.settled(sst=sst is None)
@@ -139,6 +145,9 @@ class Emulator:
         if unknown := [name for name in given if name not in manifest.forcings]:
             raise ValueError(unforced(manifest, unknown))
         self.forcings = {name: given.get(name) or spec.series(name) for name, spec in manifest.forcings.items()}
+        self.coherence = coherence
+        self._known_parts: dict[str | None, Parts] = {}
+        self._carried = self.bottle.coherence() if coherence == LATENTS else None
         self.device = choose_device(device)
         self.drawn = self.ahead = 0
         self._lock = Lock()
@@ -247,17 +256,58 @@ class Emulator:
         sampler
             Which solver solves the ODE, at which noise levels.
         """
-        shape = (len(self.channels), healpix.n_cells(self.zoom))
-        times = np.array([instant.time for instant in instants], "datetime64[s]")
+        latents = np.stack([self.latents(label, one) for one in instants])
+        return self.solve_from(latents, label, np.array([one.time for one in instants], "datetime64[s]"), sampler)
+
+    def latents(self, label: str | None, instant: Instant) -> npt.NDArray[np.float32]:
+        """Standard normal numbers that an instant is drawn from, (channel, cell NEST), under a label of the bottle."""
+        stream: dict[str, Any] = {"seed": instant.seed, "member": instant.member, "time": instant.time}
+        if self.coherence is None:
+            return noise.normals((len(self.channels), healpix.n_cells(self.zoom)), stage="coarse", **stream)
+        return self._parts(label).normals(**stream)
+
+    def _parts(self, label: str | None) -> Parts:
+        """The parts of coherent noise under a label."""
+        if label not in self._known_parts:
+            if self._carried is None:
+                spacing = spacing_of(float(self.coherence or 0))
+                self._known_parts[label] = Parts.uniform(self.zoom, len(self.channels), spacing)
+            else:
+                self._known_parts[label] = Parts.fitted(self._carried, label, self.zoom)
+        return self._known_parts[label]
+
+    def solve_from(
+        self,
+        latents: npt.NDArray[np.float32],
+        label: str | None,
+        times: npt.NDArray[np.datetime64],
+        sampler: Sampler,
+    ) -> npt.NDArray[np.float64]:
+        """Solve the ODE from given latents: (n, channel, cell NEST) as the networks draw it, before `physical`.
+
+        Parameters
+        ----------
+        latents
+            (n, channel, cell NEST) standard normal numbers, n at most the batch size.
+        label
+            One of the bottle's; None if it has none.
+        times
+            (n,) of the instants.
+        sampler
+            As for `solve`.
+        """
+        with drawing(self.precision), self.batch(times) as (batch, inputs):
+            sigmas = sampler.levels()
+            state = batch.put(latents).double() * sigmas[0]
+            return batch.back(edm.SOLVERS[sampler.solver](self.denoise(label, **inputs), state, sigmas))
+
+    def from_latents(
+        self, latents: npt.NDArray[np.float32], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.float64]:
+        """Draw the instants that latents become, as `solve_from` by the emulator's sampler, in the channels' units."""
+        drawn = self.solve_from(latents, label, times, self.sampler)
         with drawing(self.precision):
-            latents = [
-                noise.normals(shape, seed=one.seed, stage="coarse", member=one.member, time=one.time)
-                for one in instants
-            ]
-            with self.batch(times) as (batch, inputs):
-                sigmas = sampler.levels()
-                state = batch.put(np.stack(latents)).double() * sigmas[0]
-                return batch.back(edm.SOLVERS[sampler.solver](self.denoise(label, **inputs), state, sigmas))
+            return self.finite(self.physical(drawn, label, times)).astype(np.float64)
 
     @contextlib.contextmanager
     def batch(self, times: npt.NDArray[np.datetime64]) -> Iterator[tuple[PaddedBatch, dict[str, torch.Tensor]]]:
@@ -406,16 +456,17 @@ def get(
     sst: SeaSurfaceTemperature | None = None,
     sst_offset: SstOffset | None = None,
     forcings: Mapping[str, Series] | None = None,
+    coherence: int | str | None = None,
 ) -> Emulator:
     """Give the process's one emulator for these settings, made at the first call for all who wait for it."""
     series = tuple((name, one.token) for name, one in sorted((forcings or {}).items()))
     sea = sst and sst.token, sst_offset and sst_offset.token
-    key = (bottle.digest, str(choose_device(device)), precision, sampler, batch_size, sea, series)
+    key = (bottle.digest, str(choose_device(device)), precision, sampler, batch_size, sea, series, coherence)
     return _emulators.get(
         key,
         lambda: Emulator(
             bottle, device=device, precision=precision, sampler=sampler, batch_size=batch_size, sst=sst,
-            sst_offset=sst_offset, forcings=forcings,
+            sst_offset=sst_offset, forcings=forcings, coherence=coherence,
         ),
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from xr_cbottle.bottle.climatology import SST_ANOMALY_KELVIN
-from xr_cbottle.draw import adjoint, conditions, noise
+from xr_cbottle.draw import adjoint, conditions
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.emulator import Emulator, Instant
 from xr_cbottle.grid import healpix
@@ -51,10 +51,7 @@ def of_sea(emulator: Emulator, instants: Sequence[Instant], weights: Floats) -> 
 def _batch(emulator: Emulator, instants: Sequence[Instant], weights: Floats) -> Floats:
     label = emulator.bottle.manifest.label(instants[0].label)
     times = np.array([one.time for one in instants], "datetime64[s]")
-    latents = np.stack([
-        noise.normals(weights.shape, seed=one.seed, stage="coarse", member=one.member, time=one.time)
-        for one in instants
-    ])  # fmt: skip
+    latents = np.stack([emulator.latents(label, one) for one in instants])
     sigmas = emulator.sampler.levels()
     with drawing(emulator.precision, gradients=True), emulator.batch(times) as (batch, inputs):
         told = inputs["condition"].requires_grad_()

@@ -13,16 +13,22 @@ import operator
 import numpy as np
 import numpy.typing as npt
 
-STAGES = {"coarse": 0, "infill": 1, "superres": 2, "translate": 3, "guide": 6, "likelihood": 7}
+STAGES = {
+    "coarse": 0, "infill": 1, "superres": 2, "translate": 3, "coherent": 4, "coherent-superres": 5, "guide": 6,
+    "likelihood": 7,
+}  # fmt: skip
 """Streams that must differ at one instant, by the stage of the model that uses them."""
 
 BLOCKS = {
+    "coherent-superres": "block of cells",
     "guide": "step of the sampler",
     "infill": "step of the sampler",
     "likelihood": "probe",
     "superres": "block of cells",
 }
 """What a block is, in the stages whose streams have one."""
+
+_OF_KNOTS = ("coherent", "coherent-superres")
 
 Time = np.datetime64 | datetime.datetime | str
 
@@ -45,21 +51,31 @@ def seconds_since_1970(time: Time) -> int:
     return int(whole.astype(np.int64))
 
 
-def generator(*, seed: int, stage: str, member: int, time: Time, block: int | None = None) -> np.random.Generator:
+def generator(
+    *, seed: int, stage: str, member: int, time: Time, block: int | None = None, spacing: int | None = None
+) -> np.random.Generator:
     """Make the generator of one stream; see `normals` for the arguments."""
     number = _stage(stage)
+    # A word of the key that a stage always has or never: with and without in one stage, two streams could coincide.
     if (block is None) == (stage in BLOCKS):
-        # A block is one more word of the key: with and without in one stage, two streams could coincide.
         raise ValueError(
             f"noise of stage {stage!r} is drawn for a {BLOCKS[stage]}: give block"
             if block is None
             else f"only the stages {', '.join(BLOCKS)} have blocks, not {stage!r}: leave block out"
+        )
+    if (spacing is None) == (stage in _OF_KNOTS):
+        raise ValueError(
+            f"noise of stage {stage!r} is drawn at knots of time: give spacing"
+            if spacing is None
+            else f"only stages {' and '.join(_OF_KNOTS)} have knots of time, not {stage!r}: leave spacing out"
         )
     key = [
         number,
         _integer("member", member, 2**32),
         seconds_since_1970(time) % 2**64,  # two's complement: spawn keys cannot be negative
     ]
+    if spacing is not None:
+        key.append(_integer("spacing", spacing, 2**32))
     if block is not None:
         key.append(_integer("block", block, 2**32))
     sequence = np.random.SeedSequence(_integer("seed", seed, 2**63), spawn_key=tuple(key))
@@ -74,6 +90,7 @@ def normals(
     member: int,
     time: Time,
     block: int | None = None,
+    spacing: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Draw standard normal numbers of one stage of one instant, the same on every machine.
 
@@ -90,8 +107,11 @@ def normals(
     time
         Time of the instant, on a whole second; before 1970 too.
     block
-        0 <= block < 2**32, needed by the stages in `BLOCKS` and refused by the others: a fixed block of cells in
-        "superres", which draws only those that it touches; a step of the sampler in the others.
+        0 <= block < 2**32, needed by the stages in `BLOCKS` and refused by the others: a fixed block of cells in those
+        of super-resolution, which draw only those that they touch; a step of the sampler in the others.
+    spacing
+        Seconds between the knots of time of which ``time`` is one, 0 <= spacing < 2**32: needed by the coherent
+        stages (see `xr_cbottle.draw.coherent_noise`), and refused by the others.
 
     Returns
     -------
@@ -102,7 +122,7 @@ def normals(
     ValueError
         If a number is outside its range or the stage is not known.
     """
-    stream = generator(seed=seed, stage=stage, member=member, time=time, block=block)
+    stream = generator(seed=seed, stage=stage, member=member, time=time, block=block, spacing=spacing)
     # Drawn in float64: the tails of numpy's float32 ziggurat are cut by its 24 bits.
     return stream.standard_normal(shape).astype(np.float32)
 

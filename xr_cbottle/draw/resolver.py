@@ -12,15 +12,16 @@ as many rounds of neighbours, all of which are drawn: then there is no differenc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.draw import noise
+from xr_cbottle.draw import coherent_noise, noise
 from xr_cbottle.draw.arithmetic import drawing
+from xr_cbottle.draw.defaults import LATENTS
 from xr_cbottle.draw.models import PatchModel, choose_device, load_superres
 from xr_cbottle.draw.noise import Time
 from xr_cbottle.draw.once import Once
@@ -40,7 +41,15 @@ BLOCK_STEPS = 5
 
 
 def block_noise(
-    zoom: int, cells: Indices, channels: int, *, draws: int = 1, seed: int, member: int, time: Time
+    zoom: int,
+    cells: Indices,
+    channels: int,
+    *,
+    draws: int = 1,
+    seed: int,
+    member: int,
+    time: Time,
+    spacing: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Draw standard normal numbers of some cells of an instant, each by the block of cells it lies in.
 
@@ -54,6 +63,9 @@ def block_noise(
         How many fields; the first is the same however many there are.
     seed, member, time
         As in `xr_cbottle.draw.noise.normals`.
+    spacing
+        None: independent at each time. Seconds: changing slowly, see `xr_cbottle.draw.coherent_noise`; it stays in its
+        place.
 
     Returns
     -------
@@ -63,11 +75,22 @@ def block_noise(
     blocks, begins = np.unique(cells // size, return_index=True)
     out = np.empty((draws, len(cells), channels), np.float32)
     for block, begin, end in zip(blocks.tolist(), begins, [*begins[1:], len(cells)], strict=True):
-        whole = noise.normals(
-            (draws, channels, size), seed=seed, stage="superres", member=member, time=time, block=block
-        )
+        whole = _of_block((draws, channels, size), spacing, seed=seed, member=member, time=time, block=block)
         out[:, begin:end] = whole[:, :, cells[begin:end] - block * size].transpose(0, 2, 1)
     return out
+
+
+def _of_block(
+    shape: tuple[int, int, int], spacing: int | None, *, time: Time, **stream: int
+) -> npt.NDArray[np.floating[Any]]:
+    """Noise of one block, of an instant by itself, or as the sum of that of knots of time."""
+    if spacing is None:
+        return noise.normals(shape, stage="superres", time=time, **stream)
+    total = np.zeros(shape)
+    for knot, weight in zip(*coherent_noise.knots(noise.seconds_since_1970(time), spacing), strict=True):
+        at = np.datetime64(knot, "s")
+        total += weight * noise.normals(shape, stage="coherent-superres", time=at, spacing=spacing, **stream)
+    return total
 
 
 class Resolver:
@@ -93,6 +116,8 @@ class Resolver:
         Whether coarse cells keep their means.
     nonnegative
         (channel,) where nothing that is drawn is to be below 0, if coarse cells keep their means.
+    spacing
+        Of `block_noise`.
 
     Attributes
     ----------
@@ -116,6 +141,7 @@ class Resolver:
         detail: Sequence[float] = (),
         conserve: bool = False,
         nonnegative: Sequence[bool] = (),
+        spacing: int | None = None,
     ) -> None:
         if conserve and tiling.zoom > coarse_zoom:
             raise ValueError(
@@ -124,7 +150,7 @@ class Resolver:
             )
         self.detail, self.conserve, self.nonnegative = tuple(detail), conserve, tuple(nonnegative)
         self._network, self.coarse_zoom, self.tiling = network, coarse_zoom, tiling
-        self.sampler, self.batch_size, self.precision = sampler, batch_size, precision
+        self.sampler, self.batch_size, self.precision, self.spacing = sampler, batch_size, precision, spacing
         self.scales, self.center = np.asarray(scales, np.float64), np.asarray(center, np.float64)
         self.evaluated = self.drawn = 0
         self._turn = Lock()
@@ -181,7 +207,7 @@ class Resolver:
         region = Region.of(self.tiling.grid, np.concatenate(rounds))
         normals = block_noise(
             region.grid.zoom, region.cells, len(self.scales), draws=self.sampler.draws,
-            seed=seed, member=member, time=time,
+            seed=seed, member=member, time=time, spacing=self.spacing,
         )  # fmt: skip
         network = self._network()  # in memory as long as it is used here
         with self._turn:
@@ -216,6 +242,7 @@ def get(
     batch_size: int = PATCHES_AT_ONCE,
     device: str | None = None,
     precision: str = "float32",
+    coherence: int | str | None = None,
 ) -> Resolver:
     """Give the process's one resolver for these settings, made at the first call for all who wait for it.
 
@@ -229,7 +256,7 @@ def get(
         HEALPix level of the coarse fields.
     tiling, batch_size
         See `Resolver`.
-    device, precision
+    device, precision, coherence
         As for `xr_cbottle.draw.emulator.Emulator`.
     """
     chosen = choose_device(device)
@@ -241,11 +268,23 @@ def get(
             info.scales, info.center, coarse_zoom, tiling, _sampler(spec),
             batch_size=batch_size, precision=precision, detail=spec.detail, conserve=spec.conserve,
             nonnegative=[name in bottle.manifest.nonnegative for name in spec.channels],
+            spacing=_spacing(bottle, coherence),
         )  # fmt: skip
 
     file = bottle.file_digest(part)  # not in the digest of the bottle, as it may never be fetched
-    key = (bottle.digest, file, part, spec, coarse_zoom, tiling, batch_size, str(chosen), precision)
+    key = (bottle.digest, file, part, spec, coarse_zoom, tiling, batch_size, str(chosen), precision, coherence)
     return _resolvers.get(key, make)
+
+
+def _spacing(bottle: Bottle, coherence: int | str | None) -> int | None:
+    """Seconds between the knots of fine noise: as long as the smallest scales of the coarse noise last."""
+    if coherence is None:
+        return None
+    if coherence != LATENTS:
+        return coherent_noise.spacing_of(float(coherence))
+    carried = bottle.coherence()
+    assert carried is not None  # it was asked whether it has it
+    return carried.finest_spacing
 
 
 def _sampler(spec: SuperresSpec) -> PatchSampler:

@@ -1,4 +1,4 @@
-"""The part of a URL that names a data set: ``P1D_mean_s7_m0-3_z3_lera5``.
+"""The part of a URL that names a data set: ``P1D_mean_s7_m0-3_z3_wlatents_lera5``.
 
 A sea 2 K warmer and carbon dioxide of 560 ppmv, or of an experiment, are ``_k+2`` and ``_c560`` or ``_cssp245``, before
 the label.
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from xr_cbottle.base.plain_text import shown
+from xr_cbottle.cube.checks import MOST_MEMORY
+from xr_cbottle.draw.defaults import LATENTS
 from xr_cbottle.fields.series import PATHWAYS
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
 
@@ -28,12 +30,13 @@ DECIMAL = r"(?:0|[1-9][0-9]{0,6})(?:\.[0-9]{0,2}[1-9])?"
 _ADDRESS = re.compile(
     rf"(?P<time>P[0-9DTHMS]{{2,20}})_(?P<method>[a-z]{{1,8}})_s(?P<seed>{_NUMBER})"
     rf"_m(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER}))?_z(?P<zoom>{_NUMBER})"
-    rf"(?:_k(?P<kelvin>[+-]{DECIMAL}))?(?:_c(?P<co2>{DECIMAL}|{'|'.join(PATHWAYS)}))?(?:_l(?P<label>.{{1,64}}))?"
+    rf"(?:_k(?P<kelvin>[+-]{DECIMAL}))?(?:_c(?P<co2>{DECIMAL}|{'|'.join(PATHWAYS)}))?"
+    r"(?:_w(?P<coherence>latents|P[0-9DTHMS]{2,20}))?(?:_l(?P<label>.{1,64}))?"
 )
 _KELVIN, _CO2 = re.compile(f"[+-]{DECIMAL}"), re.compile(DECIMAL)
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")
 _LONGEST_STEP = 36525 * 86400
-_EXAMPLES = "PT6H_inst_s0_m0_z4, P1D_mean_s7_m0-3_z3_lera5 or PT6H_inst_s0_m0_z4_k+2_c560"
+_EXAMPLES = "PT6H_inst_s0_m0_z4, P1D_mean_s7_m0-3_z3_wlatents_lera5 or PT6H_inst_s0_m0_z4_k+2_c560"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Address:
         What the sea is warmer than the bottle's, as it is written: ``+2``; None for nothing.
     co2
         Carbon dioxide, as it is written: ppmv or an experiment; None for the bottle's.
+    coherence
+        ``latents``, or the ISO-8601 duration that noise lasts; None: instants are independent draws.
 
     Raises
     ------
@@ -74,6 +79,7 @@ class Address:
     label: str | None = None
     kelvin: str | None = None
     co2: str | None = None
+    coherence: str | None = None
 
     def __post_init__(self) -> None:
         period = format_period(_step(self.time))
@@ -95,6 +101,8 @@ class Address:
             )
         if self.co2 is not None and not (self.co2 in PATHWAYS or _CO2.fullmatch(self.co2)):
             raise ValueError(f"{_short(self.co2)} cannot be co2 in an address: write ppmv as 560, or an experiment")
+        if self.coherence not in (None, LATENTS):
+            _check_memory(self.coherence)
         if self.members == (0,):  # as the cube has it
             object.__setattr__(self, "members", None)
 
@@ -104,7 +112,8 @@ class Address:
         label = "" if self.label is None else f"_l{self.label}"
         kelvin = "" if self.kelvin is None else f"_k{self.kelvin}"
         co2 = "" if self.co2 is None else f"_c{self.co2}"
-        return f"{self.time}_{self.time_method}_s{self.seed}_m{members}_z{self.zoom}{kelvin}{co2}{label}"
+        weather = "" if self.coherence is None else f"_w{self.coherence}"
+        return f"{self.time}_{self.time_method}_s{self.seed}_m{members}_z{self.zoom}{kelvin}{co2}{weather}{label}"
 
     @property
     def has_member_dimension(self) -> bool:
@@ -126,6 +135,7 @@ class Address:
             "label": self.label,
             **({} if self.kelvin is None else {"sst_offset": float(self.kelvin)}),
             **({} if self.co2 is None else {"co2": self.co2}),
+            "coherence": self.coherence or "none",
         }
 
 
@@ -141,8 +151,8 @@ def parse(text: str) -> Address:
     if match is None:
         raise ValueError(
             f"{_short(text)} is no address of a data set: write the step, the time method, seed, member or members, "
-            f"zoom and perhaps a warmer sea, carbon dioxide and a label as in {_EXAMPLES}, and other numbers without "
-            "signs and leading zeros"
+            f"zoom and perhaps a warmer sea, carbon dioxide, coherence and a label as in {_EXAMPLES}, and other "
+            "numbers without signs and leading zeros"
         )
     first, last = int(match["first"]), int(match["last"] or match["first"])
     if match["last"] is not None and last <= first:
@@ -159,6 +169,7 @@ def parse(text: str) -> Address:
         label=match["label"],
         kelvin=match["kelvin"],
         co2=match["co2"],
+        coherence=match["coherence"],
     )
 
 
@@ -167,6 +178,14 @@ def _step(text: str) -> int:
     if not 0 < seconds <= _LONGEST_STEP:
         raise ValueError(f"{_short(text)} cannot be a step in an address: write for example PT1H, PT6H or P1D")
     return seconds
+
+
+def _check_memory(text: str) -> None:
+    seconds = parse_period(text) if len(text) <= 21 and text.isascii() else 0
+    if not 0 < seconds <= MOST_MEMORY:
+        raise ValueError(f"{_short(text)} cannot be a coherence in an address: write latents, or for example P2D")
+    if format_period(seconds) != text:
+        raise ValueError(f"the coherence {text} is written {format_period(seconds)} in an address")
 
 
 def _check_members(members: Sequence[int]) -> None:

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pack", type=Path, metavar="OUT.cbottle", help="then write the bottle")
     parser.add_argument(
         "--into", type=Path, metavar="BOTTLE.cbottle",
-        help="of super-resolution: what is packed is this bottle, with the network added or replaced",
+        help="of super-resolution and --coherence: what is packed is this bottle, with that added or replaced",
     )  # fmt: skip
     parser.add_argument(
         "--expert", nargs=3, action="append", default=[], metavar=("SIGMA", "CONFIG.yaml", "FOLDER"),
@@ -42,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--choose-levels", metavar="N,N,...",
         help="before packing choose noise levels for each of these numbers of steps, by drawing; num_steps=N then "
         "takes them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--coherence", action="store_true",
+        help="fit how long weather lasts and how fast it travels to the sources, and pack that too, for "
+        "coherence=latents; with --into nothing is trained: what is packed is that bottle with it",
     )  # fmt: skip
     parser.add_argument("--only-pack", action="store_true", help="train no further")
     parser.add_argument(
@@ -73,6 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     coarse = isinstance(config, Config)
+    if options.coherence:
+        if not isinstance(config, Config) or options.pack is None:
+            parser.error("--coherence is fitted to the sources of a coarse network, and needs --pack OUT.cbottle")
+        if options.into is not None:
+            return _add_coherence(parser, options.into, options.pack, config)
     if options.into is not None and options.pack is None:
         parser.error("--into says what is packed: give --pack OUT.cbottle too, which may be the same file")
     if options.pack is not None and coarse != (options.into is None):
@@ -112,9 +122,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         figures = condensed(json.loads(options.figures.read_text())) if options.figures else None
         experts = [(float(sigma), loop.Run(configs.load(path), folder)) for sigma, path, folder in options.expert]
-        print(
-            pack_run(
-                state, options.pack, figures, experts=experts, calibrate=options.calibrate, choose_levels=steps
-            )
+        packed = pack_run(
+            state, options.pack, figures, experts=experts, calibrate=options.calibrate, choose_levels=steps
         )  # fmt: skip
+        if options.coherence and isinstance(config, Config):
+            from xr_cbottle.training.coherent_bottle import add_coherence
+
+            packed = add_coherence(packed, packed, config.data)
+        print(packed)
+    return 0
+
+
+def _add_coherence(parser: argparse.ArgumentParser, into: Path, out: Path, config: Config) -> int:
+    from xr_cbottle.bottle.errors import BottleError
+    from xr_cbottle.training.coherent_bottle import add_coherence
+
+    try:
+        print(add_coherence(into, out, config.data))
+    except (ValueError, OSError, BottleError) as error:
+        parser.error(str(error))
     return 0

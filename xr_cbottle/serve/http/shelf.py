@@ -16,6 +16,7 @@ from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.cube.cube import Cube
+from xr_cbottle.draw.defaults import LATENTS
 from xr_cbottle.draw.fine import finest_zoom
 from xr_cbottle.fields.series import PATHWAYS
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
@@ -172,7 +173,7 @@ class Shelf:
                 for variable, attrs in found["variables"].items()
             },
             "max_members": address.MOST_MEMBERS,
-            "settings": _settings(found["forcings"]),
+            "settings": [*_settings(found["forcings"]), _coherence(found["coherence"])],
         }
 
     def lines(self, url: str) -> list[str]:
@@ -235,6 +236,7 @@ def _source(entry: dict[str, Any], url: str, dataset: str | None) -> dict[str, A
         dataset = "{{ time }}_{{ time_method }}_s{{ seed }}_m" + members + "_z{{ zoom }}"
         if "co2" in parameters:
             dataset += "{% if sst_offset %}_k{{ sst_offset }}{% endif %}{% if co2 %}_c{{ co2 }}{% endif %}"
+        dataset += "{% if coherence != 'none' %}_w{{ coherence }}{% endif %}"
         if "label" in parameters:
             default = json.dumps(entry["default_label"])
             dataset += "{% if label != " + default + " %}_l{{ label }}{% endif %}"
@@ -255,6 +257,19 @@ def _source(entry: dict[str, Any], url: str, dataset: str | None) -> dict[str, A
     }
 
 
+def _coherence(known: Sequence[str]) -> dict[str, Any]:
+    """How the page asks for coherence: `xr_cbottle.serve.address` has it behind the letter w."""
+    return {
+        "name": "coherence",
+        "code": "w",
+        "title": "In time",
+        "default": "none",
+        "allowed": [*(how for how in known if how in ("none", LATENTS)), "P1D", "P2D", "P5D"],
+        "pattern": "P(?=.)([0-9]{1,3}D)?(T(?=.)([0-9]{1,2}H)?([0-9]{1,2}M)?)?",
+        "hint": "none (independent instants), latents (as the bottle carries it) or how long weather lasts, e.g. P2D",
+    }
+
+
 def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
     """Those of the entries in ``catalogs/``, with the same names and values, and ``member``."""
 
@@ -269,6 +284,7 @@ def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
         "seed": choice("int", "of all the noise", 0) | {"min": 0},
         "members": choice("int", "how many realisations, along a dimension; 0 or 1 is one, without it", 0),
         "member": choice("str", "which realisation that one is, or several such as 4-7", "0"),
+        "coherence": choice("str", "how instants follow each other: none, latents or a duration such as P2D", "none"),
     }
     if "co2" in entry["forcings"]:
         found["sst_offset"] = choice("str", "what the sea is warmer, K with its sign: +2 or -0.5", "")
