@@ -359,7 +359,7 @@ def test_an_unknown_parameter_lists_the_known_ones(cat):
     with pytest.raises(TypeError) as error:
         cat.x(zom=1)
     listed = str(error.value)
-    assert listed.startswith("unknown parameter zom: x takes zoom, time, time_method, seed, members, label, num_steps")
+    assert listed.startswith("unknown parameter zom: x takes zoom, time, time_method, seed, members, label, coherence")
     assert listed.endswith("did you mean zoom?")
     assert all(name in listed for name in (*KEYWORDS, "chunks", "urlpath", "drop_variables"))
     with pytest.raises(TypeError, match="unknown parameter resolution: x takes"):
