@@ -278,7 +278,7 @@ def test_form(bottle):
     assert "sr_network=full" in full["history"]
     assert "superres" not in fine(bottle, NATIVE).attrs
     for value in [*attrs.values(), *full.values()]:
-        assert isinstance(value, (str, int, float))
+        assert isinstance(value, (str, int, float, np.int32))
         assert not isinstance(value, bool)
 
 

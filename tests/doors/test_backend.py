@@ -144,7 +144,7 @@ def test_form(bottle):
     assert ds.ta.encoding["preferred_chunks"] == {"member": 1, "time": 4, "pressure": 2, "cell": 192}
     for holder in (ds, *ds.variables.values()):
         for value in holder.attrs.values():
-            assert isinstance(value, (str, int, float))
+            assert isinstance(value, (str, int, float, np.int32))
             assert not isinstance(value, bool)
 
 

@@ -32,6 +32,7 @@ from xr_cbottle.draw.fine import finest_zoom
 from xr_cbottle.serve import address
 
 pytestmark = [
+    pytest.mark.usefixtures("unfilled"),
     # intake says so of every parameter that is text.
     pytest.mark.filterwarnings("ignore:Shell command not executed:UserWarning"),
     pytest.mark.filterwarnings("ignore:The specified chunks separate:UserWarning"),

@@ -26,6 +26,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
 
 
+@pytest.mark.usefixtures("unfilled")
 def test_python_runs_and_draws_what_it_says(tmp_path, monkeypatch):
     drawn = []
 
