@@ -45,6 +45,8 @@ class PretendedInstants:
     record: str
     seconds: float = 0.0
 
+    as_variables = False
+
     @property
     def land(self) -> None:
         return

@@ -184,6 +184,7 @@ def test_what_is_no_climatology_is_refused(change, message):
         Climatology.from_dataset(change(made().to_dataset()), "c.nc")
 
 
+@pytest.mark.filterwarnings("ignore:the data of .* are strange")
 def test_a_bottle_draws_anomalies_from_its_climatology(tmp_path: Path):
     pytest.importorskip("torch")
     from xr_cbottle.draw.emulator import Emulator

@@ -89,7 +89,7 @@ def test_attributes_say_which_climate_it_is(bottle):
     assert attrs["forcing_co2"].startswith("a series, sha256:")
     assert "array" not in attrs["history"]
     for value in attrs.values():
-        assert isinstance(value, (str, int, float))
+        assert isinstance(value, (str, int, float, np.int32))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import numpy as np
@@ -255,16 +256,16 @@ def test_an_interrupted_store_is_continued_with_the_same_data_only(bottle, tmp_p
 
     def write(ds):
         cube = own_data.filled(ds, bottle, checked({"batch_size": 1}, "infill"), label="a")
-        describe = {"describe": lambda made: own_data.described(cube, made, ds), "made_of": own_data.made_of(cube)}
-        return writer.write(cube, tmp_path / "out.zarr", ["tas"], times_per_chunk=1, progress=False, **describe)
+        how = {"like": own_data.described(cube, cube.lazy_dataset(), ds), "origin": json.dumps(own_data.made_of(cube))}
+        return writer.write(cube, tmp_path / "out.zarr", ["tas"], times_per_chunk=1, progress=False, **how)
 
     original, drawn = writer._draw, []
 
-    def interrupted(cube, names, piece, bar):
+    def interrupted(cube, names, piece, bar, form):
         drawn.append(piece.times.start)
         if len(drawn) == 2:
             raise KeyboardInterrupt
-        return original(cube, names, piece, bar)
+        return original(cube, names, piece, bar, form)
 
     monkeypatch.setattr(writer, "_draw", interrupted)
     with pytest.raises(KeyboardInterrupt, match="the same command will continue"):

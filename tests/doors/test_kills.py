@@ -67,7 +67,7 @@ def test_sample(bottle, tmp_path, kills, suffix):
     took = time.monotonic() - begin
     rng, interrupted = np.random.default_rng(len(suffix)), 0
     for _ in range(kills):
-        interrupted += killed(command("sample", bottle, out, "--time", TIMES, "--quiet"), rng.uniform(0.3, 1.1) * took)
+        interrupted += killed(command("sample", bottle, out, "--time", TIMES, "--quiet"), rng.uniform(0.2, 0.7) * took)
         if out.exists():  # it was done before
             xr.testing.assert_identical(read(out), read(whole))
             subprocess.run(["rm", "-r", out], check=True)

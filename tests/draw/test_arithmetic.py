@@ -370,6 +370,7 @@ def test_draws_with_tf32_and_without_wait_for_each_other() -> None:
     assert order == ["loading", "float32", "tf32"]
 
 
+@pytest.mark.filterwarnings("ignore:the data of .* are strange")
 def test_loading_takes_no_random_numbers_of_the_program(draw: Draw) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)

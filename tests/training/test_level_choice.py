@@ -88,8 +88,12 @@ def test_a_bottle_is_packed_with_the_levels_that_were_chosen(path: Path, chosen:
     out, printed = chosen
     error, spaced = (float(number) for number in re.findall(r"([0-9.]+) %", printed)[:2])
     assert 0 < error < spaced
-    assert "chosen levels, sigma 20 to " in printed
-    assert "(chosen levels also for 3 steps)" in printed
+    whole = io.StringIO()
+    with contextlib.redirect_stdout(whole):
+        assert cli.main(["info", str(out), "--all"]) == 0
+    told = " ".join(whole.getvalue().split())
+    assert "chosen levels, sigma 20 to " in told
+    assert "(chosen levels also for 3 steps)" in told
     made = open_bottle(out).manifest
     assert [len(levels) for levels in made.sampler.sigmas] == [4, 3]
     assert made.sampler.sigmas[0][0] == 20

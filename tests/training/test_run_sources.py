@@ -219,7 +219,7 @@ def test_entries_that_there_are_not(catalog, change, message):
 
 def test_example_for_own_data_is_valid():
     text = (Path(__file__).parents[2] / "examples" / "training" / "README.md").read_text()
-    (block,) = re.findall(r"```yaml\n(data:.*?)```", text, re.S)
+    *_, block = re.findall(r"```yaml\n(data:.*?)```", text, re.S)
     config = configs.build(configs.DataConfig, yaml.safe_load(block)["data"], "data")
     assert config.sources[0].entry == "online.icon_d3hp003"
     assert config.sources[1].variables["rlut"].factor == pytest.approx(-1 / 3600, rel=1e-4)

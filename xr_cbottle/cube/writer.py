@@ -285,9 +285,11 @@ def _write_netcdf(
     form: OutputForm,
 ) -> None:
     import netCDF4
+    from xarray.backends import NetCDF4DataStore
 
     with _whole_or_nothing(part):
-        template.to_netcdf(part, engine="netcdf4", compute=False)  # all of it but the values
+        with netCDF4.Dataset(part, "w") as file:
+            template.dump_to_store(NetCDF4DataStore(file))  # all of it but the values of dask's arrays
         with netCDF4.Dataset(part, "a") as file:
             file.set_auto_maskandscale(False)
             figures = _figures(cube)

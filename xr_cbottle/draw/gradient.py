@@ -52,8 +52,8 @@ def _batch(emulator: Emulator, instants: Sequence[Instant], weights: Floats) -> 
     label = emulator.bottle.manifest.label(instants[0].label)
     times = np.array([one.time for one in instants], "datetime64[s]")
     latents = np.stack([emulator.latents(label, one) for one in instants])
-    sigmas = emulator.sampler.levels()
     with drawing(emulator.precision, gradients=True), emulator.batch(times) as (batch, inputs):
+        sigmas = emulator.sampler.levels()
         told = inputs["condition"].requires_grad_()
         denoise = emulator.denoise(label, **inputs)
         start = batch.put(latents).double() * sigmas[0]

@@ -74,8 +74,8 @@ def _batch(
             for time in times
         ])  # fmt: skip
 
-    sigmas = emulator.sampler.levels()
     with drawing(emulator.precision, gradients=True), emulator.batch(times) as (batch, inputs):
+        sigmas = emulator.sampler.levels()
         x = emulator.normalised(values, label, times) + float(sigmas[-2]) * normals(0)
         _, each = likelihood.log_density(
             emulator.denoise(label, **inputs), batch.put(x).double(), sigmas,

@@ -61,8 +61,8 @@ def _batch(emulator: Emulator, instants: Sequence[Instant], guide: Guide) -> tup
             for one in instants
         ])  # fmt: skip
 
-    sigmas = emulator.sampler.levels()
     with drawing(emulator.precision, gradients=True), emulator.batch(times) as (batch, inputs):
+        sigmas = emulator.sampler.levels()
         with_gradient = emulator.denoise(label, **inputs)
         plain = torch.no_grad()(with_gradient)
 

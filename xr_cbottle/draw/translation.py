@@ -79,8 +79,8 @@ def _batch(
 ) -> tuple[npt.NDArray[np.floating[Any]], list[Whiteness]]:
     source, target = labels
     from_nowhere = source is None and bool(emulator.bottle.manifest.labels)
-    sigmas = emulator.sampler.levels()
     with drawing(emulator.precision):
+        sigmas = emulator.sampler.levels()
         normals = [
             noise.normals((2, *values.shape[1:]), seed=seed, stage="translate", member=member, time=time)
             for time in times

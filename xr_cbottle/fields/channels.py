@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 GRAVITY = 9.80665
 """Standard gravity, m s-2: geopotential over it is geopotential height."""
@@ -247,6 +249,8 @@ def variables(names: Iterable[str]) -> dict[str, VariableLayout]:
 
 def factors(names: Sequence[str]) -> npt.NDArray[np.float64]:
     """(channel,) what channels are multiplied by to be variables."""
+    import numpy as np
+
     return np.array([parse(name).factor for name in names])
 
 
