@@ -289,7 +289,8 @@ def _write_netcdf(
 
     with _whole_or_nothing(part):
         with netCDF4.Dataset(part, "w") as file:
-            template.dump_to_store(NetCDF4DataStore(file))  # all of it but the values of dask's arrays
+            store = NetCDF4DataStore(file)  # type: ignore[no-untyped-call]
+            template.dump_to_store(store)  # all of it but the values of arrays of dask
         with netCDF4.Dataset(part, "a") as file:
             file.set_auto_maskandscale(False)
             figures = _figures(cube)
