@@ -402,7 +402,7 @@ def test_what_a_catalog_says_of_settings_can_be_asked_for(folder):
         entry = client.ask("/catalog.json").json["bottles"][0]
         codes = {setting["name"]: setting["code"] for setting in entry["settings"]}
         assert codes == {"sst_offset": "k", "co2": "c", "coherence": "w"}
-        values = {"sst_offset": ["+2", "-0.5"], "co2": ["560", "420.5", "ssp245"], "coherence": ["P2D", "PT36H"]}
+        values = {"sst_offset": ["+2", "-0.5"], "co2": ["560", "420.5", "ssp245"], "coherence": ["P2D", "P1DT12H"]}
         for setting in entry["settings"]:
             for value in values[setting["name"]]:
                 assert value in setting.get("allowed", ()) or re.fullmatch(setting["pattern"], value)

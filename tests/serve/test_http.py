@@ -535,7 +535,8 @@ def test_many_clients_on_many_frames(bottle, cache_size):
             zoom, name, time = re.search(r"_z(\d)\.zarr/(\w+)/(\d)", path).groups()
             assert got.body == want[int(zoom)][name][int(time)].values.tobytes()
         # Who comes when a frame has been read by all who wanted it, and is not kept, has it drawn once more.
-        assert 4 <= drawn(health) - drawn(before) <= (4 if cache_size else 16)
+        # What was drawn in places of a batch that would have been empty is counted apart.
+        assert drawn(health) - drawn(before) <= (4 if cache_size else 16)
         assert health["cache"]["bytes"] <= cache_size
         assert health["requests"]["waiting"] == 0
 
