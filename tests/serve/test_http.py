@@ -537,7 +537,8 @@ def test_many_clients_on_many_frames(bottle, cache_size):
         # Who comes when a frame has been read by all who wanted it, and is not kept, has it drawn once more.
         # What was drawn in places of a batch that would have been empty is counted apart.
         assert drawn(health) - drawn(before) <= (4 if cache_size else 16)
-        assert health["cache"]["bytes"] <= cache_size
+        # The cache is the process's: others may have left something in it, and this server leaves no more.
+        assert health["cache"]["bytes"] <= max(cache_size, before["cache"]["bytes"])
         assert health["requests"]["waiting"] == 0
 
 
