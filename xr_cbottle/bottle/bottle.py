@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 
 Spec = TypeVar("Spec", PartSpec, ConditionSpec)
+M = TypeVar("M", "Climatology", "Coherence")
 
 
 class Bottle:
@@ -243,19 +244,13 @@ class Bottle:
         FetchError
             It is not here and cannot be fetched.
         """
-        from xr_cbottle.bottle import netcdf
         from xr_cbottle.bottle.climate_response import GLOBAL
         from xr_cbottle.bottle.climatology import Climatology
 
         spec, manifest = self.manifest.climatology, self.manifest
         if spec is None:
             return None
-        what = f"{self.path}: {base_name(spec.location)}"
-        with self._dataset(spec, progress, lazy=True) as dataset, netcdf.readable(what):
-            _check_form(manifest, dataset.sizes, what)  # before its values are read
-            found = Climatology.from_dataset(dataset, what)
-        if set(manifest.labels) - set(found.labels) or found.channels != manifest.channels:
-            raise BottleError(f"{what} has other labels or channels than the manifest; they must agree")
+        found, what = self._agreeing(spec, Climatology.from_dataset, progress)
         if found.response is not None and found.response.forcings != tuple(manifest.forcings):
             raise BottleError(f"{what} responds to other forcings than the manifest has; they must agree")
         if manifest.sea_range and (found.response is None or GLOBAL not in found.response.modes):
@@ -300,19 +295,24 @@ class Bottle:
         FetchError
             It is not here and cannot be fetched.
         """
-        from xr_cbottle.bottle import netcdf
         from xr_cbottle.bottle.coherence import Coherence
 
-        spec, manifest = self.manifest.coherence, self.manifest
+        spec = self.manifest.coherence
         if spec is None:
             return None
-        what = f"{self.path}: {base_name(spec.location)}"
+        return self._agreeing(spec, Coherence.from_dataset, progress)[0]
+
+    def _agreeing(self, spec: ConditionSpec, read: Callable[[xr.Dataset, str], M], progress: bool) -> tuple[M, str]:
+        """What is measured of each label and channel, after a look at its form, and its name in messages."""
+        from xr_cbottle.bottle import netcdf
+
+        manifest, what = self.manifest, f"{self.path}: {base_name(spec.location)}"
         with self._dataset(spec, progress, lazy=True) as dataset, netcdf.readable(what):
             _check_form(manifest, dataset.sizes, what)  # before its values are read
-            found = Coherence.from_dataset(dataset, what)
+            found = read(dataset, what)
         if set(manifest.labels) - set(found.labels) or found.channels != manifest.channels:
             raise BottleError(f"{what} has other labels or channels than the manifest; they must agree")
-        return found
+        return found, what
 
     def _dataset(self, spec: ConditionSpec, progress: bool, lazy: bool = False) -> xr.Dataset:
         """A condition's file, checked: of a zip from memory, and all of it unless lazy; of a file of its own lazy."""
