@@ -303,3 +303,12 @@ def test_likelihood_knows_which_label_drew(bottle):
         xr_cbottle.log_likelihood(ds.drop_vars("tas"), bottle)
     with pytest.raises(ValueError, match="probes is 0: it must be an integer from 1 to 1000"):
         xr_cbottle.log_likelihood(ds, bottle, probes=0)
+
+
+def test_what_would_change_nothing_is_not_taken(bottle):
+    from xr_cbottle.cli import main
+
+    with pytest.raises(TypeError, match="unknown keyword coherence"):
+        xr_cbottle.infill(holed(), bottle, coherence="2D")
+    with pytest.raises(SystemExit):
+        main(["translate", str(bottle), "in.nc", "out.nc", "--coherence", "2D"])

@@ -523,7 +523,7 @@ def parser() -> argparse.ArgumentParser:
         "--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N", help="at middle levels [%(default)d]"
     )
     _add_keyword(infill, "label")
-    without = ("time", "time_method", "members", "label", "guide", "weights")
+    without = ("time", "time_method", "members", "label", "guide", "coherence", "weights")
     for made in (translate, infill):
         keywords(made.add_argument_group("the data set"), (name for name in _OF_VALUES if name not in without))
 

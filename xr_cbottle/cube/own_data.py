@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from xr_cbottle.bottle.manifest import Manifest
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
-OWN_KEYWORDS = tuple(name for name in KEYWORDS if name not in ("time", "time_method", "members", "label", "guide"))
-"""Keywords of a data set that `translate` and `infill` take too."""
+_OF_DRAWS = ("time", "time_method", "members", "label", "guide", "coherence")
+OWN_KEYWORDS = tuple(name for name in KEYWORDS if name not in _OF_DRAWS)
+"""Keywords of a data set that `translate` and `infill` take too: not those of which times and members are drawn."""
 MOST_ROUNDS = 32
 
 
