@@ -159,6 +159,25 @@ def test_random_reads_are_what_another_process_drew(bottle, truth, request):
             assert np.nanmax(np.abs(found - expected), initial=0) <= 1e-4 * scale, (number, read, part)
 
 
+# Indices of one dimension that are easily taken for another: all of it, its first positions, each twice, backwards.
+TELLING = [slice(None), 0, [0], [0, 1], [1, 0], [0, 0, 1, 1], slice(None, None, -1), slice(1, 2)]
+
+
+@pytest.mark.parametrize("zoom", [NATIVE, FINE])
+def test_an_index_of_chunks_is_that_of_values(bottle, truth, zoom):
+    """Each telling index of each dimension; at the native zoom the shapes of all pairs too."""
+    name = "tas" if zoom == FINE else "ta"
+    array = Cube(bottle, zoom=zoom, members=MEMBERS, time=TIME, progress=False).to_dataset({})[name]
+    expected = xr.DataArray(truth[f"{zoom} {LABELS[0]} {SEEDS[0]} {name}"], dims=array.dims)
+    for dims in itertools.combinations(array.dims, 2) if zoom == NATIVE else ():
+        for indices in itertools.product(TELLING, TELLING):
+            part = dict(zip(dims, indices, strict=True))
+            assert array.isel(part).shape == expected.isel(part).shape, part
+    for dim, index in itertools.product(array.dims, TELLING):
+        part = {"cell": slice(0, 16), dim: index}
+        np.testing.assert_array_equal(array.isel(part).values, expected.isel(part).values, err_msg=str(part))
+
+
 def test_the_universe_of_reads_is_not_degenerate(truth):
     """Values differ between labels, seeds, members and times: a read of the wrong one would be seen."""
     at = [truth[f"{NATIVE} {label} {seed} tas"] for label, seed in itertools.product(LABELS, SEEDS)]

@@ -98,7 +98,7 @@ class Recipe:
                 if found is None:
                     return None
                 recipe = replace(recipe, blocks=recipe.blocks.narrowed(found[0]))
-                rest[place] = found[1]
+                rest[place] = _plain(found[1])
             elif axis == "cell" and not is_everything(keys[place]):
                 key = keys[place]
                 if isinstance(key, slice) and key.step is not None and key.step < 0:
@@ -107,8 +107,8 @@ class Recipe:
                 if found is None:
                     return None
                 recipe = recipe._of_cells(found[0])
-                rest[place] = found[1]
-        return recipe, tuple(map(_plain, rest))
+                rest[place] = _plain(found[1])
+        return recipe, tuple(rest)
 
     def of_points(self, keys: tuple[Any, ...]) -> tuple[Recipe, tuple[Any, ...]]:
         """The recipe in blocks of one tile of one time, and an index of scattered points, which are of few of them."""
@@ -153,7 +153,7 @@ class Recipe:
 
 
 def _plain(rest: Any) -> Any:
-    """An index that is all of an axis in its order, as a slice."""
+    """An index of what was narrowed to, of which it takes each at least once: as a slice where it is in order."""
     if isinstance(rest, np.ndarray) and rest.ndim == 1 and np.array_equal(rest, np.arange(len(rest))):
         return slice(None)
     return rest
