@@ -17,15 +17,8 @@ from xr_cbottle.bottle import checkpoint, location, open_bottle, packing
 from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.coherence import Coherence
-from xr_cbottle.bottle.manifest import (
-    ConditionSpec,
-    LabelSpec,
-    Manifest,
-    PartSpec,
-    SamplerDefaults,
-    SuperresSpec,
-    TimeSpec,
-)
+from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
+from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
 
 #: Fewest evaluations of the network with which the climate is still one: 4 steps from where weather appears.
 QUICK_SAMPLER = {"num_steps": 4, "sigma_max": 5.0}

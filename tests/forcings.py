@@ -12,7 +12,7 @@ from tests.bottles import sst_cells, synthetic_bottle
 from xr_cbottle.bottle.climate_response import Response, pattern
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.harmonics import Fit
-from xr_cbottle.bottle.manifest import ForcingSpec
+from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 

@@ -30,7 +30,8 @@ import numpy.typing as npt
 from tests import bottles
 from tests.benchmarks.measure import table
 from xr_cbottle.bottle.bottle import open_bottle
-from xr_cbottle.bottle.manifest import DISTILLED, Manifest
+from xr_cbottle.bottle.manifest import Manifest
+from xr_cbottle.bottle.records import DISTILLED
 from xr_cbottle.draw.fine import Fine, make_fine
 from xr_cbottle.grid import healpix
 

@@ -26,8 +26,9 @@ from xr_cbottle.bottle.architecture import ModelConfig
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.errors import BottleError, BottleNotFound, FetchError
 from xr_cbottle.bottle.location import bundled, find
-from xr_cbottle.bottle.manifest import LabelSpec, Manifest, PartSpec
+from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import pack
+from xr_cbottle.bottle.records import LabelSpec, PartSpec
 
 ROOT = Path(__file__).parents[2]
 

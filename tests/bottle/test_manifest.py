@@ -15,16 +15,8 @@ from hypothesis import strategies as st
 from xr_cbottle.bottle import manifest as rooms
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.errors import BottleError, SchemaError
-from xr_cbottle.bottle.manifest import (
-    ConditionSpec,
-    LabelSpec,
-    Manifest,
-    PartSpec,
-    SamplerDefaults,
-    SuperresSpec,
-    TimeSpec,
-    schema_text,
-)
+from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults, schema_text
+from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
 from xr_cbottle.bottle.sampler import SOLVERS
 
 GOOD = {

@@ -21,8 +21,9 @@ from xr_cbottle.bottle import bottle as rooms
 from xr_cbottle.bottle import checkpoint, limits, netcdf
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.bottle.manifest import ConditionSpec, Manifest, PartSpec, TimeSpec
+from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import pack
+from xr_cbottle.bottle.records import ConditionSpec, PartSpec, TimeSpec
 
 CELLS = 192
 SECRET = np.full(24 * CELLS, 273.25, np.float32)

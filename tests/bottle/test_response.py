@@ -18,7 +18,8 @@ from xr_cbottle import open_bottle
 from xr_cbottle.bottle.climate_response import MODES, pattern, projected
 from xr_cbottle.bottle.climatology import Climatology, departure
 from xr_cbottle.bottle.errors import BottleError, SchemaError
-from xr_cbottle.bottle.manifest import ForcingSpec, Manifest
+from xr_cbottle.bottle.manifest import Manifest
+from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.draw import conditions
 from xr_cbottle.fields.series import Series
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
@@ -228,7 +229,7 @@ def test_wrong_forcings_are_named(tmp_path, changes, field):
 
 def _text() -> str:
     from tests.bottles import TimeSpec
-    from xr_cbottle.bottle.manifest import ConditionSpec, PartSpec
+    from xr_cbottle.bottle.records import ConditionSpec, PartSpec
 
     return Manifest(
         name="b", zoom=2, channels=("tas",), parts=(PartSpec("coarse", 0.0, "c.checkpoint"),),

@@ -12,7 +12,8 @@ import xarray as xr
 
 from tests import bottles
 from xr_cbottle import Cube
-from xr_cbottle.bottle.manifest import SamplerDefaults, TimeSpec
+from xr_cbottle.bottle.manifest import SamplerDefaults
+from xr_cbottle.bottle.records import TimeSpec
 from xr_cbottle.cube import cache, graph
 from xr_cbottle.cube.selection import narrowing
 from xr_cbottle.grid import healpix

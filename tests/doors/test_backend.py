@@ -19,7 +19,7 @@ from tests import bottles
 from xr_cbottle import Cube, open_bottle
 from xr_cbottle.backend import CbottleBackendEntrypoint
 from xr_cbottle.bottle.errors import BottleError, BottleNotFound
-from xr_cbottle.bottle.manifest import TimeSpec
+from xr_cbottle.bottle.records import TimeSpec
 from xr_cbottle.cube import cache
 
 pytestmark = pytest.mark.filterwarnings("ignore:The specified chunks separate:UserWarning")

@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from tests import bottles
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.bottle.manifest import BoundSpec, Manifest
+from xr_cbottle.bottle.manifest import Manifest
+from xr_cbottle.bottle.records import BoundSpec
 from xr_cbottle.draw import bounds
 from xr_cbottle.draw.emulator import Emulator
 from xr_cbottle.fields import humidity, sun

@@ -11,7 +11,7 @@ import torch
 
 from tests.bottles import synthetic_bottle
 from xr_cbottle import open_bottle
-from xr_cbottle.bottle.manifest import LabelSpec
+from xr_cbottle.bottle.records import LabelSpec
 from xr_cbottle.draw import emulator, models
 from xr_cbottle.draw.emulator import Emulator, Instant, Sampler
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.bottles import fine_specs
 from xr_cbottle.bottle.bottle import open_bottle
-from xr_cbottle.bottle.manifest import Manifest, PartSpec
+from xr_cbottle.bottle.manifest import Manifest
+from xr_cbottle.bottle.records import PartSpec
 from xr_cbottle.draw.fine import finest_zoom, make_fine
 
 

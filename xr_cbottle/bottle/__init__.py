@@ -14,17 +14,9 @@ if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle, fetch, open_bottle
     from xr_cbottle.bottle.errors import BottleError, BottleNotFound, FetchError, SchemaError
     from xr_cbottle.bottle.location import bundled, find
-    from xr_cbottle.bottle.manifest import (
-        ConditionSpec,
-        ForcingSpec,
-        LabelSpec,
-        Manifest,
-        PartSpec,
-        SamplerDefaults,
-        SuperresSpec,
-        TimeSpec,
-    )
+    from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
     from xr_cbottle.bottle.packing import pack
+    from xr_cbottle.bottle.records import ConditionSpec, ForcingSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
 
 _HOMES = {
     "bottle": ("Bottle", "fetch", "open_bottle"),

@@ -22,12 +22,9 @@ from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.files import Files, Pins, Weights
 from xr_cbottle.bottle.location import MANIFEST, bundled_folder, find, is_remote
-from xr_cbottle.bottle.manifest import (
-    ConditionSpec,
-    Manifest,
-    PartSpec,
-)
+from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import check_part
+from xr_cbottle.bottle.records import ConditionSpec, PartSpec
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:

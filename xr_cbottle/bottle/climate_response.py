@@ -115,7 +115,7 @@ class Response:
         anomaly
             (n, cell NEST) of the sea surface temperature from its mean year, K; NaN over land.
         told
-            (n, forcing) of the forcings, as `xr_cbottle.bottle.manifest.ForcingSpec.predictor` gives them.
+            (n, forcing) of the forcings, as `xr_cbottle.bottle.records.ForcingSpec.predictor` gives them.
 
         Returns
         -------

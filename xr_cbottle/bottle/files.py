@@ -14,7 +14,7 @@ from xr_cbottle.bottle.contents import Contents, read_contents
 from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError, FetchError
 from xr_cbottle.bottle.location import MANIFEST, bundled, find, is_remote, search_path
-from xr_cbottle.bottle.manifest import ConditionSpec, PartSpec
+from xr_cbottle.bottle.records import ConditionSpec, PartSpec
 from xr_cbottle.bottle.schema import is_url
 
 Spec = PartSpec | ConditionSpec

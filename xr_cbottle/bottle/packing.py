@@ -17,7 +17,8 @@ from xr_cbottle.bottle.checkpoint import digest, read_part_specs
 from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.location import MANIFEST
-from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SuperresSpec, TimeSpec
+from xr_cbottle.bottle.manifest import Manifest
+from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
 from xr_cbottle.bottle.schema import is_url
 
 #: Channels ERA5 has not (README of cBottle): under its label they are drawn as ICON's.

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xr_cbottle.bottle.bottle import Bottle
-from xr_cbottle.bottle.manifest import ConditionSpec, Manifest, PartSpec
+from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import pack
+from xr_cbottle.bottle.records import ConditionSpec, PartSpec
 
 
 def repack(

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.base.plain_text import one_line, shown
-from xr_cbottle.bottle.manifest import ConditionSpec, ForcingSpec, Manifest, unforced
+from xr_cbottle.bottle.manifest import Manifest, unforced
+from xr_cbottle.bottle.records import ConditionSpec, ForcingSpec
 from xr_cbottle.grid.time_axis import TimeAxis
 
 if TYPE_CHECKING:

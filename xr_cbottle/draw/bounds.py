@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.bottle.manifest import BoundSpec, Manifest
+from xr_cbottle.bottle.manifest import Manifest
+from xr_cbottle.bottle.records import BoundSpec
 from xr_cbottle.fields import channels, humidity, sun
 from xr_cbottle.grid import healpix
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.climatology import Climatology
-    from xr_cbottle.bottle.manifest import ForcingSpec
+    from xr_cbottle.bottle.records import ForcingSpec
     from xr_cbottle.fields.series import Series
 
 SST_MEAN = 287.6897

@@ -21,7 +21,8 @@ import xarray as xr
 from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.bottle.manifest import LabelSpec, unforced
+from xr_cbottle.bottle.manifest import unforced
+from xr_cbottle.bottle.records import LabelSpec
 from xr_cbottle.bottle.sampler import SamplerDefaults, evaluations
 from xr_cbottle.draw import conditions, noise
 from xr_cbottle.draw.arithmetic import drawing

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from xr_cbottle.bottle.manifest import DISTILLED, SUPERRES, SuperresSpec
+from xr_cbottle.bottle.records import DISTILLED, SUPERRES, SuperresSpec
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.patches import PatchGrid
 from xr_cbottle.grid.tiling import PATCHES_AT_ONCE, Tiling, default_tiling

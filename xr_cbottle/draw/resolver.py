@@ -34,7 +34,7 @@ from xr_cbottle.network.multidiffusion import Field, PatchSampler, RegionModel
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
-    from xr_cbottle.bottle.manifest import SuperresSpec
+    from xr_cbottle.bottle.records import SuperresSpec
 
 #: Noise is drawn for blocks of 4**5 cells; a constant, because values are a function of it.
 BLOCK_STEPS = 5

@@ -17,15 +17,9 @@ from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.climate_response import GLOBAL
-from xr_cbottle.bottle.manifest import (
-    ConditionSpec,
-    LabelSpec,
-    Manifest,
-    PartSpec,
-    SamplerDefaults,
-    TimeSpec,
-)
+from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
 from xr_cbottle.bottle.packing import pack
+from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, TimeSpec
 from xr_cbottle.draw.emulator import Emulator, Sampler
 from xr_cbottle.training import level_choice
 from xr_cbottle.training.calibrator import calibrated

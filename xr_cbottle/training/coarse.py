@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xr_cbottle.bottle.architecture import ModelConfig
-from xr_cbottle.bottle.manifest import ForcingSpec
+from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.fields.series import Series
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser

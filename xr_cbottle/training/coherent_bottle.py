@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.coherence import Coherence
-from xr_cbottle.bottle.manifest import ConditionSpec, Manifest
+from xr_cbottle.bottle.manifest import Manifest
+from xr_cbottle.bottle.records import ConditionSpec
 from xr_cbottle.bottle.repacking import repack
 from xr_cbottle.draw.emulator import Emulator
 from xr_cbottle.training import coherence_fit, run_sources

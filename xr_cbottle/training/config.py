@@ -19,7 +19,8 @@ from xr_cbottle.bottle import schema
 from xr_cbottle.bottle.checkpoint import DISK_TYPES
 from xr_cbottle.bottle.climate_response import MODES
 from xr_cbottle.bottle.errors import BottleError, SchemaError
-from xr_cbottle.bottle.manifest import ConditionSpec, LabelSpec, Manifest, PartSpec, SamplerDefaults, TimeSpec
+from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
+from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, TimeSpec
 from xr_cbottle.fields.channels import VARIABLES
 from xr_cbottle.fields.series import Series
 from xr_cbottle.training.parsing import build, check_choices, read

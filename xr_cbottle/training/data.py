@@ -18,7 +18,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle.bottle.climatology import Climatology
-from xr_cbottle.bottle.manifest import ForcingSpec
+from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import preparation, statistics

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr_cbottle.bottle.manifest import ForcingSpec
+from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.bottle.schema import is_member_name
 from xr_cbottle.draw import conditions
 from xr_cbottle.fields.series import Series, at_times, constant

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from xr_cbottle.bottle.architecture import ModelConfig
-from xr_cbottle.bottle.manifest import SUPERRES, SamplerDefaults, SuperresSpec
+from xr_cbottle.bottle.manifest import SamplerDefaults
+from xr_cbottle.bottle.records import SUPERRES, SuperresSpec
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import SIGMA_DATA, Denoise, Denoiser
 from xr_cbottle.network.unet import PatchUNet

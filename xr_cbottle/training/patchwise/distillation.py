@@ -19,7 +19,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from xr_cbottle.bottle.manifest import DISTILLED, SuperresSpec
+from xr_cbottle.bottle.records import DISTILLED, SuperresSpec
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser, edm_schedule, heun
 from xr_cbottle.training.case import Losses

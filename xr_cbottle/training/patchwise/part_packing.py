@@ -10,7 +10,7 @@ from pathlib import Path
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import open_bottle
-from xr_cbottle.bottle.manifest import COARSE, PartSpec
+from xr_cbottle.bottle.records import COARSE, PartSpec
 from xr_cbottle.bottle.repacking import repack
 from xr_cbottle.training.loop import Run
 from xr_cbottle.training.patchwise.denoising import Denoising

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from xr_cbottle.bottle.architecture import ModelConfig
 from xr_cbottle.bottle.checkpoint import DISK_TYPES
 from xr_cbottle.bottle.errors import SchemaError
-from xr_cbottle.bottle.manifest import SamplerDefaults, SuperresSpec
+from xr_cbottle.bottle.manifest import SamplerDefaults
+from xr_cbottle.bottle.records import SuperresSpec
 from xr_cbottle.fields.channels import parse as parse_channel
 from xr_cbottle.training import config as coarse
 from xr_cbottle.training.config import Config, OptimConfig
