@@ -17,6 +17,7 @@ import xr_cbottle
 from tests import bottles
 from xr_cbottle import cli
 from xr_cbottle.bottle import facts
+from xr_cbottle.cli import outputs
 from xr_cbottle.cube import writer
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.output_form import OutputForm
@@ -196,7 +197,7 @@ def test_a_store_is_not_continued_in_another_form(run, bottle, interrupt):
 
 
 def test_much_is_drawn_only_where_it_is_meant(run, bottle, monkeypatch):
-    monkeypatch.setattr(cli, "MOST_INSTANTS", 7)
+    monkeypatch.setattr(outputs, "MOST_INSTANTS", 7)
     status, _, err = run("sample", bottle, "x.zarr", *FEW)
     assert status == 2
     assert "this draws 8 instants, and above 7 you must say that you mean it: give --yes" in err

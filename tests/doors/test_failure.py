@@ -12,7 +12,7 @@ import pytest
 
 from tests.bottles import synthetic_bottle
 from xr_cbottle import cli
-from xr_cbottle.cli import failure
+from xr_cbottle.cli import commands, failure
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_fault_of_ours_is_let_through(error, monkeypatch, capsys):
     def fail(options):
         raise error
 
-    monkeypatch.setattr(cli, "_info", fail)
+    monkeypatch.setattr(commands, "info", fail)
     assert cli.main(["info", "gcm"]) == 1
     said = capsys.readouterr().err
     assert "Traceback" in said

@@ -23,7 +23,7 @@ SEES = {
 """What each room may import; a door, which is a module at the top, may import all but the two of `OWN`."""
 OWN = {"training", "evaluation"}
 """Rooms that nobody imports but the command line."""
-COMMAND_LINE = {"cli", "training.__main__"}
+COMMAND_LINE = {"cli", "cli.commands", "training.__main__"}
 MOST = 19
 """Modules and rooms that one sees at the top of the package."""
 
