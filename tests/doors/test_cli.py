@@ -18,7 +18,7 @@ from tests import bottles
 from xr_cbottle import cli
 from xr_cbottle.bottle import facts
 from xr_cbottle.cli import outputs
-from xr_cbottle.cube import writer
+from xr_cbottle.cube import portions
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.output_form import OutputForm
 from xr_cbottle.grid import healpix
@@ -542,6 +542,6 @@ def test_a_reader_that_has_had_enough_is_no_error():
 def test_chunks_are_whole_batches_of_about_a_mebibyte(bottle):
     cube = Cube(bottle, batch_size=5)
     form = OutputForm()
-    pieces = list(writer._pieces(cube, writer._times_per_chunk(cube, None, form), form))
-    assert pieces[0].times == slice(0, 1365)
-    assert pieces[-1].times.stop == 2924
+    written = portions.portions(cube, None, form)
+    assert written[0].times == slice(0, 1365)
+    assert written[-1].times.stop == 2924

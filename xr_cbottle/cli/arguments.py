@@ -19,7 +19,7 @@ FILES = ("bottle", "bottles", "data", "out", "output", "manifest", "part", "sst"
 
 
 def _part(text: str) -> Any:
-    from xr_cbottle.cube.writer import StorePart
+    from xr_cbottle.cube.portions import StorePart
 
     try:
         return StorePart.parse(text)

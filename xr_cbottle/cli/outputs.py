@@ -27,9 +27,10 @@ def sample(options: argparse.Namespace) -> None:
     form = _form(options, cube.layout)
     if options.dry_run:
         from xr_cbottle.cube import cost
+        from xr_cbottle.cube.portions import StorePart, portions
 
-        names = options.variables or list(cube.layouts)
-        say(cost.estimate(cube, names, writer.pieces_of(cube, options.chunk, options.part, form), form).text())
+        asked = (options.part or StorePart()).of(portions(cube, options.chunk, form))
+        say(cost.estimate(cube, options.variables or list(cube.layouts), asked, form).text())
         return
     _check_amount(form.draws(cube.layout), cube.layout.unit, options.yes)
     out = writer.write(cube, options.out, options.variables, form=form, part=options.part, **_written(options))

@@ -13,7 +13,7 @@ from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.output_form import OutputForm
 
 if TYPE_CHECKING:
-    from xr_cbottle.cube.writer import Piece
+    from xr_cbottle.cube.portions import Portion
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Cost:
         )
 
 
-def estimate(cube: Cube, names: Sequence[str], pieces: Iterable[Piece], form: OutputForm | None = None) -> Cost:
-    """Estimate the cost of some variables of the pieces of a store; one evaluation of the network is made to tell.
+def estimate(cube: Cube, names: Sequence[str], portions: Iterable[Portion], form: OutputForm | None = None) -> Cost:
+    """Estimate the cost of some variables of portions of a data set; one evaluation of the network is made to tell.
 
     Raises
     ------
@@ -77,8 +77,8 @@ def estimate(cube: Cube, names: Sequence[str], pieces: Iterable[Piece], form: Ou
     emulator, spec, form = cube.emulator(), cube.spec, form or OutputForm()
     each = len(spec.members or (0,)) if form.mean else 1
     values, batches = 0, 0
-    for piece in pieces:
-        times = piece.times.stop - piece.times.start
+    for portion in portions:
+        times = portion.times.stop - portion.times.start
         values += times
         full, rest = divmod(times, cube.layout.values_per_task)
         for count, length in ((full, cube.layout.values_per_task), (1, rest)):

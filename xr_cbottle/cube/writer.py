@@ -1,7 +1,7 @@
-"""A data set written to zarr or netCDF: piece by piece, whole or not at all.
+"""A data set written to zarr or netCDF: portion by portion, whole or not at all.
 
-It is written beside its place, in ``OUT.part``, and then moved there. A store keeps a record of the pieces that
-are finished, so that an interrupted job goes on where it was; each piece is one chunk of times of one member,
+It is written beside its place, in ``OUT.part``, and then moved there. A store keeps a record of the portions that
+are finished, so that an interrupted job goes on where it was; each portion is one chunk of times of one member,
 and all variables of it are drawn together.
 """
 
@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import json
-import math
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,67 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xr_cbottle.base.plain_text import shown
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.output_form import OutputForm
+from xr_cbottle.cube.portions import Portion, StorePart, chunk_times, portions
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-_CHUNK_BYTES = 1 << 20
 SUFFIXES = (".zarr", ".nc")
-
-
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """A piece that is drawn and written at once: some times of one member."""
-
-    times: slice
-    member: slice | None
-
-    @property
-    def within(self) -> dict[str, slice]:
-        """Place of the piece along each dimension of which it is not all."""
-        members = {} if self.member is None else {"member": self.member}
-        return {"time": self.times, **members}
-
-    def index(self, dims: Sequence[str]) -> tuple[slice, ...]:
-        """Place of the piece in a variable of these dimensions."""
-        return tuple(self.within.get(dim, slice(None)) for dim in dims)
-
-
-@dataclasses.dataclass(frozen=True)
-class StorePart:
-    """One of the parts that a store is written in, each by a process of its own.
-
-    Attributes
-    ----------
-    number, count
-        Which, from 1 on, and of how many.
-    """
-
-    number: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> StorePart:
-        """Read ``3/40``; raises a ValueError that says what is right."""
-        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
-        if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise ValueError(f"the part is {shown(text)}: write which and of how many, from 1/40 to 40/40")
-        return cls(int(match[1]), int(match[2]))
-
-    def of(self, pieces: Sequence[Piece]) -> list[Piece]:
-        """The pieces that this part writes; all parts together write each once."""
-        begin, end = ((self.number - which) * len(pieces) // self.count for which in (1, 0))
-        return list(pieces[begin:end])
-
-    def file(self, name: str, number: int | None = None) -> str:
-        """Name of a file of this part, or of another one."""
-        stem, dot, suffix = name.partition(".")
-        which = f"-{number or self.number}-of-{self.count}" if self.count > 1 else ""
-        return f"{stem}{which}{dot}{suffix}"
 
 
 def write(
@@ -151,7 +96,7 @@ def write(
     form = form or OutputForm()
     if form.mean and cube.spec.guide is not None:
         raise ValueError("draws that are steered to an event count by their weights: write the members, and weigh them")
-    times_per_chunk = _times_per_chunk(cube, times_per_chunk, form)
+    times_per_chunk = chunk_times(cube, times_per_chunk, form)
     template = _template(cube, cube.lazy_dataset() if like is None else like, names, times_per_chunk, form)
     if part is not None and _is_of(template, out):
         shutil.rmtree(out.with_name(out.name + ".part"), ignore_errors=True)  # left by one that was killed
@@ -174,14 +119,6 @@ def write(
 def _check_free(out: Path) -> None:
     if os.path.lexists(out):
         raise FileExistsError(f"{out} is there already: choose another name, or remove it first")
-
-
-def pieces_of(
-    cube: Cube, times_per_chunk: int | None = None, part: StorePart | None = None, form: OutputForm | None = None
-) -> list[Piece]:
-    """The pieces that a store, or a part of it, is written in."""
-    form = form or OutputForm()
-    return (part or StorePart()).of(list(_pieces(cube, _times_per_chunk(cube, times_per_chunk, form), form)))
 
 
 def _write_zarr(
@@ -211,15 +148,15 @@ def _write_zarr(
                 _keep(record, state)
             figures = _figures(cube)
             arrays = {name: zarr.open_array(store / name, mode="r+") for name in [*names, *figures]}
-            pieces = part.of(list(_pieces(cube, times, form)))
-            with _bar(cube, pieces, state["finished"], progress, form) as bar:
-                for piece in pieces[state["finished"] :]:
-                    for name, values in _draw(cube, names, piece, bar, form).items():
-                        arrays[name][piece.index(form.dims(cube.layout, name))] = values
-                    _write_figures(figures, piece, arrays)
+            asked = part.of(portions(cube, times, form))
+            with _bar(cube, asked, state["finished"], progress, form) as bar:
+                for portion in asked[state["finished"] :]:
+                    for name, values in _draw(cube, names, portion, bar, form).items():
+                        arrays[name][portion.index(form.dims(cube.layout, name))] = values
+                    _write_figures(figures, portion, arrays)
                     state["finished"] += 1
                     _keep(record, state)
-        _move_if_whole(list(_pieces(cube, times, form)), beside, out, part)
+        _move_if_whole(portions(cube, times, form), beside, out, part)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the same command will continue {beside}") from None
     except Timeout:
@@ -247,14 +184,14 @@ def _make_store(template: xr.Dataset, beside: Path, settings: dict[str, Any], pa
             _keep(begun, {"settings": settings, "finished": 0})
 
 
-def _move_if_whole(pieces: list[Piece], beside: Path, out: Path, part: StorePart) -> None:
+def _move_if_whole(whole: list[Portion], beside: Path, out: Path, part: StorePart) -> None:
     """Move a store to its place if all its parts are finished; whoever comes later finds nothing to do."""
     from filelock import FileLock
 
     with contextlib.suppress(FileNotFoundError), FileLock(beside / "making"):
         for number in range(1, part.count + 1):
             record = beside / part.file("finished.json", number)
-            wanted = len(StorePart(number, part.count).of(pieces))
+            wanted = len(StorePart(number, part.count).of(whole))
             if not record.is_file() or _recorded(record)["finished"] < wanted:
                 return
         os.rename(beside / "store", out)
@@ -294,12 +231,12 @@ def _write_netcdf(
         with netCDF4.Dataset(part, "a") as file:
             file.set_auto_maskandscale(False)
             figures = _figures(cube)
-            pieces = list(_pieces(cube, times, form))
-            with _bar(cube, pieces, 0, progress, form) as bar:
-                for piece in pieces:
-                    for name, values in _draw(cube, names, piece, bar, form).items():
-                        file[name][piece.index(form.dims(cube.layout, name))] = values
-                    _write_figures(figures, piece, file.variables)
+            asked = portions(cube, times, form)
+            with _bar(cube, asked, 0, progress, form) as bar:
+                for portion in asked:
+                    for name, values in _draw(cube, names, portion, bar, form).items():
+                        file[name][portion.index(form.dims(cube.layout, name))] = values
+                    _write_figures(figures, portion, file.variables)
 
 
 @contextlib.contextmanager
@@ -350,46 +287,28 @@ def _undrawn(
 
 
 def _figures(cube: Cube) -> dict[str, xr.Variable]:
-    """Figures of instants beside the fields, not read: the instants of a piece are in the cache when it was drawn."""
+    """Figures of instants beside the fields, not read: the instants of a portion are in the cache when it was drawn."""
     ds = cube.lazy_dataset(list(cube.layouts))
     return {str(name): array.variable for name, array in ds.data_vars.items()}
 
 
-def _write_figures(figures: dict[str, xr.Variable], piece: Piece, into: Mapping[str, Any]) -> None:
+def _write_figures(figures: dict[str, xr.Variable], portion: Portion, into: Mapping[str, Any]) -> None:
     for name, figure in figures.items():
-        place = piece.index([str(dim) for dim in figure.dims])
+        place = portion.index([str(dim) for dim in figure.dims])
         into[name][place] = figure[place].values
 
 
-def _times_per_chunk(cube: Cube, asked: int | None, form: OutputForm) -> int:
-    batch, most = cube.layout.values_per_task, cube.sizes["time"]
-    if asked is not None and asked < 1:
-        raise ValueError(f"the length of chunks is {asked}: it must be at least 1")
-    sizes = form.sizes(cube.layout)
-    fitting = _CHUNK_BYTES // (4 * math.prod(sizes.get(dim, 1) for dim in ("cell", "lat", "lon")) * batch)
-    return min(most, max(1, fitting) * batch if asked is None else asked)
-
-
-def _pieces(cube: Cube, times: int, form: OutputForm) -> Iterator[Piece]:
-    apart = cube.spec.members is not None and not form.mean
-    members = [slice(i, i + 1) for i in range(len(cube.spec.members or ()))] if apart else [None]
-    count = cube.sizes["time"]
-    starts = range(0, count, times)
-    for member, start in itertools.product(members, starts):
-        yield Piece(slice(start, min(start + times, count)), member)
-
-
-def _draw(cube: Cube, names: list[str], piece: Piece, bar: Any, form: OutputForm) -> dict[str, Any]:
-    """Values of all variables of a piece as they are written, drawn batch by batch."""
+def _draw(cube: Cube, names: list[str], portion: Portion, bar: Any, form: OutputForm) -> dict[str, Any]:
+    """Values of all variables of a portion as they are written, drawn batch by batch."""
     step, parts = cube.layout.values_per_task, []
-    for start in range(piece.times.start, piece.times.stop, step):
-        batch = Piece(slice(start, min(start + step, piece.times.stop)), piece.member)
+    for start in range(portion.times.start, portion.times.stop, step):
+        batch = Portion(slice(start, min(start + step, portion.times.stop)), portion.member)
         parts.append(_mean(cube, names, batch, bar, form) if form.mean else _read(cube, names, batch, bar, form))
     axes = {name: form.dims(cube.layout, name).index("time") for name in names}
     return {name: np.concatenate([part[name] for part in parts], axes[name]) for name in names}
 
 
-def _read(cube: Cube, names: list[str], batch: Piece, bar: Any, form: OutputForm) -> dict[str, Any]:
+def _read(cube: Cube, names: list[str], batch: Portion, bar: Any, form: OutputForm) -> dict[str, Any]:
     read = cube.read(
         {name: cube.layout.select(name, {**batch.within, **form.read}) for name in names},
         passing=cube.spec.guide is None,
@@ -398,21 +317,21 @@ def _read(cube: Cube, names: list[str], batch: Piece, bar: Any, form: OutputForm
     return {name: form.horizontal(values) for name, values in read.items()}
 
 
-def _mean(cube: Cube, names: list[str], batch: Piece, bar: Any, form: OutputForm) -> dict[str, Any]:
+def _mean(cube: Cube, names: list[str], batch: Portion, bar: Any, form: OutputForm) -> dict[str, Any]:
     """Means over members, one of which at a time is in memory."""
     count = len(cube.spec.members or ())
     sums: dict[str, Any] = dict.fromkeys(names, 0.0)
     for i in range(count):
-        member = _read(cube, names, Piece(batch.times, slice(i, i + 1)), bar, form)
+        member = _read(cube, names, Portion(batch.times, slice(i, i + 1)), bar, form)
         sums = {name: sums[name] + member[name][0].astype(np.float64) for name in names}
     return {name: (sums[name] / count).astype(np.float32) for name in names}
 
 
-def _bar(cube: Cube, pieces: list[Piece], finished: int, progress: bool | None, form: OutputForm) -> Any:
+def _bar(cube: Cube, asked: list[Portion], finished: int, progress: bool | None, form: OutputForm) -> Any:
     from tqdm.auto import tqdm
 
     each = cube.spec.axis.instants_per_value * (len(cube.spec.members or ()) if form.mean else 1)
-    counts = [(piece.times.stop - piece.times.start) * each for piece in pieces]
+    counts = [(portion.times.stop - portion.times.start) * each for portion in asked]
     disable = None if progress is None else not progress
     return tqdm(total=sum(counts), initial=sum(counts[:finished]), unit="instant", desc="drawing", disable=disable)
 
