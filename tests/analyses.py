@@ -371,11 +371,11 @@ def plain(value):
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
-def run(entry, folder):
-    """The figures of all analyses, by name."""
+def run(entry, folder, chosen=ANALYSES):
+    """The figures of all analyses, or of some, by name."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    return {analysis.__name__: plain(analysis(entry, folder)) for analysis in ANALYSES}
+    return {analysis.__name__: plain(analysis(entry, folder)) for analysis in chosen}
 
 
 def main():

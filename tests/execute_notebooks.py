@@ -45,10 +45,17 @@ def notebooks(names: Sequence[str] = ()) -> list[Path]:
 
 
 @contextmanager
-def kernel() -> Iterator[str]:
+def kernel(name: str = KERNEL, **environment: str) -> Iterator[str]:
     """Name of a kernel that is this interpreter, whatever is installed on the machine.
 
     One thread of numerics: several notebooks, workers and a server share a machine.
+
+    Parameters
+    ----------
+    name
+        What it is called; two at the same time have two names.
+    **environment
+        Variables that it has beside those of this process.
     """
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory() as folder:
@@ -56,14 +63,14 @@ def kernel() -> Iterator[str]:
             "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             "display_name": "Python 3",
             "language": "python",
-            "env": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "MPLBACKEND": ""},
+            "env": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "MPLBACKEND": "", **environment},
         }
-        place = Path(folder, "kernels", KERNEL)
+        place = Path(folder, "kernels", name)
         place.mkdir(parents=True)
         (place / "kernel.json").write_text(json.dumps(spec))
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (folder, before)))
         try:
-            yield KERNEL
+            yield name
         finally:
             if before is None:
                 del os.environ["JUPYTER_PATH"]

@@ -50,7 +50,8 @@ def make(folder: Path) -> Path:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     icon = open_bottle("icon").manifest
-    config = dataclasses.replace(bottles.patch_config(ZOOM, 12, size=128, width=128, position=20), label_dim=0)
+    small = bottles.patch_config(ZOOM, 12, size=128, width=128, position=20)
+    config = dataclasses.replace(small, architecture="unet_hpx1024_patch")
     channels = icon.superres[0].superres.channels
     shapes = {name: tensor.shape for name, tensor in unet.build(config, empty=True).state_dict().items()}
     rng = np.random.default_rng(0)

@@ -39,8 +39,8 @@ SECONDS, BYTES = 10 + limits.TRIAL_SECONDS, 1 << 30
 
 @contextlib.contextmanager
 def one_sentence():
-    """Nothing but a BottleError of one line comes out, within seconds and a GiB."""
-    began, memory = time.monotonic(), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Nothing but a BottleError of one line comes out, within seconds of the processor and a GiB."""
+    began, memory = time.process_time(), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     said = "a bottle that can be read"
     try:
         yield
@@ -48,7 +48,7 @@ def one_sentence():
         said = str(error)
     assert is_plain(said)
     assert 10 < len(said) <= 2000
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     assert 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < BYTES
 
 

@@ -23,6 +23,7 @@ from xr_cbottle.cube import cache
 from xr_cbottle.grid import healpix
 from xr_cbottle.store import CBottleStore
 
+pytestmark = pytest.mark.slow
 NATIVE, FINE = 2, 4
 LABELS, SEEDS, MEMBERS, TIMES = ("a", "b"), (0, 7), 2, 4
 FINE_VARIABLES = ("tas", "pr")

@@ -24,12 +24,13 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def bottle(tmp_path_factory):
-    return bottles.quick_gcm(tmp_path_factory.mktemp("docs"))
+    """What pages say of values is not looked at here, but in `test_notebooks` and `test_analyses`."""
+    return bottles.light_gcm(tmp_path_factory.mktemp("docs"))
 
 
 @pytest.fixture
 def reader(bottle, tmp_path, monkeypatch):
-    """Somebody in an empty folder, whose `gcm` has a quick sampler."""
+    """Somebody in an empty folder, whose `gcm` has small networks."""
     plt = pytest.importorskip("matplotlib.pyplot")
     monkeypatch.setenv("XR_CBOTTLE_PATH", str(bottle.parent))
     monkeypatch.chdir(tmp_path)
@@ -43,11 +44,12 @@ def reader(bottle, tmp_path, monkeypatch):
     plt.close("all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, page in PAGES.items() if pages.blocks(page)])
 def test_every_block_runs(name, reader):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Shell command not executed")  # intake says so of text parameters
-        # The quick sampler draws too little spread, and `translate` says that such data are strange.
+        # Networks that know nothing draw no weather, and `translate` says that such data are strange.
         warnings.filterwarnings("ignore", message="the data of .* are strange")
         try:
             reader.read(PAGES[name])

@@ -6,11 +6,14 @@ CI kills a few times; ``pytest tests/doors/test_kills.py --kills 100`` is the lo
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +22,12 @@ import xarray as xr
 
 from tests import bottles, serving
 from tests.webserver import WebServer
+from xr_cbottle import cli
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.manifest import SamplerDefaults
 
-TIMES = "1980-01-01/1980-01-06/PT6H"
+pytestmark = pytest.mark.slow
+SAMPLE = ("--time", "1980-01-01/1980-01-06/PT6H", "--chunk", 4, "--quiet")
 
 
 @pytest.fixture
@@ -43,15 +48,24 @@ def command(*arguments: object, **environment: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def killed(process: subprocess.Popen, after: float) -> bool:
-    """Kill a process after some seconds; whether it was still running."""
-    try:
-        process.wait(after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return True
-    return False
+def killed(process: subprocess.Popen, so_far: Callable[[], bool], later: float) -> bool:
+    """Kill a process some seconds after it has come so far, however fast the machine is; whether it was running."""
+    while process.poll() is None and not so_far():
+        time.sleep(0.01)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(later)
+    running = process.poll() is None
+    process.kill()
+    process.communicate()
+    return running
+
+
+@pytest.fixture(scope="module")
+def whole(bottle) -> Path:
+    """What nobody interrupted."""
+    out = bottle.with_name("whole.zarr")
+    assert cli.main(["sample", *map(str, (bottle, out, *SAMPLE))]) == 0
+    return out
 
 
 def finished(process: subprocess.Popen) -> None:
@@ -60,21 +74,29 @@ def finished(process: subprocess.Popen) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["zarr", "nc"])
-def test_sample(bottle, tmp_path, kills, suffix):
-    whole, out = tmp_path / "whole.zarr", tmp_path / f"out.{suffix}"
-    begin = time.monotonic()
-    finished(command("sample", bottle, whole, "--time", TIMES, "--quiet"))
-    took = time.monotonic() - begin
+def test_sample(bottle, whole, tmp_path, kills, suffix):
+    out = tmp_path / f"out.{suffix}"
+    part, record = tmp_path / f"out.{suffix}.part", tmp_path / f"out.{suffix}.part" / "finished.json"
+
+    def progress() -> object:
+        """What changes with every piece; of a netCDF file, when it was written to."""
+        try:
+            return part.stat().st_mtime_ns if suffix == "nc" else json.loads(record.read_text())["finished"]
+        except FileNotFoundError:
+            return None
+
     rng, interrupted = np.random.default_rng(len(suffix)), 0
     for _ in range(kills):
-        interrupted += killed(command("sample", bottle, out, "--time", TIMES, "--quiet"), rng.uniform(0.2, 0.7) * took)
+        before = progress()
+        process = command("sample", bottle, out, *SAMPLE)
+        interrupted += killed(process, lambda before=before: progress() not in (None, before), rng.uniform(0, 0.1))
         if out.exists():  # it was done before
             xr.testing.assert_identical(read(out), read(whole))
             subprocess.run(["rm", "-r", out], check=True)
     assert interrupted
-    finished(command("sample", bottle, out, "--time", TIMES, "--quiet"))
+    finished(command("sample", bottle, out, *SAMPLE))
     xr.testing.assert_identical(read(out), read(whole))
-    assert [path.name for path in tmp_path.iterdir() if path not in (whole, out)] == []
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
 def read(path: Path) -> xr.Dataset:
@@ -91,7 +113,8 @@ def test_fetch_with_a_network_that_breaks_off(tmp_path, kills):
         local.write_text(bottles.icon_manifest(server.url).to_json())
         names = [path.name for path in folder.rglob("*") if path.is_file()]
         for _ in range(kills):
-            killed(command("fetch", local, "--quiet", XR_CBOTTLE_CACHE=str(cache)), rng.uniform(0.5, 4.0))
+            process = command("fetch", local, "--quiet", XR_CBOTTLE_CACHE=str(cache))
+            killed(process, lambda: any(path.is_file() for path in cache.rglob("*")), rng.uniform(0, 1))
             for path in cache.rglob("*"):  # what has its final name is whole
                 if path.name in names:
                     original = next(one for one in folder.rglob(path.name))

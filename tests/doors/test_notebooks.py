@@ -1,7 +1,8 @@
 """The example notebooks: each runs from top to bottom, shows pictures, and its numbers make sense.
 
 They are run as they are, in an empty folder, but for their settings, and for the bottle `gcm`: here that is a copy
-whose sampler takes 7 evaluations of the network instead of 35, so that there is something to check within seconds.
+whose sampler takes few evaluations of the network, so that there is something to check within seconds. Where nothing
+that is checked is the network's work its networks are small too; ``--long`` takes those of `gcm` for all.
 What each notebook has found is checked inside it, by a cell at its end that calls one of the functions below.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests.bottles import quick_gcm
+from tests.bottles import light_gcm, quick_gcm
 from xr_cbottle.bottle import location
 from xr_cbottle.grid import healpix
 
@@ -36,6 +37,8 @@ pytestmark = [
     pytest.mark.skipif(not NOTEBOOKS, reason="only in a checkout"),
     pytest.mark.skipif("gcm" not in location.bundled(), reason="the bottle gcm is not here"),
 ]
+#: Notebooks about weather, as a trained network draws it.
+OF_WEATHER = ("01_open_a_bottle", "02_hackathon_analysis", "03_ensembles_and_extremes")
 YEAR = slice("1990-01-01T00", "1990-12-31", "PT294H")  # each time another hour of the day
 BEFORE = "import warnings\nwarnings.filterwarnings('error', module='xr_cbottle')"
 AFTER = """
@@ -70,35 +73,38 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """With the quick bottle in ``bottles``."""
+    """With the quick bottle in ``bottles``, and one with small networks in ``light``."""
     folder = tmp_path_factory.mktemp("notebooks")
     quick_gcm(folder / "bottles")
+    (folder / "light").mkdir()
+    light_gcm(folder / "light")
     return folder
 
 
 @pytest.fixture(scope="module")
 def runs(folder, request):
     """The notebooks that were asked for, as they are being run, two at a time."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XR_CBOTTLE_PATH", str(folder / "bottles"))
     asked = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
-    of_each = settings(folder)
-    with execute_notebooks.kernel() as kernel, ThreadPoolExecutor(2) as pool:
+    trained = NAMES if request.config.getoption("--long") else OF_WEATHER
+    kernels = execute_notebooks.kernel
+    with (
+        kernels("quick", XR_CBOTTLE_PATH=str(folder / "bottles")) as quick,
+        kernels("light", XR_CBOTTLE_PATH=str(folder / "light")) as light,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        of_each = {name: (quick, "bottles") if name in trained else (light, "light") for name in NAMES}
         yield {
-            path.stem: pool.submit(run, path, folder, kernel, of_each[path.stem])
-            for path in NOTEBOOKS
-            if path.stem in asked
+            path.stem: pool.submit(run, path, folder, *of_each[path.stem]) for path in NOTEBOOKS if path.stem in asked
         }
         pool.shutdown(cancel_futures=True)
-    patch.undo()
 
 
-def run(path: Path, folder: Path, kernel: str, parameters: dict[str, Any]):
-    place = folder / path.stem
+def run(path: Path, folder: Path, kernel: str, bottle: str):
+    place, parameters = folder / path.stem, settings(folder)[path.stem]
     place.mkdir()
     # Stand-ins for stored simulations, which a test has none of: other ensembles of the same bottle's labels.
     for seed, (label, store) in enumerate(parameters.get("MODELS", {}).items(), 1):
-        ds = xr.open_dataset("gcm", engine="cbottle", time=YEAR, seed=seed, label=label)
+        ds = xr.open_dataset(folder / bottle / "gcm.cbottle", engine="cbottle", time=YEAR, seed=seed, label=label)
         ds = ds[["tas", "pr", "rlut", "psl", "ua"]]
         ds.load().to_zarr(store, zarr_format=2, consolidated=True)
     after = AFTER.format(root=str(ROOT), check=f"check_{path.stem[3:]}")

@@ -15,7 +15,10 @@ import pytest
 pytest.importorskip("sphinx", reason="pip install '.[docs]'")
 pytest.importorskip("myst_nb", reason="pip install '.[docs]'")
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(not (ROOT / "docs" / "conf.py").is_file(), reason="only in a checkout")
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / "docs" / "conf.py").is_file(), reason="only in a checkout"),
+    pytest.mark.slow,
+]
 
 
 def build(out: Path, source: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -202,6 +202,7 @@ def test_an_interrupted_drawing_goes_on_and_draws_each_instant_once(folder, tmp_
 
 
 def test_a_report_is_there_whole_or_not_at_all(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "of_label", lambda *a: [])
     monkeypatch.setattr(document, "summary", lambda rows: 1 / 0)
     status, _, err = run("HERE/tas_1981.nc", "HERE/sim_1980.nc", "-o", "out", *FEW)
     assert status == 1

@@ -147,7 +147,7 @@ def test_whole_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "case", ["coarse", "coarse_calendar_fixed", "classifier", pytest.param("video", marks=pytest.mark.long)]
 )
-def test_sphere_denoiser(recipe: Recipe, case: str) -> None:
+def test_sphere_denoiser(recipe: Recipe, case: str, request: pytest.FixtureRequest) -> None:
     fixture = recipe.load(f"denoiser_{case}.npz")
     denoiser = recipe.denoiser(fixture)
     config = denoiser.network.config
@@ -157,8 +157,9 @@ def test_sphere_denoiser(recipe: Recipe, case: str) -> None:
     condition = recipe.normals(f"{case}/condition", (2, config.condition_channels, *shape[2:]))
     pixels = fixture["pixels"]
     sigmas = [float(name.removeprefix("denoised_sigma")) for name in fixture if name.startswith("denoised")]
-    assert sigmas
-    for sigma in sigmas:
+    assert 1 in sigmas
+    # How a noise level enters is the same in all cases; at 1 the network is about half of what comes out.
+    for sigma in sigmas if case == "coarse" or request.config.getoption("--long") else [1.0]:
         with torch.inference_mode():
             denoised, logits = denoiser.with_logits(
                 torch.from_numpy(state) * (1 + sigma), torch.full((2,), sigma), condition=torch.from_numpy(condition),
@@ -241,11 +242,11 @@ def superres_sampler(fixture: Fixture, name: str) -> multidiffusion.PatchSampler
 @pytest.mark.parametrize(
     "name",
     [
-        # 19 of 108 patches; the globe takes ten minutes and more on a small machine
+        # 19 of 108 patches; the globe takes ten minutes and more on a small machine, and a tile of it is below
         "sample_superres_box",
         "sample_superres_distilled_box",
         pytest.param("sample_superres_global", marks=pytest.mark.long),
-        pytest.param("sample_superres_distilled_global", marks=pytest.mark.slow),
+        pytest.param("sample_superres_distilled_global", marks=pytest.mark.long),
     ],
 )
 def test_superres_sample(recipe: Recipe, name: str) -> None:

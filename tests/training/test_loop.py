@@ -127,6 +127,7 @@ def test_max_hours_counts_what_went_before(values, tmp_path):
 # Several processes --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_processes_of_n_are_one_of_2n(values, tmp_path):
     values["training"].update(total_images=32, batch_size=8, validate_images=16, decay_images=1)
     values["network"]["label_dropout"] = 0.5

@@ -196,7 +196,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(kind, whole, student, values, 
     assert not weights_differ(first.average, resumed.average)
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_two_processes_of_n_are_one_of_2n(whole, values, tmp_path):
+    """How they share a batch is the loop's, and tested there; what a share holds is in the test of batches above."""
     values["training"].update(total_images=32)
     one = loop.train(configs.parse(values), tmp_path / "one", progress=False)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
