@@ -24,6 +24,7 @@ key                type                      meaning
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``coherence``      condition or null         how long the noise of each scale lasts, and how fast it travels
+``gaps``           gaps or null              cells in which the data of a label have no values; absent: there are none
 ``nonnegative``    list of text              channels of which nothing is below 0
 ``bounds``         {channel: bound}          what is drawn is moved into these; absent: nothing is
 ``forcings``       {name: forcing}           numbers in time that networks and climatology are told beside the sea
@@ -62,6 +63,11 @@ one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(t
 its units. The climatology is what `xr_cbottle.bottle.climatology.Climatology.write` writes, with the labels and
 channels of the manifest; the coherence what `xr_cbottle.bottle.coherence.Coherence.write` writes, with the same.
 
+**gaps** ``location``, ``sha256``, ``size``, ``variable`` (null) as of a condition, of a file that
+`xr_cbottle.bottle.gaps.Gaps.write` writes, with the labels and channels of the manifest; ``shares`` ({label: {channel:
+number 0..1}}: which share of the globe has no value, of those labels and channels that have gaps). Networks draw 0
+there, and readers get NaN.
+
 **bound** ``least``, ``most`` (numbers in the channel's unit, or null), ``sun`` ({label: hours 0..24}: at most what
 falls on the top of the atmosphere, as an instant or in the mean over so many hours; or null), ``saturation`` (number
 > 0: at most so many times what saturated air holds, for a channel of specific humidity at a level, or null), with
@@ -99,7 +105,16 @@ import numpy as np
 
 from xr_cbottle.bottle import json_text, limits, schema
 from xr_cbottle.bottle.errors import BottleError, SchemaError
-from xr_cbottle.bottle.records import COARSE, BoundSpec, ConditionSpec, ForcingSpec, LabelSpec, PartSpec, TimeSpec
+from xr_cbottle.bottle.records import (
+    COARSE,
+    BoundSpec,
+    ConditionSpec,
+    ForcingSpec,
+    GapsSpec,
+    LabelSpec,
+    PartSpec,
+    TimeSpec,
+)
 from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.bottle.schema import Record, field
 from xr_cbottle.fields import channels
@@ -141,6 +156,7 @@ class Manifest(Record):
     sst: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     climatology: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     coherence: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
+    gaps: GapsSpec | None = field(schema.optional(schema.nested(GapsSpec)), None)  # noqa: RUF009
     nonnegative: tuple[str, ...] = field(schema.each(schema.channel()), ())
     bounds: Mapping[str, BoundSpec] = field(
         schema.mapping(schema.channel(), schema.nested(BoundSpec), limits.CHANNELS), schema.empty
@@ -173,6 +189,7 @@ class Manifest(Record):
                 raise SchemaError(f"nonnegative[{i}]", "one of channels", name)
         self._check_bounds()
         self._check_labels()
+        self._check_gaps()
         self._check_forcings()
         levels = [part.sigma_min for part in self.coarse]
         if not levels:
@@ -223,6 +240,14 @@ class Manifest(Record):
             raise SchemaError(f"{path}.saturation", "of a channel of specific humidity at a level", name)
         if air not in self.channels or _level_of("ta", str(air)) != humid:
             raise SchemaError(f"{path}.temperature", f"the channel of temperature at {humid} Pa", air)
+
+    def _check_gaps(self) -> None:
+        for label, shares in (self.gaps.shares if self.gaps else {}).items():
+            if label not in self.labels:
+                raise SchemaError(f"gaps.shares.{label}", "one of labels", label)
+            for channel in shares:
+                if channel not in self.channels:
+                    raise SchemaError(f"gaps.shares.{label}.{channel}", "one of channels", channel)
 
     def _check_forcings(self) -> None:
         # By name: the digest does not tell in which order an object was written.
@@ -281,8 +306,8 @@ class Manifest(Record):
 
     @property
     def files(self) -> tuple[PartSpec | ConditionSpec, ...]:
-        """Every file the manifest names: the parts, then SST, climatology and coherence if there are."""
-        conditions = (self.sst, self.climatology, self.coherence)
+        """Every file the manifest names: the parts, then SST, climatology, coherence and gaps if there are."""
+        conditions = (self.sst, self.climatology, self.coherence, self.gaps)
         return self.parts + tuple(spec for spec in conditions if spec is not None)
 
     def label(self, name: str | None) -> str | None:
@@ -372,11 +397,11 @@ def unforced(manifest: Manifest, given: Iterable[str]) -> str:
     return f"{manifest.name} knows nothing of {names}: it has {there}; leave {names} out"
 
 
-_LATER = ("climatology", "coherence", "nonnegative", "bounds", "forcings", "sea_range")
+_LATER = ("climatology", "coherence", "gaps", "nonnegative", "bounds", "forcings", "sea_range")
 _ORDER = (
     "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
-    "default_label", "parts", "sst", "climatology", "coherence", "nonnegative", "bounds", "forcings", "sea_range",
-    "time", "sampler", "trained_on",
+    "default_label", "parts", "sst", "climatology", "coherence", "gaps", "nonnegative", "bounds", "forcings",
+    "sea_range", "time", "sampler", "trained_on",
 )  # fmt: skip
 
 

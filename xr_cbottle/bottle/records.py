@@ -124,6 +124,20 @@ class ConditionSpec(Record):
 
 
 @dataclasses.dataclass(frozen=True)
+class GapsSpec(ConditionSpec):
+    """A netCDF file of the cells in which labels have no values, and which share of the globe that is."""
+
+    shares: Mapping[str, Mapping[str, float]] = field(
+        schema.mapping(
+            schema.label(),
+            schema.mapping(schema.channel(), schema.number(0, most=1), limits.CHANNELS),
+            limits.LABELS,
+        ),
+        schema.empty,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class BoundSpec(Record):
     """Bounds of a channel: a least and a most value, the sun above it, saturation, a steady global mean."""
 

@@ -26,7 +26,7 @@ from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
-from xr_cbottle.cube.sources import emulator_of, named, with_figures
+from xr_cbottle.cube.sources import Gappy, emulator_of, gaps_of, named, with_figures
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.own_work import Infilling, Likelihood, Translation
 from xr_cbottle.fields import channels
@@ -112,6 +112,11 @@ class OwnInstants:
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(native cell,) where the sea surface temperature that drives the model is missing."""
         return (self.climate.sst or self.emulator().sst).land
+
+    @property
+    def gaps(self) -> Gappy:
+        """Where the data of the label had no values."""
+        return gaps_of(self.bottle, self.spec.label)
 
     @functools.cached_property
     def namespace(self) -> str:

@@ -15,7 +15,7 @@ from xr_cbottle.cube import cache
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
-from xr_cbottle.cube.sources import DrawnInstants, FieldSource, named
+from xr_cbottle.cube.sources import DrawnInstants, FieldSource, Gappy, named
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.fine import Fine
 from xr_cbottle.fields import channels
@@ -59,6 +59,11 @@ class Pieces:
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(native cell,) where variables of the sea are missing in the instants."""
         return self.instants.land
+
+    @property
+    def gaps(self) -> Gappy:
+        """Where instants have no meaning, and their pieces neither."""
+        return self.instants.gaps
 
     def gather(
         self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
