@@ -95,6 +95,15 @@ class DataConfig:
         Harmonics of the year in what they do to the mean.
     ridge
         Of the regression on them: added to the sums of squares of each, in instants times K2 or doublings squared.
+    least_presence
+        Share of the training instants in which a cell of a channel must have a value. Where it has fewer, as below
+        ground or over land, it is a gap: never learnt, and NaN for who reads the bottle.
+    gaps
+        What is done with instants that lack values beside those gaps. ``mask``: they teach what they have; ``skip``:
+        they are left out; ``refuse``: training does not begin.
+    most_deviations
+        Values farther from their channel's mean than so many of its deviations (over cells and time) are refused before
+        training; ``.inf`` takes any.
     """
 
     zoom: int
@@ -109,6 +118,17 @@ class DataConfig:
     sst_modes: tuple[str, ...] = ()
     response_harmonics: int = 1
     ridge: float = 5.0
+    least_presence: float = 0.5
+    gaps: Literal["mask", "skip", "refuse"] = "mask"
+    most_deviations: float = 50.0
+
+    def donor(self, label: str) -> str | None:
+        """The first other label that has all channels which one lacks; None if it lacks none, or none has them."""
+        missing = {source.label: set(source.missing) for source in reversed(self.sources)}
+        if not missing[label]:
+            return None
+        others = (other for other in self.labels if other != label)
+        return next((other for other in others if not missing[label] & missing[other]), None)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -148,6 +168,10 @@ class DataConfig:
             raise ValueError(f"data: roots are {wrong}: each must be a number from 1 to 8")
         if self.roots and self.scale != "climatology":
             raise ValueError("data: roots are taken with scale: climatology only")
+        if not 0 < self.least_presence <= 1:
+            raise ValueError(f"data: least_presence is {self.least_presence}, must be above 0, and at most 1")
+        if not self.most_deviations > 1:
+            raise ValueError(f"data: most_deviations is {self.most_deviations}, must be above 1 (.inf takes any value)")
         if not 0 <= self.annual_harmonics <= 6:
             raise ValueError(f"data: annual_harmonics is {self.annual_harmonics}, must be 0 to 6")
 
@@ -159,6 +183,11 @@ class DataConfig:
                 values = [getattr(run, name) for run in runs]
                 if any(value != values[0] for value in values):
                     raise ValueError(f"source {label!r}: {name} must be the same in all sources of one label")
+            if runs[0].missing and self.donor(label) is None:
+                raise ValueError(
+                    f"source {label!r}: no other label has all the channels that it is missing "
+                    f"({', '.join(runs[0].missing)}): take them out of the channels"
+                )
             if len(runs) > 1 and self.scale != "climatology":
                 raise ValueError(f"source {label!r}: several sources of one label need scale: climatology")
 
@@ -172,8 +201,8 @@ class DataConfig:
             raise ValueError("data: sst_modes and forcings must have different names")
         if not 0 <= self.response_harmonics <= 4:
             raise ValueError(f"data: response_harmonics is {self.response_harmonics}, must be 0 to 4")
-        if not self.ridge >= 0:
-            raise ValueError(f"data: ridge is {self.ridge}, must not be negative")
+        if not 0 <= self.ridge < np.inf:
+            raise ValueError(f"data: ridge is {self.ridge}, must be a number >= 0")
         for source in self.sources:
             if unknown := sorted(set(source.forcings) - set(self.forcings)):
                 raise ValueError(f"source {source.label!r}: forcings has {unknown}, which data: forcings has not")
@@ -311,6 +340,7 @@ class OptimConfig:
         ):  # fmt: skip
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"training: {name} is {value}, must be at least 1")
+        self._check_numbers()
         if not self.grad_clip > 0:
             raise ValueError(f"training: grad_clip is {self.grad_clip}, must be positive (.inf cuts nothing)")
         if not 0 < self.sigma_min < self.sigma_max:
@@ -322,6 +352,24 @@ class OptimConfig:
         if len(self.betas) != 2:
             raise ValueError(f"training: betas must be two numbers, got {self.betas}")
         check_choices(self, "training")
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers with which nothing can be learnt, or nothing ends."""
+        for name in ("lr", "matrix_lr", "weight_decay", "ema_ramp", "sigma_max", "coarse_weight", "save_seconds"):
+            if not 0 <= (value := getattr(self, name)) < np.inf:
+                raise ValueError(f"training: {name} is {value:g}, must be a number >= 0")
+        if self.lr == self.matrix_lr == 0:
+            raise ValueError("training: lr and matrix_lr are 0: nothing would be learnt; make one of them positive")
+        for name in ("warmup_images", "decay_images", "seed"):
+            if (number := getattr(self, name)) is not None and number < 0:
+                raise ValueError(f"training: {name} is {number}, must not be negative")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"training: betas are {self.betas}, must be two numbers in [0, 1)")
+        if self.max_hours is not None and not self.max_hours > 0:
+            raise ValueError(f"training: max_hours is {self.max_hours:g}, must be positive")
+        for name, most in (("batch_size", 65_536), ("total_images", 10**12)):
+            if (number := getattr(self, name)) > most:
+                raise ValueError(f"training: {name} is {number}, must be at most {most}")
 
 
 @dataclass(frozen=True)

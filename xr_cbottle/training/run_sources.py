@@ -115,15 +115,6 @@ def opened(source: SourceConfig, address: str) -> Iterator[Instants]:
         yield Instants(source, first, others)
 
 
-def count(source: SourceConfig) -> int:
-    """Instants from the source's start to its end; reads times only."""
-    total = 0
-    for address in addresses(source):
-        with opened(source, address) as instants:
-            total += len(instants.wanted)
-    return total
-
-
 class Instants:
     """The instants that all stores of a source have.
 
@@ -195,6 +186,18 @@ class Instants:
                 values = store.converted(field, variable, channel.variable) / np.float32(channel.factor)
                 out[:, index] = to_zoom(values, zoom, store.name, spread)
         return out
+
+    def described(self, name: str, zoom: int) -> str:
+        """Words about where a channel is, such as ``t at 85000 Pa in K``; reads metadata alone.
+
+        Raises
+        ------
+        ValueError
+            If a variable, level, unit or cell is not there.
+        """
+        channel = channel_names.parse(name)
+        number, stored = self._find(channel)
+        return self.stores[number].described(stored, channel, zoom)
 
     def variable(self, name: str, chosen: Array) -> tuple[Array, str]:
         """(n, cell) float32 and the unit of a variable without levels by the name it is stored under."""
