@@ -76,7 +76,9 @@ class PatchData:
         return PatchGrid(self.config.zoom, self.config.patch, self.config.overlap)
 
 
-def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress: bool = True) -> PatchData:
+def prepare(
+    config: PatchDataConfig, folder: str | os.PathLike[str], *, progress: bool = True, processes: int = 1
+) -> PatchData:
     """Read the sources, or what an earlier call has prepared from the same files.
 
     Parameters
@@ -87,6 +89,8 @@ def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress
         Where prepared data go, in a sub-folder named by a digest of the configuration and of the files.
     progress
         Show a bar.
+    processes
+        How many read at the same time.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress
     FileNotFoundError
         If a pattern matches no file.
     """
-    folder = preparation.once(prepared_folder(config, folder), lambda made: _prepare(config, made, progress))
+    folder = preparation.once(prepared_folder(config, folder), lambda made: _prepare(config, made, progress, processes))
     known = dict(np.load(folder / "statistics.npz"))
     large = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("fine", "local", "overview")}
     return PatchData(config=config, **known, **large)
@@ -110,8 +114,11 @@ def prepared_folder(config: PatchDataConfig, folder: str | os.PathLike[str]) -> 
 _NOT_OF_DATA = ("cache", "overlap", "residual", "conserve", "offset")
 
 
-def _prepare(config: PatchDataConfig, folder: Path, progress: bool) -> None:
-    parts = [gather(source, config.channels, config.zoom, folder, progress=progress) for source in config.sources]
+def _prepare(config: PatchDataConfig, folder: Path, progress: bool, processes: int) -> None:
+    parts = [
+        gather(source, config.channels, config.zoom, folder, progress=progress, processes=processes)
+        for source in config.sources
+    ]
     center, scale = _moments(parts, progress)
     validation = np.concatenate([part.source.held_out(part.times) for part in parts])
     count, cells, channels = len(validation), healpix.n_cells(config.zoom), len(config.channels)
@@ -147,7 +154,8 @@ def _prepare(config: PatchDataConfig, folder: Path, progress: bool) -> None:
         spread=(np.sqrt(np.maximum(square - mean**2, 0)) / detail).T.astype(np.float32),
     )  # fmt: skip
     for part in parts:
-        part.path.unlink()
+        part.remove()
+        (folder / f"{part.name}.raw").rmdir()
 
 
 def _moments(parts: Sequence[Gathered], progress: bool) -> tuple[Array, Array]:
