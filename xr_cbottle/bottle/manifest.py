@@ -17,6 +17,7 @@ key                type                      meaning
 ``created``        text                      when and by what the bottle was made
 ``zoom``           int 0..12                 HEALPix level of the channels
 ``channels``       list of text              names in the order of the network's output (``T850``)
+``variables``      {name: variable}          variables of the bottle's own, which xr_cbottle does not know; absent: none
 ``labels``         {name: label}             data sets the model imitates; ``{}`` if it knows only one
 ``default_label``  name or null              the label used when none is asked for (null: the first)
 ``parts``          list of part              the networks: those of role ``coarse`` by descending ``sigma_min``,
@@ -40,6 +41,10 @@ key                type                      meaning
 Labels are made of letters, digits and ``. _ + -``, channels of letters, digits and ``_``. Other text has no control
 characters and none that turn or hide text; ``summary``, ``licence``, ``source`` and the texts of ``trained_on`` may
 have several lines. Lengths and numbers have the limits of `xr_cbottle.bottle.limits`.
+
+**variable** ``units``, ``long_name``, ``standard_name`` (one of CF's, or empty), ``levels`` (true: its channels are its
+name with a pressure in hPa behind it; or absent). Its name has letters, digits and ``_``, no digits where it has
+levels, and is not that of a variable or a channel that xr_cbottle knows.
 
 **label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
 not have; they are drawn under ``donor``), ``donor`` (another label, or null).
@@ -114,6 +119,7 @@ from xr_cbottle.bottle.records import (
     LabelSpec,
     PartSpec,
     TimeSpec,
+    VariableSpec,
 )
 from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.bottle.schema import Record, field
@@ -139,6 +145,9 @@ class Manifest(Record):
     channels: tuple[str, ...] = field(schema.each(schema.channel(), 1))
     parts: tuple[PartSpec, ...] = field(schema.each(schema.nested(PartSpec), 1, limits.PARTS))
     time: TimeSpec = field(schema.nested(TimeSpec))  # noqa: RUF009
+    variables: Mapping[str, VariableSpec] = field(
+        schema.mapping(schema.channel(), schema.nested(VariableSpec), limits.CHANNELS), schema.empty
+    )
     title: str = field(schema.text(r".*", "text"), "")
     summary: str = field(schema.paragraphs(), "")
     licence: str = field(
@@ -187,6 +196,7 @@ class Manifest(Record):
         for i, name in enumerate(self.nonnegative):
             if name not in self.channels:
                 raise SchemaError(f"nonnegative[{i}]", "one of channels", name)
+        self._check_variables()
         self._check_bounds()
         self._check_labels()
         self._check_gaps()
@@ -219,6 +229,21 @@ class Manifest(Record):
             assert before is not None
             if (spec.zoom, spec.channels) != (before.zoom, before.channels):
                 raise SchemaError(f"{path}.superres", f"of the zoom and channels of parts[{first}]", spec.plain())
+
+    @property
+    def own(self) -> dict[str, channels.Variable]:
+        """The variables that the bottle defines, by their names."""
+        return {
+            name: channels.Variable(name, one.units, one.long_name, one.standard_name, one.levels)
+            for name, one in self.variables.items()
+        }
+
+    def _check_variables(self) -> None:
+        for name, one in self.variables.items():
+            if channels.is_known(name):
+                raise SchemaError(f"variables.{name}", "of a name that xr_cbottle does not know", one.plain())
+            if one.levels and any(letter.isdigit() for letter in name):
+                raise SchemaError(f"variables.{name}", "of a name without digits, as it has levels", one.plain())
 
     def _check_bounds(self) -> None:
         for name, bound in self.bounds.items():
@@ -397,9 +422,9 @@ def unforced(manifest: Manifest, given: Iterable[str]) -> str:
     return f"{manifest.name} knows nothing of {names}: it has {there}; leave {names} out"
 
 
-_LATER = ("climatology", "coherence", "gaps", "nonnegative", "bounds", "forcings", "sea_range")
+_LATER = ("variables", "climatology", "coherence", "gaps", "nonnegative", "bounds", "forcings", "sea_range")
 _ORDER = (
-    "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
+    "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "variables", "labels",
     "default_label", "parts", "sst", "climatology", "coherence", "gaps", "nonnegative", "bounds", "forcings",
     "sea_range", "time", "sampler", "trained_on",
 )  # fmt: skip

@@ -160,4 +160,5 @@ def _below(spec: CubeSpec, manifest: Manifest) -> list[str]:
     """Variables that there are up to the native zoom only, in a data set above it."""
     if spec.fine is None:
         return []
-    return sorted(set(channels.variables(manifest.channels)) - set(channels.variables(spec.fine.channels)))
+    native, fine = (set(channels.variables(names, manifest.own)) for names in (manifest.channels, spec.fine.channels))
+    return sorted(native - fine)

@@ -159,7 +159,8 @@ class OwnInstants:
     def _made(self, keys: list[Key], seed: int, member: int) -> list[Field]:
         from xr_cbottle.draw import filling, probability_flow, translation
 
-        emulator, factors = self.emulator(), channels.factors(self.bottle.manifest.channels)[:, None]
+        emulator, manifest = self.emulator(), self.bottle.manifest
+        factors = channels.factors(manifest.channels, manifest.own)[:, None]
         times = np.array([key.seconds for key in keys], "datetime64[s]")
         read = np.stack([_data[key.data or ""] for key in keys])
         values = read / factors

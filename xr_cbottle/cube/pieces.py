@@ -133,7 +133,7 @@ class Pieces:
         names = self.instants.channels
         given = instant[[names.index(name) for name in self.channels]]
         if self.instants.as_variables:
-            given = (given / channels.factors(self.channels)[:, None]).astype(np.float32)
+            given = (given / channels.factors(self.channels, self.bottle.manifest.own)[:, None]).astype(np.float32)
         # A user's own data may lack what is not defined over land: the network is told the mean, the reader nothing.
         missing = np.isnan(given)
         if missing.any():

@@ -17,7 +17,7 @@ from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.climate_response import GLOBAL
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
 from xr_cbottle.bottle.packing import pack
-from xr_cbottle.bottle.records import ConditionSpec, GapsSpec, LabelSpec, PartSpec, TimeSpec
+from xr_cbottle.bottle.records import ConditionSpec, GapsSpec, LabelSpec, PartSpec, TimeSpec, VariableSpec
 from xr_cbottle.draw.emulator import Emulator, Sampler
 from xr_cbottle.training import level_choice
 from xr_cbottle.training.calibrator import calibrated
@@ -90,7 +90,11 @@ def pack_run(
         sst=ConditionSpec("sst.nc", variable="sst"),
         climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
         gaps=None if data.gaps is None else GapsSpec("gaps.nc", shares=data.gaps.shares),
-        nonnegative=about.nonnegative,
+        variables={
+            name: VariableSpec(one.units, one.long_name, one.standard_name, one.levels)
+            for name, one in run.config.data.define.items()
+        },
+        nonnegative=tuple(dict.fromkeys([*about.nonnegative, *run.config.data.nonnegative])),
         bounds=about.bounds,
         forcings=bottle_forcings(run.config, data),
         sea_range=_sea_range(data),

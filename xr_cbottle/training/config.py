@@ -20,9 +20,11 @@ from xr_cbottle.bottle.checkpoint import DISK_TYPES
 from xr_cbottle.bottle.climate_response import MODES
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
-from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, TimeSpec
-from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, TimeSpec, VariableSpec
+from xr_cbottle.fields.channels import VARIABLES, Variable
+from xr_cbottle.fields.channels import parse as parse_channel
 from xr_cbottle.fields.series import Series
+from xr_cbottle.fields.units import is_unit
 from xr_cbottle.training.parsing import build, check_choices, read
 from xr_cbottle.training.run_sources import expanded
 from xr_cbottle.training.source_config import SourceConfig, SstConfig
@@ -59,6 +61,31 @@ class ForcingConfig:
 
 
 @dataclass(frozen=True)
+class DefinedVariable:
+    """A variable that xr_cbottle does not know. Its name is that of its channel, or of its channels without pressure.
+
+    Attributes
+    ----------
+    units
+        Its unit, to which what is stored is converted.
+    long_name
+        What it is.
+    standard_name
+        Its name in CF's table of standard names, if it has one.
+    nonnegative
+        Nothing of it is to be below 0, as `bottle: nonnegative` says of channels.
+    levels
+        It is on levels of pressure: its channels are ``name850`` and so on.
+    """
+
+    units: str
+    long_name: str = ""
+    standard_name: str = ""
+    nonnegative: bool = False
+    levels: bool = False
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """All data of a run.
 
@@ -68,6 +95,8 @@ class DataConfig:
         HEALPix level of the network; finer files are averaged down.
     channels
         Channels in the network's order, e.g. ``tas``, ``T850`` (see `xr_cbottle.fields.channels`).
+    define
+        Variables that xr_cbottle does not know, by their names: what they are is kept in the bottle.
     sources
         The data sets to imitate, each under a label of its own.
     sst
@@ -121,6 +150,21 @@ class DataConfig:
     least_presence: float = 0.5
     gaps: Literal["mask", "skip", "refuse"] = "mask"
     most_deviations: float = 50.0
+    define: dict[str, DefinedVariable] = field(default_factory=dict)
+
+    @property
+    def own(self) -> dict[str, Variable]:
+        """The variables that are defined here, by their names."""
+        return {
+            name: Variable(name, one.units, one.long_name, one.standard_name, one.levels)
+            for name, one in self.define.items()
+        }
+
+    @property
+    def nonnegative(self) -> tuple[str, ...]:
+        """Channels of the variables that are defined here as such."""
+        of = {name: parse_channel(name, self.own).variable.name for name in self.channels}
+        return tuple(name for name in self.channels if of[name] in self.define and self.define[of[name]].nonnegative)
 
     def donor(self, label: str) -> str | None:
         """The first other label that has all channels which one lacks; None if it lacks none, or none has them."""
@@ -148,13 +192,14 @@ class DataConfig:
                 schema.label()(label)
             except SchemaError as error:
                 raise ValueError(f"data: the label {label!r} must be {error.must}") from None
+        self._check_defined()
         self._check_runs()
         self._check_climate()
         for source in self.sources:
             if unknown := sorted(set(source.missing) - set(self.channels)):
                 raise ValueError(f"source {source.label!r}: missing lists {unknown}, which are not among the channels")
             for store in (source, *source.also):
-                if strange := sorted(set(store.variables) - set(VARIABLES) - set(self.channels)):
+                if strange := sorted(set(store.variables) - {*VARIABLES, *self.define, *self.channels}):
                     raise ValueError(
                         f"source {source.label!r}: variables maps {strange}: neither channels of this run nor "
                         f"variables that xr_cbottle knows ({', '.join(VARIABLES)})"
@@ -174,6 +219,26 @@ class DataConfig:
             raise ValueError(f"data: most_deviations is {self.most_deviations}, must be above 1 (.inf takes any value)")
         if not 0 <= self.annual_harmonics <= 6:
             raise ValueError(f"data: annual_harmonics is {self.annual_harmonics}, must be 0 to 6")
+
+    def _check_defined(self) -> None:
+        """Refuse definitions that the manifest will refuse, or that nothing needs, and channels that are unknown."""
+        for name, one in self.define.items():
+            part, time = PartSpec("coarse", 0.0, "coarse.checkpoint"), TimeSpec("2000-01-01", "2000-01-01")
+            try:
+                Manifest(
+                    "x", 0, (name,), (part,), time,
+                    variables={name: VariableSpec(one.units, one.long_name, one.standard_name, one.levels)},
+                )  # fmt: skip
+            except BottleError as error:
+                raise ValueError(f"data: define: {name}: {str(error).removeprefix('bottle.json: ')}") from None
+            if not is_unit(one.units):
+                raise ValueError(f"data: define: {name}: {one.units!r} is not a unit that can be read")
+        try:
+            used = {parse_channel(name, self.own).variable.name for name in self.channels}
+        except ValueError as error:
+            raise ValueError(f"data: {error}; or say under define what it is") from None
+        if unused := sorted(set(self.define) - used):
+            raise ValueError(f"data: define has {', '.join(unused)}, of which there is no channel: take it out")
 
     def _check_runs(self) -> None:
         """Refuse sources of one label that are not of one model."""

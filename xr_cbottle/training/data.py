@@ -32,11 +32,11 @@ from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import preparation, statistics
 from xr_cbottle.training.config import DataConfig, as_dict
+from xr_cbottle.training.extents import extents, strange
 from xr_cbottle.training.gathered import Gathered, each, gather
 from xr_cbottle.training.presence import find_presence
 from xr_cbottle.training.regression import ResponseSettings
 from xr_cbottle.training.run_climate import RunClimate, read_climates, write_climates
-from xr_cbottle.training.screening import extents, strange
 from xr_cbottle.training.source_config import SourceConfig
 from xr_cbottle.training.sst_condition import write_sst
 from xr_cbottle.training.statistics import Statistics
@@ -170,7 +170,7 @@ def _prepare(config: DataConfig, folder: Path, progress: bool, processes: int) -
     read = [
         gather(
             source, config.channels, config.zoom, folder,
-            progress=progress, number=number, climate=climate, processes=processes,
+            progress=progress, number=number, climate=climate, processes=processes, own=config.own,
         )
         for source, number, climate in zip(config.sources, _numbers(config), climates, strict=True)
     ]  # fmt: skip

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.architecture import ModelConfig
+from xr_cbottle.fields.channels import NONE_OF_ITS_OWN, Variable
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
@@ -73,7 +74,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a configuration of any kind asks for, as far as it can be said before anything is read.
+    """Demands of a configuration of any kind, as far as they are known before anything is read.
 
     Attributes
     ----------
@@ -91,6 +92,8 @@ class Asked:
         Makes batches of the data when they are prepared.
     dtype
         Precision of the weights in a bottle.
+    own
+        Variables that the configuration defines.
     """
 
     sources: Sequence[SourceConfig]
@@ -103,10 +106,11 @@ class Asked:
     made: Callable[[int], Tensors]
     batches: Callable[[], Any]
     dtype: str
+    own: Mapping[str, Variable] = NONE_OF_ITS_OWN
 
 
 def asked(config: AnyConfig, run: Path) -> Asked:
-    """What a configuration asks for; nothing is read but the configuration of a teacher.
+    """Demands of a configuration; nothing is read but the configuration of a teacher.
 
     Raises
     ------
@@ -119,7 +123,7 @@ def asked(config: AnyConfig, run: Path) -> Asked:
         return Asked(
             data.sources, data.channels, data.zoom, prepared_folder(data, run / "data"), (2 * values, 4 * values),
             model_config(config), coarse_loss, lambda count: made_batch(config, count),
-            lambda: Batches(config, prepare(data, run / "data", progress=False)), config.bottle.dtype,
+            lambda: Batches(config, prepare(data, run / "data", progress=False)), config.bottle.dtype, data.own,
         )  # fmt: skip
     if isinstance(config, DistilConfig):
         folder = Path(expanded(config.distil.run))
@@ -260,7 +264,7 @@ def estimate(config: AnyConfig, run: str | os.PathLike[str], *, steps: int = 3, 
     problems: list[str] = []
     for source in known.sources:
         try:
-            found = survey(source, known.channels, known.zoom)
+            found = survey(source, known.channels, known.zoom, known.own)
         except FileNotFoundError as error:
             problems.append(str(error))
             continue

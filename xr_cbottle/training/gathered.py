@@ -7,10 +7,11 @@ values in how many of its instants, and how large they are.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.fields.channels import NONE_OF_ITS_OWN, Variable
 from xr_cbottle.training import run_sources
 from xr_cbottle.training.run_climate import RunClimate
 from xr_cbottle.training.screening import check_block
@@ -44,6 +46,8 @@ class Job:
         What is read of it.
     path
         Where it goes, without an ending.
+    own
+        Variables that the configuration defines.
     """
 
     source: SourceConfig
@@ -52,10 +56,11 @@ class Job:
     channels: tuple[str, ...]
     zoom: int
     path: Path
+    own: Mapping[str, Variable]
 
 
 @dataclass(frozen=True)
-class Block:
+class HeldBlock:
     """A block that was read.
 
     Attributes
@@ -70,6 +75,8 @@ class Block:
         (channel,) float64. Least and largest value; NaN without any.
     present
         (channel, cell) int32. In how many of the training instants there is a value.
+    absent
+        (n, channel) int32. How many cells have none.
     """
 
     path: Path
@@ -78,6 +85,7 @@ class Block:
     low: Array
     high: Array
     present: Array
+    absent: Array
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ class Gathered:
 
     source: SourceConfig
     channels: tuple[str, ...]
-    held: tuple[Block, ...]
+    held: tuple[HeldBlock, ...]
     zoom: int
     name: str
     climate: RunClimate | None = None
@@ -124,11 +132,11 @@ class Gathered:
         return self.all_times if self.skipped is None else self.all_times[~self.skipped]
 
     def told(self, climate: RunClimate | None) -> Gathered:
-        """The same instants under another climate."""
+        """Give the instants another climate."""
         return dataclasses.replace(self, climate=climate)
 
     def without(self, *, gaps: Array | None = None, skipped: Array | None = None) -> Gathered:
-        """The same instants without some cells, or without some of them."""
+        """Leave out some cells, or some of the instants."""
         return dataclasses.replace(self, gaps=gaps, skipped=skipped)
 
     def blocks(self, what: str, progress: bool) -> Iterator[tuple[Array, Array]]:
@@ -171,7 +179,8 @@ class Gathered:
 
     def alone(self, number: int) -> Gathered:
         """One block by itself, as other processes get it."""
-        block = dataclasses.replace(self.held[number], present=np.zeros(0, np.int32))
+        nothing = np.zeros(0, np.int32)  # what has been looked at
+        block = dataclasses.replace(self.held[number], present=nothing, absent=nothing)
         skipped = None if self.skipped is None else self.skipped_of(number)
         return dataclasses.replace(self, held=(block,), skipped=skipped)
 
@@ -192,6 +201,7 @@ def gather(
     number: int | None = None,
     climate: RunClimate | None = None,
     processes: int = 1,
+    own: Mapping[str, Variable] = NONE_OF_ITS_OWN,
 ) -> Gathered:
     """Read a source into a folder, or what an earlier call has not read of it.
 
@@ -209,6 +219,8 @@ def gather(
         Its sea and forcings.
     processes
         How many read at the same time.
+    own
+        Variables that the configuration defines.
 
     Raises
     ------
@@ -221,12 +233,15 @@ def gather(
     raw = folder / f"{name}.raw"
     raw.mkdir(exist_ok=True)
     jobs: list[Job] = []
-    for stretch in surveyed(source, channels, zoom):
+    for stretch in surveyed(source, channels, zoom, own):
         for i in range(len(stretch.sizes)):
-            jobs.append(Job(source, stretch.address, i, channels, zoom, raw / f"{len(jobs):06d}"))
-    left = [job for job in jobs if not job.path.with_suffix(".npz").exists()]
-    for _ in each(read_block, left, processes, f"read {source.label}", progress):
-        pass
+            jobs.append(Job(source, stretch.address, i, channels, zoom, raw / f"{len(jobs):06d}", dict(own)))
+    left = [job for job in jobs if not _is_whole(job.path)]
+    try:
+        for _ in each(read_block, left, processes, f"read {source.label}", progress):
+            pass
+    finally:
+        _opened.close()
     held = tuple(_block_of(job) for job in jobs)
     return Gathered(source, channels, held, zoom, name, climate)
 
@@ -264,6 +279,31 @@ def each(work: Callable[[T], Any], jobs: Sequence[T], processes: int, what: str,
             raise
 
 
+class _Opened:
+    """The instants at one address of a source, open as long as blocks of them are read one after the other."""
+
+    def __init__(self) -> None:
+        self._key: tuple[SourceConfig, str] | None = None
+        self._stack = contextlib.ExitStack()
+
+    def at(self, job: Job) -> tuple[run_sources.Instants, list[Array]]:
+        """Instants at the address of a job, and their blocks."""
+        if self._key != (job.source, job.address):
+            self.close()
+            self._instants = self._stack.enter_context(run_sources.opened(job.source, job.address))
+            self._blocks = list(self._instants.blocks())
+            self._key = job.source, job.address
+        return self._instants, self._blocks
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._stack.close()
+        self._key = None
+
+
+_opened = _Opened()
+
+
 def read_block(job: Job) -> None:
     """Read a block into its file, and then write its facts beside it.
 
@@ -272,19 +312,37 @@ def read_block(job: Job) -> None:
     ValueError
         As `gather`.
     """
-    with run_sources.opened(job.source, job.address) as instants:
-        chosen = list(instants.blocks())[job.number]
-        times = instants.times[chosen].astype("datetime64[s]")
-        values = instants.read(chosen, job.channels, job.zoom).astype(np.float32, copy=False)
+    instants, blocks = _opened.at(job)
+    chosen = blocks[job.number]
+    times = instants.times[chosen].astype("datetime64[s]")
+    values = instants.read(chosen, job.channels, job.zoom, job.own).astype(np.float32, copy=False)
     low, high = check_block(values, job.channels, times, f"source {job.source.label!r}: {job.address}")
     trained = ~job.source.held_out(times)
-    present = np.count_nonzero(~np.isnan(values[trained]), axis=0).astype(np.int32)
+    there = ~np.isnan(values)
+    present = np.count_nonzero(there[trained], axis=0).astype(np.int32)
+    absent = values.shape[2] - np.count_nonzero(there, axis=2).astype(np.int32)
     np.save(_partial(job.path), values)
     _settle(_partial(job.path), job.path.with_suffix(".npy"))
-    facts = {"times": times, "low": low, "high": high, "present": present, "sha256": np.array(digest_of(values))}
+    facts = {
+        "times": times,
+        "low": low,
+        "high": high,
+        "present": present,
+        "absent": absent,
+        "sha256": np.array(digest_of(values)),
+    }
     with open(_partial(job.path), "wb") as file:
         np.savez(file, **facts)
     _settle(_partial(job.path), job.path.with_suffix(".npz"))
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a block was read, and is as it was then, or is no longer needed."""
+    facts, stored = path.with_suffix(".npz"), path.with_suffix(".npy")
+    if not facts.exists():
+        return False
+    with np.load(facts) as known:
+        return not stored.exists() or digest_of(np.load(stored, mmap_mode="r")) == str(known["sha256"])
 
 
 def digest_of(values: Array) -> str:
@@ -292,10 +350,10 @@ def digest_of(values: Array) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
-def _block_of(job: Job) -> Block:
+def _block_of(job: Job) -> HeldBlock:
     with np.load(job.path.with_suffix(".npz")) as facts:
-        parts = {name: facts[name] for name in ("times", "low", "high", "present")}
-    return Block(job.path, job.address, **parts)
+        parts = {name: facts[name] for name in ("times", "low", "high", "present", "absent")}
+    return HeldBlock(job.path, job.address, **parts)
 
 
 def _partial(path: Path) -> Path:

@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Presence:
-    """What a configuration's sources have.
+    """Presence of values in the sources of a configuration.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ def find_presence(config: DataConfig, parts: Sequence[Gathered], *, progress: bo
         incomplete[label] = (share < 1) & ~gaps[label]
         incomplete[label][lacking] = False
         kept |= {i: part.without(gaps=gaps[label]) for i, part in mine.items()}
-        if not any(_lacks(part, incomplete[label]) for part in mine.values()):
+        if not incomplete[label].any() and not any(_lacks(part, gaps[label], lacking) for part in mine.values()):
             continue
         torn = {i: _torn(kept[i], lacking, progress) for i in mine}
         gappy[label] = int(sum(map(np.count_nonzero, torn.values())))
@@ -116,9 +116,10 @@ def _shares(parts: Sequence[Gathered]) -> Array:
     return np.asarray(total / count)
 
 
-def _lacks(part: Gathered, incomplete: Array) -> bool:
-    """Whether instants must be looked at again: some training instant lacks a value, or some are held out."""
-    return bool(incomplete.any()) or bool(part.source.held_out(part.all_times).any())
+def _lacks(part: Gathered, gaps: Array, lacking: Sequence[int]) -> bool:
+    """Whether instants must be looked at again: some lack more cells or fewer than the gaps."""
+    others = np.delete(np.arange(len(gaps)), list(lacking))
+    return any((block.absent[:, others] != gaps[others].sum(1)).any() for block in part.held)
 
 
 def _holes(values: Array, part: Gathered, lacking: Sequence[int]) -> Array:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.fields.channels import NONE_OF_ITS_OWN, Variable
 from xr_cbottle.training import run_sources
 from xr_cbottle.training.source_config import SourceConfig
 
@@ -40,7 +41,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the metadata of a source say.
+    """Findings in the metadata of a source.
 
     Attributes
     ----------
@@ -62,7 +63,12 @@ class Survey:
         return sum(len(stretch.times) for stretch in self.stretches)
 
 
-def survey(source: SourceConfig, channels: Sequence[str] = (), zoom: int = 0) -> Survey:
+def survey(
+    source: SourceConfig,
+    channels: Sequence[str] = (),
+    zoom: int = 0,
+    own: Mapping[str, Variable] = NONE_OF_ITS_OWN,
+) -> Survey:
     """Look at times and metadata of a source; nothing else of it is read.
 
     Parameters
@@ -71,6 +77,8 @@ def survey(source: SourceConfig, channels: Sequence[str] = (), zoom: int = 0) ->
         What is looked at.
     channels, zoom
         Channels that it should have, and the HEALPix level that its cells must have at least.
+    own
+        Variables that the configuration defines.
 
     Raises
     ------
@@ -101,7 +109,7 @@ def survey(source: SourceConfig, channels: Sequence[str] = (), zoom: int = 0) ->
                 found.append(Stretch(address, times, tuple(map(len, instants.blocks()))))
             for name in channels:
                 if name not in source.missing and name not in problems:
-                    words = noted(name, lambda: instants.described(name, zoom))  # noqa: B023
+                    words = noted(name, lambda: instants.described(name, zoom, own))  # noqa: B023
                     known.setdefault(name, words or "")
     if not found and not problems:
         problems["instants"] = f"source {source.label!r}: it has no instant from {source.start} to {source.end}"
@@ -111,7 +119,12 @@ def survey(source: SourceConfig, channels: Sequence[str] = (), zoom: int = 0) ->
     return Survey(tuple(found), have, tuple(problems.values()))
 
 
-def surveyed(source: SourceConfig, channels: Sequence[str] = (), zoom: int = 0) -> tuple[Stretch, ...]:
+def surveyed(
+    source: SourceConfig,
+    channels: Sequence[str] = (),
+    zoom: int = 0,
+    own: Mapping[str, Variable] = NONE_OF_ITS_OWN,
+) -> tuple[Stretch, ...]:
     """The stretches of a source in which nothing is wrong; see `survey`.
 
     Raises
@@ -122,7 +135,7 @@ def surveyed(source: SourceConfig, channels: Sequence[str] = (), zoom: int = 0) 
     FileNotFoundError
         If a pattern matches no file.
     """
-    found = survey(source, channels, zoom)
+    found = survey(source, channels, zoom, own)
     if found.problems:
         raise ValueError(found.problems[0])
     return found.stretches

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Lesson:
-    """What a network of few steps learns from its teacher.
+    """Lesson of a teacher: what a network of few steps learns from it.
 
     Parameters
     ----------

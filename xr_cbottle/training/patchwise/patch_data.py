@@ -161,15 +161,13 @@ def _prepare(config: PatchDataConfig, folder: Path, progress: bool, processes: i
 def _moments(parts: Sequence[Gathered], progress: bool) -> tuple[Array, Array]:
     """Mean and standard deviation of each channel over the training instants and all cells (which have one area)."""
     channels = parts[0].channels
+    _check_whole(parts)
     count, shift = 0, np.zeros(len(channels))
     total, square = np.zeros((2, len(channels)))
     held_out = [part.source.held_out(part.times) for part in parts]
     for values, out in zip(_instants(parts, "measure", progress), np.concatenate(held_out), strict=True):
         if out:
             continue
-        if not np.isfinite(values).all():
-            bad = [name for name, field in zip(channels, values, strict=True) if not np.isfinite(field).all()]
-            raise ValueError(f"superres: channel(s) {bad} have values that are not finite: take them out")
         if not count:
             shift = values.mean(1)  # lest x^2 - mean^2 cancel
         anomaly = values - shift[:, None]
@@ -183,6 +181,19 @@ def _moments(parts: Sequence[Gathered], progress: bool) -> tuple[Array, Array]:
         still = [name for name, spread in zip(channels, scale, strict=True) if not spread > 0]
         raise ValueError(f"superres: channel(s) {still} never vary: take them out")
     return total / count + shift, scale
+
+
+def _check_whole(parts: Sequence[Gathered]) -> None:
+    """Refuse fields with holes: a patch network is told of all that is around."""
+    for part in parts:
+        for block in part.held:
+            holes = np.argwhere(block.absent)
+            if len(holes):
+                i, c = holes[0].tolist()
+                raise ValueError(
+                    f"superres: source {part.source.label!r}: {block.address} lacks values of {part.channels[c]} at "
+                    f"{block.times[i]}, and super-resolution learns from whole fields: take the channel out, or fill it"
+                )
 
 
 def _instants(parts: Sequence[Gathered], what: str, progress: bool) -> Iterator[Array]:
