@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
 from tests.trainings import CELLS, N, simulation  # noqa: E402
-from xr_cbottle.bottle import open_bottle  # noqa: E402
+from xr_cbottle.bottle import facts, open_bottle  # noqa: E402
 from xr_cbottle.bottle.gaps import Gaps  # noqa: E402
 from xr_cbottle.bottle.harmonics import Fit  # noqa: E402
 from xr_cbottle.grid import healpix  # noqa: E402
@@ -69,6 +69,8 @@ def test_levels_below_ground_are_gaps_from_the_data_to_the_reader(folder, scale)
     bottle = open_bottle(path)
     assert bottle.manifest.gaps.shares == {"a": {"Z850": pytest.approx(UNDER_GROUND.mean(), abs=1e-6)}}
     assert (bottle.gaps().of("a") == (UNDER_GROUND & (np.arange(3) == 2)[:, None])).all()
+    assert "missing in a" in facts.text(facts.facts(bottle))
+    assert "Z850 on 20.3 % of the globe" in facts.text(facts.facts(bottle))
     ds = xr.open_dataset(path, engine="cbottle", num_steps=2, batch_size=2).isel(time=[0, 5])
     zg = ds.zg.values
     assert (np.isnan(zg) == (UNDER_GROUND & (np.array([50000, 85000]) == 85000)[:, None])).all()

@@ -56,12 +56,11 @@ def configured(folder, cache="cache"):
     return configs.parse(values)
 
 
-def killed_when(folder, cache, pattern, count, waits):
-    """Prepare in another process, and kill it when it has so many files of a pattern, or has so few left."""
+def killed_when(folder, cache, enough, waits):
+    """Prepare in another process, and kill it when there is enough."""
     process = subprocess.Popen([sys.executable, "-c", SLOWLY, str(folder / f"{cache}.yaml"), *map(str, waits)])
-    enough = (lambda n: n >= count) if count > 0 else (lambda n: 0 < n <= -count)
     deadline = time.monotonic() + 120
-    while not enough(len(list((folder / cache).glob(pattern)))):
+    while not enough():
         assert process.poll() is None, "it ended before it was killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -79,11 +78,18 @@ def test_what_was_killed_goes_on_to_the_same_bytes(folder):
     training_data.prepare(config.data, folder, progress=False)
     known = contents(whole)
     other = configured(folder, "killed")
-    raw = "*.partial/a.raw/*.npz"
-    killed_when(folder, "killed", raw, 3, (0.2, 0))
-    read = {path: path.stat().st_mtime_ns for path in (folder / "killed").glob(raw)}
+    cache = folder / "killed"
+
+    def there(pattern):
+        return list(cache.glob(f"*.partial/{pattern}"))
+
+    killed_when(folder, "killed", lambda: len(there("a.raw/??????.npz")) >= 3, (0.2, 0))
+    read = {path: path.stat().st_mtime_ns for path in there("a.raw/??????.npz")}
     assert 3 <= len(read) < FILES
-    killed_when(folder, "killed", "*.partial/a.raw/*.npy", -FILES + 3, (0, 0.2))  # in the middle of writing
+    killed_when(
+        folder, "killed", lambda: there("said.json") and len(there("a.raw/??????.npy")) <= FILES - 3, (0, 0.2)
+    )  # in the middle of writing
+    assert 0 < len(there("a.raw/??????.npy")) < FILES
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in read.items())
     assert not list((folder / "killed").glob("*/done"))
     training_data.prepare(other.data, folder, progress=False)
@@ -91,6 +97,18 @@ def test_what_was_killed_goes_on_to_the_same_bytes(folder):
     assert contents(made) == known
     assert preparation.verify(made) == sum(path.stat().st_size for path in made.iterdir() if path.name != "done")
     assert not list((folder / "killed").glob("*.partial"))
+
+
+def test_a_block_that_was_spoilt_is_read_again(folder):
+    config, other = configured(folder), configured(folder, "killed")
+    training_data.prepare(config.data, folder, progress=False)
+    killed_when(folder, "killed", lambda: list((folder / "killed").glob("*.partial/a.raw/000001.npz")), (0.2, 0))
+    block = next((folder / "killed").glob("*.partial/a.raw/000000.npy"))
+    spoilt = np.load(block)
+    np.save(block, spoilt + 1)
+    training_data.prepare(other.data, folder, progress=False)
+    whole, mended = (training_data.prepared_folder(each.data, folder) for each in (config, other))
+    assert contents(whole) == contents(mended)
 
 
 def test_several_processes_make_the_same_bytes(folder):
