@@ -205,7 +205,7 @@ def test_a_fit_of_incomplete_places_is_that_of_their_own_instants():
     with pytest.raises(ValueError, match="too few for 9 harmonics"):
         few.solve()
     with pytest.raises(ValueError, match="need more than 4 GiB"):
-        Fit(6, 8, (10_000,), incomplete=np.arange(10_000))
+        Fit(6, 8, (20_000,), incomplete=np.arange(20_000))
 
 
 def test_a_label_is_drawn_with_the_gaps_of_the_label_that_lends_it_a_channel(folder):
