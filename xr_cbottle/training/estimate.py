@@ -8,7 +8,7 @@ import shutil
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.architecture import ModelConfig
-from xr_cbottle.fields.channels import NONE_OF_ITS_OWN, Variable
+from xr_cbottle.fields.channels import Variable
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
@@ -106,7 +106,7 @@ class Asked:
     made: Callable[[int], Tensors]
     batches: Callable[[], Any]
     dtype: str
-    own: Mapping[str, Variable] = NONE_OF_ITS_OWN
+    own: Mapping[str, Variable] = field(default_factory=dict)
 
 
 def asked(config: AnyConfig, run: Path) -> Asked:
