@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -46,6 +47,7 @@ class PretendedInstants:
     seconds: float = 0.0
 
     as_variables = False
+    gaps = MappingProxyType({})
 
     @property
     def land(self) -> None:

@@ -233,6 +233,8 @@ def test_every_standard_name_is_in_the_table_with_units_of_its_kind(suite):
 
     table = StandardNameTable()
     for variable in channels.VARIABLES.values():
+        if not variable.standard_name:  # of what CF has no name for
+            continue
         assert variable.standard_name in table, variable.name
         canonical = table[variable.standard_name].canonical_units
         assert Unit(variable.units).is_convertible(Unit(canonical)), variable.name

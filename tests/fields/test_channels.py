@@ -65,6 +65,7 @@ def test_variables_own_names_are_channels_too():
 def test_every_variable_has_attributes():
     for variable in channels.VARIABLES.values():
         assert all(variable.attrs.values()), variable.name
+        assert {"units", "long_name"} <= set(variable.attrs)
 
 
 def test_different_levels_share_one_axis():

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 
 torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
 from xr_cbottle import cli  # noqa: E402
+from xr_cbottle.fields import channels  # noqa: E402
+from xr_cbottle.grid import healpix  # noqa: E402
 from xr_cbottle.network import unet  # noqa: E402
 from xr_cbottle.training import coarse, estimate, loop  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
@@ -93,12 +96,24 @@ def test_a_dry_run_is_for_the_three_runs_of_the_bundled_bottle():
     assert shipped_configurations() == ["gcm.yaml", "gcm_high.yaml", "gcm_low.yaml"]
 
 
+def everything(names, zoom):
+    """A data set with all channels, whose values are all 0."""
+    times = np.datetime64("1989-01-01", "ns") + trainings.STEPS
+    fields = {}
+    for name, layout in channels.variables(names).items():
+        levels = () if layout.pressures is None else (len(layout.pressures),)
+        dims = ("time", "pressure", "cell") if levels else ("time", "cell")
+        zeros = np.zeros((len(times), *levels, healpix.n_cells(zoom)), np.float32)
+        fields[name] = (dims, zeros, {"units": layout.variable.units})
+    return xr.Dataset(fields, {"time": times, "pressure": [25000, 50000, 85000]})
+
+
 @pytest.mark.parametrize("name", shipped_configurations())
 def test_the_command_says_what_a_shipped_configuration_takes(name, tmp_path, monkeypatch, capsys):
+    data = configs.load(SHIPPED / name).data
     for label in ("jcm", "plasim"):
         (tmp_path / label).mkdir()
-        made = trainings.simulation(0).assign_coords(time=np.datetime64("1989-01-01", "ns") + trainings.STEPS)
-        made.to_netcdf(tmp_path / label / f"{label}_1989.nc")
+        everything(data.channels, data.zoom).to_netcdf(tmp_path / label / f"{label}_1989.nc")
     monkeypatch.setenv("SIM", str(tmp_path))
     monkeypatch.setenv("RUNS", str(tmp_path / "runs"))
     smaller = {"base": str(SHIPPED / name), "training": {"batch_size": 1}}  # the same network and data, in less time

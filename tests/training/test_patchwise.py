@@ -216,11 +216,11 @@ def test_two_processes_of_n_are_one_of_2n(whole, values, tmp_path):
 
 def test_the_student_learns_the_end_of_the_teachers_way(whole, student):
     case, batch = student.case, student.batches.training(0, 4)
-    states, end = case.way(batch)
+    states, end = case.lesson.way(batch)
     torch.testing.assert_close(states[0], batch.clean + 40 * batch.noise)
     denoise = conditioned(Denoiser(whole.net), batch)
-    levels = torch.cat([case.levels[0], *(leg[1:] for leg in case.levels[1:])])
-    assert [float(leg[0]) for leg in case.levels] == pytest.approx([40, 2, 0.3])
+    levels = torch.cat([case.lesson.levels[0], *(leg[1:] for leg in case.lesson.levels[1:])])
+    assert [float(leg[0]) for leg in case.lesson.levels] == pytest.approx([40, 2, 0.3])
     assert float(levels[-1]) == 0
     with torch.no_grad():
         whole_way = heun(lambda x, s: denoise(x.float(), s).double(), states[0].double(), levels)

@@ -20,7 +20,7 @@ from xr_cbottle.fields import channels
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import config as configs
 from xr_cbottle.training import data as training_data
-from xr_cbottle.training import run_sources
+from xr_cbottle.training import run_sources, survey
 
 CHANNELS = ("tas", "Z500", "Z850", "pr")
 
@@ -136,7 +136,7 @@ def test_several_stores_of_a_label_share_their_instants(tmp_path):
         also=[{"files": str(tmp_path / "levels_?.nc")}, {"files": [str(tmp_path / "rain.zarr")]}],
     )
     np.testing.assert_allclose(read(what), expected()[4:30:2], rtol=1e-6)
-    assert run_sources.count(what) == 13
+    assert survey.survey(what).instants == 13
 
 
 def test_blocks_are_whole_chunks(tmp_path):

@@ -14,19 +14,29 @@ if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle, fetch, open_bottle
     from xr_cbottle.bottle.errors import BottleError, BottleNotFound, FetchError, SchemaError
     from xr_cbottle.bottle.location import bundled, find
-    from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
+    from xr_cbottle.bottle.manifest import Manifest
     from xr_cbottle.bottle.packing import pack
-    from xr_cbottle.bottle.records import ConditionSpec, ForcingSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
+    from xr_cbottle.bottle.records import (
+        ConditionSpec,
+        ForcingSpec,
+        GapsSpec,
+        LabelSpec,
+        PartSpec,
+        SuperresSpec,
+        TimeSpec,
+    )
+    from xr_cbottle.bottle.sampler import SamplerDefaults
 
 _HOMES = {
     "bottle": ("Bottle", "fetch", "open_bottle"),
     "errors": ("BottleError", "BottleNotFound", "FetchError", "SchemaError"),
     "location": ("bundled", "find"),
-    "manifest": (
-        "ConditionSpec", "ForcingSpec", "LabelSpec", "Manifest", "PartSpec", "SamplerDefaults", "SuperresSpec",
-        "TimeSpec",
-    ),
+    "manifest": ("Manifest",),
     "packing": ("pack",),
+    "records": (
+        "ConditionSpec", "ForcingSpec", "GapsSpec", "LabelSpec", "PartSpec", "SuperresSpec", "TimeSpec",
+    ),
+    "sampler": ("SamplerDefaults",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -37,6 +47,7 @@ __all__ = [
     "ConditionSpec",
     "FetchError",
     "ForcingSpec",
+    "GapsSpec",
     "LabelSpec",
     "Manifest",
     "PartSpec",

@@ -24,7 +24,7 @@ from xr_cbottle.bottle.files import Files, Pins, Weights
 from xr_cbottle.bottle.location import MANIFEST, bundled_folder, find, is_remote
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import check_part
-from xr_cbottle.bottle.records import ConditionSpec, PartSpec
+from xr_cbottle.bottle.records import ConditionSpec, GapsSpec, PartSpec
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
     from xr_cbottle.bottle.climatology import Climatology
     from xr_cbottle.bottle.coherence import Coherence
+    from xr_cbottle.bottle.gaps import Gaps
     from xr_cbottle.bottle.harmonics import Floats
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 
-Spec = TypeVar("Spec", PartSpec, ConditionSpec)
-M = TypeVar("M", "Climatology", "Coherence")
+Spec = TypeVar("Spec", PartSpec, ConditionSpec, GapsSpec)
+M = TypeVar("M", "Climatology", "Coherence", "Gaps")
 
 
 class Bottle:
@@ -118,7 +119,7 @@ class Bottle:
         if None not in known.values():
             return self
         needed = [*manifest.coarse, *([manifest.parts[part]] if part is not None else []), manifest.climatology]
-        needed += [manifest.coherence, *([manifest.sst] if sst else [])]
+        needed += [manifest.coherence, manifest.gaps, *([manifest.sst] if sst else [])]
         if (sst, part) in self._settled:
             return self._settled[sst, part]
         unknown = [spec for spec in needed if spec is not None and known.get(spec.location, "") is None]
@@ -299,6 +300,26 @@ class Bottle:
             return None
         return self._agreeing(spec, Coherence.from_dataset, progress)[0]
 
+    def gaps(self, *, progress: bool = True) -> Gaps | None:
+        """Cells in which the data of labels have no values; None if there are none.
+
+        Raises
+        ------
+        BottleError
+            It is damaged, or has other labels, channels or cells than the manifest.
+        FetchError
+            It is not here and cannot be fetched.
+        """
+        from xr_cbottle.bottle.gaps import Gaps
+
+        spec = self.manifest.gaps
+        if spec is None:
+            return None
+        found, what = self._agreeing(spec, Gaps.from_dataset, progress)
+        if found.absent.shape[2] != healpix.n_cells(self.manifest.zoom):
+            raise BottleError(f"{what} is of another zoom than the manifest says; they must agree")
+        return found
+
     def _agreeing(self, spec: ConditionSpec, read: Callable[[xr.Dataset, str], M], progress: bool) -> tuple[M, str]:
         """What is measured of each label and channel, after a look at its form, and its name in messages."""
         from xr_cbottle.bottle import netcdf
@@ -332,6 +353,7 @@ def _check_form(manifest: Manifest, sizes: Mapping[Any, int], what: str) -> None
         "degree": limits.DEGREES, "matched": channels, "knot": limits.KNOTS,
         "predictor": limits.PREDICTORS, "mode": limits.PREDICTORS, "season": limits.HARMONICS,
         "latitude": limits.LATITUDES, "band": limits.BANDS, "memory": limits.MEMORIES,
+        "gappy": channels, "byte": -(-healpix.n_cells(manifest.zoom) // 8),
     }  # fmt: skip
     for name, size in sizes.items():
         if name in most and size > most[name]:
@@ -433,6 +455,7 @@ def pinned(bottle: Bottle, progress: bool = True) -> Manifest:
         sst=manifest.sst and with_digest(manifest.sst),
         climatology=manifest.climatology and with_digest(manifest.climatology),
         coherence=manifest.coherence and with_digest(manifest.coherence),
+        gaps=manifest.gaps and with_digest(manifest.gaps),
     )
 
 

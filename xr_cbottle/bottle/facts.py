@@ -34,7 +34,7 @@ def facts(bottle: Bottle) -> dict[str, Any]:
     under one label; ``ratio`` is that over the size of the bottle's files, None while that is not known.
     """
     manifest = bottle.manifest
-    layouts = channels.variables(manifest.channels)
+    layouts = channels.variables(manifest.channels, manifest.own)
     start, end, step = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
     times = (end - start) // step + 1
     cells = healpix.n_cells(manifest.zoom)
@@ -63,6 +63,7 @@ def facts(bottle: Bottle) -> dict[str, Any]:
         "labels": list(manifest.labels),
         "default_label": manifest.default_label,
         "lent_channels": {name: list(label.masked) for name, label in manifest.labels.items() if label.masked},
+        "gaps": {} if manifest.gaps is None else {label: dict(each) for label, each in manifest.gaps.shares.items()},
         "virtual_bytes": virtual,
         "ratio": None if weights is None else virtual / max(weights, bottle.size),
         "sampler": {
@@ -104,7 +105,7 @@ def _superres(manifest: Manifest) -> dict[str, Any] | None:
     return {
         "zoom": spec.zoom,
         "cell_km": round(math.sqrt(4 * math.pi / cells) * _EARTH_RADIUS_KM, 1),
-        "variables": list(channels.variables(spec.channels)),
+        "variables": list(channels.variables(spec.channels, manifest.own)),
         "networks": [part.role for part in manifest.superres],
     }
 
@@ -143,6 +144,7 @@ def text(found: Mapping[str, Any], *, whole: bool = False) -> str:
             (f"under {label}", f"{', '.join(lent)} are drawn under another label")
             for label, lent in found["lent_channels"].items()
         ),
+        *((f"missing in {label}", _gaps(shares)) for label, shares in found["gaps"].items()),
         ("finer", fine and f"to zoom {fine['zoom']} ({fine['cell_km']:g} km): {', '.join(fine['variables'])}"),
         ("virtual size", f"{size(found['virtual_bytes'])} in float32, one member, one label{_ratio(found)}"),
         ("file", f"{found['path']}, {size(found['bytes'])}{_elsewhere(found)}"),
@@ -163,6 +165,11 @@ def text(found: Mapping[str, Any], *, whole: bool = False) -> str:
         ("more", not whole and "with --all, or --json for programs"),
     ]
     return "\n".join(_row(head, body) for head, body in rows if body)
+
+
+def _gaps(shares: Mapping[str, float]) -> str:
+    """Shares of the globe on which channels have no values."""
+    return ", ".join(f"{name} on {100 * share:.3g} % of the globe" for name, share in shares.items())
 
 
 def _forced(found: Mapping[str, Any]) -> str:

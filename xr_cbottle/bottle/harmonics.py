@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 _YEAR_DAYS = 365.25
+_OWN_BYTES, _AT_ONCE = 4 << 30, 4096
+#: Ridge of what lacks values, over the instants that it has: its seasons may be missing, and are not made up.
+_OWN_RIDGE = 0.005
 
 
 def basis(times: npt.ArrayLike, annual: int, diurnal: int) -> Floats:
@@ -75,6 +78,13 @@ class Fit:
     ridge
         Added to the sum of squares of each predictor (ridge regression, Hoerl and Kennard 1970): where the instants say
         little of one, its coefficients are drawn to 0.
+    incomplete
+        Places in the quantity (flattened) that have no value (NaN) at some instants: each has sums of its own.
+
+    Raises
+    ------
+    ValueError
+        If those sums need too much memory.
     """
 
     def __init__(
@@ -85,6 +95,7 @@ class Fit:
         predictors: int = 0,
         seasons: int = 0,
         ridge: float = 0.0,
+        incomplete: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.annual, self.diurnal, self.shape = annual, diurnal, tuple(shape)
         self.predictors, self.seasons, self.ridge = predictors, seasons, ridge
@@ -94,6 +105,14 @@ class Fit:
         self.square = np.zeros((terms, terms))
         self.product = np.zeros((terms, int(np.prod(self.shape))))
         self.power = np.zeros(self.product.shape[1])
+        self.incomplete = np.zeros(0, np.int64) if incomplete is None else incomplete
+        if 8 * len(self.incomplete) * terms**2 > _OWN_BYTES:
+            raise ValueError(
+                f"{len(self.incomplete):,} cells lack values in some instants: {terms} harmonics of each need more "
+                "than 4 GiB; lower annual_harmonics and diurnal_harmonics, or leave such instants out"
+            )
+        self.own_counts = np.zeros(len(self.incomplete), np.int64)
+        self.own_squares = np.zeros((len(self.incomplete), terms * terms))
 
     def rows(self, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
         """Factors of the coefficients at (n,) times with (n, predictor) numbers: (n, term) float64."""
@@ -108,6 +127,15 @@ class Fit:
         """Take in (n,) times, (n, \\*shape) values, and (n, predictor) numbers."""
         rows = self.rows(times, predictors)
         columns = np.asarray(values, np.float64).reshape(len(values), -1)
+        if len(self.incomplete):
+            columns = columns.copy()
+            some = columns[:, self.incomplete]
+            there = ~np.isnan(some)
+            columns[:, self.incomplete] = np.where(there, some, 0.0)
+            self.own_counts += there.sum(0)
+            self.own_squares += there.T.astype(np.float64) @ (rows[:, :, None] * rows[:, None, :]).reshape(
+                len(rows), -1
+            )
         self.count += len(values)
         self.square += rows.T @ rows
         self.product += rows.T @ columns
@@ -136,13 +164,38 @@ class Fit:
             )
         inverse = self.inverse
         found = inverse @ self.product
+        variance, freedom = np.diag(inverse)[:, None], np.full(found.shape[1], self.count - len(found))
+        if len(self.incomplete):
+            found[:, self.incomplete], own = self._own()
+            variance = np.repeat(variance, found.shape[1], 1)
+            variance[:, self.incomplete] = own
+            freedom[self.incomplete] = self.own_counts - len(found)
         if significance:
             left = np.maximum(self.power - np.einsum("kx,kx->x", found, self.product), 0)
-            error = np.sqrt(np.diag(inverse)[:, None] * left / (self.count - len(found)))
+            error = np.sqrt(variance * left / freedom)
             diurnal = np.arange(len(found)) % (2 * self.diurnal + 1) > 0
             diurnal[self.harmonics :] = False
             found[(np.abs(found) < significance * error) & diurnal[:, None]] = 0
         return found
+
+    def _own(self) -> tuple[Floats, Floats]:
+        """(term, x) coefficients of the incomplete places, and the diagonals of their inverse sums of squares."""
+        terms = len(self.square)
+        if (self.own_counts <= terms).any():
+            raise ValueError(
+                f"{self.own_counts.min()} instants with a value are too few for {terms} harmonics: raise "
+                "least_presence, or lower annual_harmonics and diurnal_harmonics"
+            )
+        found, diagonal = np.empty((2, terms, len(self.incomplete)))
+        for first in range(0, len(self.incomplete), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            squares = self.own_squares[part].reshape(-1, terms, terms)
+            ridge = np.full((len(squares), terms), _OWN_RIDGE) * self.own_counts[part, None]
+            ridge[:, 0] = 0
+            inverse = np.linalg.pinv(squares + ridge[:, :, None] * np.eye(terms), rcond=1e-10, hermitian=True)
+            found[:, part] = np.einsum("xkl,lx->kx", inverse, self.product[:, self.incomplete[part]])
+            diagonal[:, part] = np.einsum("xkk->kx", inverse)
+        return found, diagonal
 
     def solve(self, significance: float = 0.0) -> Floats:
         """Coefficients of the harmonics (2 annual + 1, 2 diurnal + 1, \\*shape), see `coefficients`."""

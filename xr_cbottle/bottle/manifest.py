@@ -17,6 +17,7 @@ key                type                      meaning
 ``created``        text                      when and by what the bottle was made
 ``zoom``           int 0..12                 HEALPix level of the channels
 ``channels``       list of text              names in the order of the network's output (``T850``)
+``variables``      {name: variable}          variables of the bottle's own, which xr_cbottle does not know; absent: none
 ``labels``         {name: label}             data sets the model imitates; ``{}`` if it knows only one
 ``default_label``  name or null              the label used when none is asked for (null: the first)
 ``parts``          list of part              the networks: those of role ``coarse`` by descending ``sigma_min``,
@@ -24,6 +25,7 @@ key                type                      meaning
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``coherence``      condition or null         how long the noise of each scale lasts, and how fast it travels
+``gaps``           gaps or null              cells in which the data of a label have no values; absent: there are none
 ``nonnegative``    list of text              channels of which nothing is below 0
 ``bounds``         {channel: bound}          what is drawn is moved into these; absent: nothing is
 ``forcings``       {name: forcing}           numbers in time that networks and climatology are told beside the sea
@@ -39,6 +41,10 @@ key                type                      meaning
 Labels are made of letters, digits and ``. _ + -``, channels of letters, digits and ``_``. Other text has no control
 characters and none that turn or hide text; ``summary``, ``licence``, ``source`` and the texts of ``trained_on`` may
 have several lines. Lengths and numbers have the limits of `xr_cbottle.bottle.limits`.
+
+**variable** ``units``, ``long_name``, ``standard_name`` (one of CF's, or empty), ``levels`` (true: its channels are its
+name with a pressure in hPa behind it; or absent). Its name has letters, digits and ``_``, no digits where it has
+levels, and is not that of a variable or a channel that xr_cbottle knows.
 
 **label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
 not have; they are drawn under ``donor``), ``donor`` (another label, or null).
@@ -61,6 +67,11 @@ absent). Both roles must have one zoom and the same channels.
 one only). The file is ``(time, cell)`` HEALPix NEST with NaN over land, or ``(time, lat, lon)``; K or degC by
 its units. The climatology is what `xr_cbottle.bottle.climatology.Climatology.write` writes, with the labels and
 channels of the manifest; the coherence what `xr_cbottle.bottle.coherence.Coherence.write` writes, with the same.
+
+**gaps** ``location``, ``sha256``, ``size``, ``variable`` (null) as of a condition, of a file that
+`xr_cbottle.bottle.gaps.Gaps.write` writes, with the labels and channels of the manifest; ``shares`` ({label: {channel:
+number 0..1}}: which share of the globe has no value, of those labels and channels that have gaps). Networks draw 0
+there, and readers get NaN.
 
 **bound** ``least``, ``most`` (numbers in the channel's unit, or null), ``sun`` ({label: hours 0..24}: at most what
 falls on the top of the atmosphere, as an instant or in the mean over so many hours; or null), ``saturation`` (number
@@ -99,7 +110,17 @@ import numpy as np
 
 from xr_cbottle.bottle import json_text, limits, schema
 from xr_cbottle.bottle.errors import BottleError, SchemaError
-from xr_cbottle.bottle.records import COARSE, BoundSpec, ConditionSpec, ForcingSpec, LabelSpec, PartSpec, TimeSpec
+from xr_cbottle.bottle.records import (
+    COARSE,
+    BoundSpec,
+    ConditionSpec,
+    ForcingSpec,
+    GapsSpec,
+    LabelSpec,
+    PartSpec,
+    TimeSpec,
+    VariableSpec,
+)
 from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.bottle.schema import Record, field
 from xr_cbottle.fields import channels
@@ -124,6 +145,9 @@ class Manifest(Record):
     channels: tuple[str, ...] = field(schema.each(schema.channel(), 1))
     parts: tuple[PartSpec, ...] = field(schema.each(schema.nested(PartSpec), 1, limits.PARTS))
     time: TimeSpec = field(schema.nested(TimeSpec))  # noqa: RUF009
+    variables: Mapping[str, VariableSpec] = field(
+        schema.mapping(schema.channel(), schema.nested(VariableSpec), limits.CHANNELS), schema.empty
+    )
     title: str = field(schema.text(r".*", "text"), "")
     summary: str = field(schema.paragraphs(), "")
     licence: str = field(
@@ -141,6 +165,7 @@ class Manifest(Record):
     sst: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     climatology: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     coherence: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
+    gaps: GapsSpec | None = field(schema.optional(schema.nested(GapsSpec)), None)  # noqa: RUF009
     nonnegative: tuple[str, ...] = field(schema.each(schema.channel()), ())
     bounds: Mapping[str, BoundSpec] = field(
         schema.mapping(schema.channel(), schema.nested(BoundSpec), limits.CHANNELS), schema.empty
@@ -171,8 +196,10 @@ class Manifest(Record):
         for i, name in enumerate(self.nonnegative):
             if name not in self.channels:
                 raise SchemaError(f"nonnegative[{i}]", "one of channels", name)
+        self._check_variables()
         self._check_bounds()
         self._check_labels()
+        self._check_gaps()
         self._check_forcings()
         levels = [part.sigma_min for part in self.coarse]
         if not levels:
@@ -203,6 +230,21 @@ class Manifest(Record):
             if (spec.zoom, spec.channels) != (before.zoom, before.channels):
                 raise SchemaError(f"{path}.superres", f"of the zoom and channels of parts[{first}]", spec.plain())
 
+    @property
+    def own(self) -> dict[str, channels.Variable]:
+        """The variables that the bottle defines, by their names."""
+        return {
+            name: channels.Variable(name, one.units, one.long_name, one.standard_name, one.levels)
+            for name, one in self.variables.items()
+        }
+
+    def _check_variables(self) -> None:
+        for name, one in self.variables.items():
+            if channels.is_known(name):
+                raise SchemaError(f"variables.{name}", "of a name that xr_cbottle does not know", one.plain())
+            if one.levels and any(letter.isdigit() for letter in name):
+                raise SchemaError(f"variables.{name}", "of a name without digits, as it has levels", one.plain())
+
     def _check_bounds(self) -> None:
         for name, bound in self.bounds.items():
             path = f"bounds.{name}"
@@ -223,6 +265,14 @@ class Manifest(Record):
             raise SchemaError(f"{path}.saturation", "of a channel of specific humidity at a level", name)
         if air not in self.channels or _level_of("ta", str(air)) != humid:
             raise SchemaError(f"{path}.temperature", f"the channel of temperature at {humid} Pa", air)
+
+    def _check_gaps(self) -> None:
+        for label, shares in (self.gaps.shares if self.gaps else {}).items():
+            if label not in self.labels:
+                raise SchemaError(f"gaps.shares.{label}", "one of labels", label)
+            for channel in shares:
+                if channel not in self.channels:
+                    raise SchemaError(f"gaps.shares.{label}.{channel}", "one of channels", channel)
 
     def _check_forcings(self) -> None:
         # By name: the digest does not tell in which order an object was written.
@@ -281,8 +331,8 @@ class Manifest(Record):
 
     @property
     def files(self) -> tuple[PartSpec | ConditionSpec, ...]:
-        """Every file the manifest names: the parts, then SST, climatology and coherence if there are."""
-        conditions = (self.sst, self.climatology, self.coherence)
+        """Every file the manifest names: the parts, then SST, climatology, coherence and gaps if there are."""
+        conditions = (self.sst, self.climatology, self.coherence, self.gaps)
         return self.parts + tuple(spec for spec in conditions if spec is not None)
 
     def label(self, name: str | None) -> str | None:
@@ -372,11 +422,11 @@ def unforced(manifest: Manifest, given: Iterable[str]) -> str:
     return f"{manifest.name} knows nothing of {names}: it has {there}; leave {names} out"
 
 
-_LATER = ("climatology", "coherence", "nonnegative", "bounds", "forcings", "sea_range")
+_LATER = ("variables", "climatology", "coherence", "gaps", "nonnegative", "bounds", "forcings", "sea_range")
 _ORDER = (
-    "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "labels",
-    "default_label", "parts", "sst", "climatology", "coherence", "nonnegative", "bounds", "forcings", "sea_range",
-    "time", "sampler", "trained_on",
+    "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "variables", "labels",
+    "default_label", "parts", "sst", "climatology", "coherence", "gaps", "nonnegative", "bounds", "forcings",
+    "sea_range", "time", "sampler", "trained_on",
 )  # fmt: skip
 
 

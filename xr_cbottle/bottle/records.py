@@ -1,4 +1,4 @@
-"""Records that a manifest is made of: labels, networks, files, bounds, forcings, the axis of time.
+"""Records that a manifest is made of: variables, labels, networks, files, bounds, forcings, the axis of time.
 
 The documentation of `xr_cbottle.bottle.manifest` lists what each field means.
 """
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 COARSE, SUPERRES, DISTILLED = "coarse", "superres", "superres-distilled"
 TRANSFORMS = ("linear", "log2")
 ROLES = (COARSE, SUPERRES, DISTILLED)
+
+
+@dataclasses.dataclass(frozen=True)
+class VariableSpec(Record):
+    """A variable of a bottle's own: what its values are, and whether it has levels."""
+
+    units: str = field(schema.text(r"[A-Za-z0-9 ./*^%-]{1,40}", "a unit such as kg m-2"))
+    long_name: str = field(schema.text(r".*", "text"), "")
+    standard_name: str = field(schema.text(r"[a-z0-9_]*", "a standard name of CF, or empty", 200), "")
+    levels: bool = field(schema.boolean(), False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +131,20 @@ class ConditionSpec(Record):
     sha256: str | None = field(schema.optional(schema.sha256()), None)
     size: int | None = field(schema.optional(schema.integer(1)), None)
     variable: str | None = field(schema.optional(schema.text()), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class GapsSpec(ConditionSpec):
+    """A netCDF file of the cells in which labels have no values, and which share of the globe that is."""
+
+    shares: Mapping[str, Mapping[str, float]] = field(
+        schema.mapping(
+            schema.label(),
+            schema.mapping(schema.channel(), schema.number(0, most=1), limits.CHANNELS),
+            limits.LABELS,
+        ),
+        schema.empty,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,6 +53,6 @@ def repack(
 
         parts = [path for i, part in enumerate(manifest.parts) if (path := file(part, str(i))) is not None]
         conditions = (
-            file(getattr(manifest, name), name) for name in ("sst", "climatology", "coherence")
+            file(getattr(manifest, name), name) for name in ("sst", "climatology", "coherence", "gaps")
         )  # in the order in which `pack` takes them
         return pack(out, manifest, parts, *conditions)

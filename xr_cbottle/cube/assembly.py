@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from xr_cbottle.cube.layout import Layout, Parts
 from xr_cbottle.cube.read_path import ReadPath
 from xr_cbottle.cube.reading import Reading, progress_bar
 from xr_cbottle.cube.selection import Index, Selection
-from xr_cbottle.cube.sources import FieldSource
+from xr_cbottle.cube.sources import FieldSource, Gappy
 from xr_cbottle.grid import healpix
 
 Land = Callable[[], npt.NDArray[np.bool_] | None]
@@ -33,12 +34,17 @@ class Assembly:
         What of it is wanted.
     land
         Gives (native cell,) where variables of the sea are missing; asked only for those.
+    gaps
+        (native cell,) where channels have no values, by their names.
     """
 
-    def __init__(self, layout: Layout, name: str, selection: Selection, land: Land) -> None:
+    def __init__(
+        self, layout: Layout, name: str, selection: Selection, land: Land, gaps: Gappy = MappingProxyType({})
+    ) -> None:
         variable = layout.variables[name]
         self.layout, self.selection, self.factor = layout, selection, variable.factor
         self.land = land if variable.variable.ocean_only else None
+        self.gaps = {i: gaps[channel] for i, channel in enumerate(layout.channels) if channel in gaps}
         self.per_value = layout.spec.axis.instants_per_value
         # Channel of each position of the pressure axis, -1 where this variable has none.
         at = dict(zip(variable.pressures or (0,), variable.channels, strict=True))
@@ -81,9 +87,12 @@ class Assembly:
         cells: npt.NDArray[np.floating] = field[wanted]
         land = self.land() if self.land else None
         zoom = self.layout.field_zoom
+        finer, native = 4 ** (zoom - self.layout.spec.native_zoom), self.layout.native_cells(piece)
         if land is not None:
-            finer = 4 ** (zoom - self.layout.spec.native_zoom)
-            cells[:, np.repeat(land[self.layout.native_cells(piece)], finer)] = np.nan
+            cells[:, np.repeat(land[native], finer)] = np.nan
+        for level, channel in enumerate(wanted.tolist()):
+            if channel in self.gaps:
+                cells[level, np.repeat(self.gaps[channel][native], finer)] = np.nan
         cells = healpix.coarsen(cells, zoom - self.layout.spec.zoom)
         cells[wanted < 0] = np.nan
         if self.factor != 1:
@@ -132,6 +141,10 @@ class CubeReader:
     def _land(self) -> npt.NDArray[np.bool_] | None:
         return self.source.land
 
+    @functools.cached_property
+    def _gaps(self) -> Gappy:
+        return self.source.gaps
+
     def read(self, selections: Mapping[str, Selection], *, passing: bool = False) -> dict[str, npt.NDArray[np.float32]]:
         """Values of variables, from each field that they touch once.
 
@@ -154,7 +167,8 @@ class CubeReader:
         times = max((len(selection.pairs) for selection in selections.values()), default=0)
         self._check(times * self.layout.spec.axis.instants_per_value, "instant", "fewer times or members")
         parts = {
-            name: Assembly(self.layout, name, selection, lambda: self._land) for name, selection in selections.items()
+            name: Assembly(self.layout, name, selection, lambda: self._land, self._gaps)
+            for name, selection in selections.items()
         }
         wanted: dict[Key, list[tuple[Assembly, int]]] = {}
         for part in parts.values():

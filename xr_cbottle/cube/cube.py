@@ -141,7 +141,8 @@ class Cube:
     @functools.cached_property
     def layout(self) -> Layout:
         """Dimensions, sizes, variables and chunks of the data set."""
-        return Layout(self.spec, self.source.channels, self.member, self.source.as_variables)
+        own = tuple(self.bottle.manifest.own.values())
+        return Layout(self.spec, self.source.channels, self.member, self.source.as_variables, own)
 
     @functools.cached_property
     def reader(self) -> CubeReader:

@@ -108,7 +108,7 @@ def _refined(
     spec = make_spec(manifest, opened.digest, asked)
     fine = spec.fine
     assert fine is not None  # the zoom is above the native one
-    given = read_given(ds, fine.channels, manifest.zoom, manifest.name)
+    given = read_given(ds, fine.channels, manifest.zoom, manifest.name, own=manifest.own)
     # The data are not looked at to name them: each call has instants of its own.
     spec = dataclasses.replace(spec, axis=_axis(given), label=None, given=uuid.uuid4().hex)
     reading = Reading.of(asked)
@@ -127,7 +127,7 @@ def _described(ds: xr.Dataset, cube: Cube, given: Given, origin: str) -> xr.Data
     manifest, fine = cube.bottle.manifest, cube.spec.fine
     assert fine is not None  # the zoom is above the native one
     for source in given.found:
-        name = channels.parse(source.channel).variable.name
+        name = channels.parse(source.channel, manifest.own).variable.name
         if name not in ds.variables:
             continue
         attrs = ds.variables[name].attrs

@@ -16,7 +16,7 @@ from xr_cbottle.cube.keys import Key
 from xr_cbottle.cube.selection import Index, Selection, by_piece, select_within
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.fields import channels
-from xr_cbottle.fields.channels import VariableLayout
+from xr_cbottle.fields.channels import Variable, VariableLayout
 from xr_cbottle.grid import healpix
 
 # All variables of a task are in memory together: of a few instants of `gcm` at zoom 5, of one of `icon` at zoom 10.
@@ -40,20 +40,23 @@ class Layout:
         Number of the member where there is no dimension of members.
     as_variables
         Whether fields are in the units of variables and not of channels.
+    own
+        Variables that the bottle defines.
     """
 
     spec: CubeSpec
     channels: tuple[str, ...]
     member: int = 0
     as_variables: bool = False
+    own: tuple[Variable, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Layout, (self.spec, self.channels, self.member, self.as_variables)  # without what is cached
+        return Layout, (self.spec, self.channels, self.member, self.as_variables, self.own)  # without what is cached
 
     @functools.cached_property
     def variables(self) -> dict[str, VariableLayout]:
         """Levels and channels of each variable, by its name."""
-        found = channels.variables(self.channels)
+        found = channels.variables(self.channels, {one.name: one for one in self.own})
         return {name: replace(one, factor=1.0) for name, one in found.items()} if self.as_variables else found
 
     @functools.cached_property

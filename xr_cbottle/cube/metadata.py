@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,20 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
         comments.append("Moved within physical bounds, with the mean over the globe kept.")
     if layout.variable.ocean_only and (spec.sst or manifest.sst):
         comments.append("Missing where the sea surface temperature that drives the model is missing.")
+    if gappy := _gaps([names[i] for i in layout.channels], spec, manifest):
+        comments.append(gappy)
     if comments:
         attrs["comment"] = " ".join(comments)
     return attrs
+
+
+def _gaps(names: Sequence[str], spec: CubeSpec, manifest: Manifest) -> str:
+    """Sentence about cells of some channels in which the data of the label had no values; empty if there are none."""
+    known = {} if manifest.gaps is None else manifest.gaps.shares.get(spec.label or "", {})
+    shares = [f"{100 * known[name]:.3g} % of {name}" for name in names if name in known]
+    if not shares:
+        return ""
+    return f"Missing in cells where the data of label {spec.label} have no values: {', '.join(shares)}."
 
 
 def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -> dict[str, Any]:
@@ -149,4 +160,5 @@ def _below(spec: CubeSpec, manifest: Manifest) -> list[str]:
     """Variables that there are up to the native zoom only, in a data set above it."""
     if spec.fine is None:
         return []
-    return sorted(set(channels.variables(manifest.channels)) - set(channels.variables(spec.fine.channels)))
+    native, fine = (set(channels.variables(names, manifest.own)) for names in (manifest.channels, spec.fine.channels))
+    return sorted(native - fine)

@@ -203,7 +203,7 @@ def log_likelihood(
 def _likelihood(ds: xr.Dataset, bottle: Bottle, work: Likelihood, asked: Mapping[str, Any], member: int) -> xr.Dataset:
     cube = _cube(ds, bottle, work, {**asked, "zoom": None}, member)
     lacking = [
-        channels.parse(name).variable.name
+        channels.parse(name, bottle.manifest.own).variable.name
         for name, source in zip(bottle.manifest.channels, _instants(cube).given.sources, strict=True)
         if source is None
     ]
@@ -263,7 +263,7 @@ def _cube(ds: xr.Dataset, bottle: Bottle, work: Work, asked: Mapping[str, Any], 
     asked = {**asked, "label": work.target if isinstance(work, Translation) else work.label}
     climate = AskedClimate.of(manifest, asked)
     number = integer("member", member, 0, 2**32)
-    given = read_given(ds, manifest.channels, manifest.zoom, manifest.name, with_holes=True)
+    given = read_given(ds, manifest.channels, manifest.zoom, manifest.name, with_holes=True, own=manifest.own)
     _check_sea(given, manifest, climate.sst)
     # The data are not looked at to name them: each call has instants of its own, which are shared by what they are of.
     spec = make_spec(manifest, bottle.digest, asked, climate)
@@ -307,7 +307,7 @@ def described(cube: Cube, result: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
     about, done = _words(instants.work, manifest)
     line = f"xr_cbottle {whole['xr_cbottle_version']}: {done} ({instants.given.changes})"
     for source in instants.given.found:
-        name = channels.parse(source.channel).variable.name
+        name = channels.parse(source.channel, manifest.own).variable.name
         methods = source.array.attrs.get("cell_methods")
         if name in result.variables and methods:
             result.variables[name].attrs["cell_methods"] = str(methods)

@@ -26,7 +26,7 @@ from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
-from xr_cbottle.cube.sources import emulator_of, named, with_figures
+from xr_cbottle.cube.sources import Gappy, emulator_of, gaps_of, named, with_figures
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.own_work import Infilling, Likelihood, Translation
 from xr_cbottle.fields import channels
@@ -113,6 +113,11 @@ class OwnInstants:
         """(native cell,) where the sea surface temperature that drives the model is missing."""
         return (self.climate.sst or self.emulator().sst).land
 
+    @property
+    def gaps(self) -> Gappy:
+        """Where the data of the label had no values."""
+        return gaps_of(self.bottle, self.spec.label)
+
     @functools.cached_property
     def namespace(self) -> str:
         """Digest of all that an instant is a function of, beside its data, label, seed, member and time."""
@@ -154,7 +159,8 @@ class OwnInstants:
     def _made(self, keys: list[Key], seed: int, member: int) -> list[Field]:
         from xr_cbottle.draw import filling, probability_flow, translation
 
-        emulator, factors = self.emulator(), channels.factors(self.bottle.manifest.channels)[:, None]
+        emulator, manifest = self.emulator(), self.bottle.manifest
+        factors = channels.factors(manifest.channels, manifest.own)[:, None]
         times = np.array([key.seconds for key in keys], "datetime64[s]")
         read = np.stack([_data[key.data or ""] for key in keys])
         values = read / factors

@@ -15,7 +15,7 @@ from xr_cbottle.cube import cache
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
-from xr_cbottle.cube.sources import DrawnInstants, FieldSource, named
+from xr_cbottle.cube.sources import DrawnInstants, FieldSource, Gappy, named
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.fine import Fine
 from xr_cbottle.fields import channels
@@ -59,6 +59,11 @@ class Pieces:
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(native cell,) where variables of the sea are missing in the instants."""
         return self.instants.land
+
+    @property
+    def gaps(self) -> Gappy:
+        """Where instants have no meaning, and their pieces neither."""
+        return self.instants.gaps
 
     def gather(
         self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
@@ -128,7 +133,7 @@ class Pieces:
         names = self.instants.channels
         given = instant[[names.index(name) for name in self.channels]]
         if self.instants.as_variables:
-            given = (given / channels.factors(self.channels)[:, None]).astype(np.float32)
+            given = (given / channels.factors(self.channels, self.bottle.manifest.own)[:, None]).astype(np.float32)
         # A user's own data may lack what is not defined over land: the network is told the mean, the reader nothing.
         missing = np.isnan(given)
         if missing.any():

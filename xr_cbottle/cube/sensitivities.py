@@ -22,7 +22,7 @@ from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.layout import Layout
 from xr_cbottle.cube.lazy import LazyVariable
 from xr_cbottle.cube.reading import Reading
-from xr_cbottle.cube.sources import DrawnInstants
+from xr_cbottle.cube.sources import DrawnInstants, Gappy
 from xr_cbottle.cube.xarray_internals import LazilyIndexedArray, unwrapped
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
@@ -107,6 +107,11 @@ class SeaGradients:
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(native cell,) where the sea surface temperature that drives the model is missing."""
         return self._drawn.land
+
+    @property
+    def gaps(self) -> Gappy:
+        """None: sensitivities to the sea are everywhere."""
+        return {}
 
     def gather(
         self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False

@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from xr_cbottle.fields.coarse_fields import Given
 
 
+Gappy: TypeAlias = "Mapping[str, npt.NDArray[np.bool_]]"
+
+
 class FieldSource(Protocol):
     """Where the fields that values are made of come from; it can be pickled and sent to other processes."""
 
@@ -44,6 +47,10 @@ class FieldSource(Protocol):
     @property
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(native cell,) where variables of the sea are missing; None where the fields say it themselves."""
+
+    @property
+    def gaps(self) -> Gappy:
+        """{channel: (native cell,) bool} where the label's data had no values, so that fields have no meaning."""
 
     def gather(
         self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
@@ -113,6 +120,11 @@ class DrawnInstants:
         sst = self.climate.sst or self.emulator().sst
         return None if sst is None else sst.land
 
+    @property
+    def gaps(self) -> Gappy:
+        """Where the data of the label that is drawn had no values."""
+        return gaps_of(self.bottle, self.spec.label)
+
     def gather(
         self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
     ) -> None:
@@ -168,6 +180,17 @@ def with_figures(field: npt.NDArray[np.floating], figures: Sequence[float]) -> F
     return out
 
 
+def gaps_of(bottle: Bottle, label: str | None) -> Gappy:
+    """{channel: (cell,) bool} where the data of a label have no values, of the channels that have such cells."""
+    if bottle.manifest.gaps is None:
+        return {}
+    found = bottle.gaps()
+    if found is None:
+        return {}
+    absent = found.of(label)
+    return {name: absent[c] for c, name in enumerate(found.channels) if absent[c].any()}
+
+
 def emulator_of(bottle: Bottle, spec: CubeSpec, climate: AskedClimate) -> Emulator:
     """The emulator of a bottle whose files are here, for what is asked of it; loaded once; imports torch."""
     from xr_cbottle.draw import emulator
@@ -207,6 +230,8 @@ class GivenInstants:
     reading: Reading
 
     as_variables = False
+
+    gaps: Gappy = dataclasses.field(default_factory=dict, init=False)
 
     @property
     def land(self) -> None:

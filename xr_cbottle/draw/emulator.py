@@ -115,6 +115,8 @@ class Emulator:
 
     Attributes
     ----------
+    gaps
+        Cells in which the labels' data have no values; None if they have all.
     drawn, ahead
         Instants drawn so far by this object because they were asked for, and to fill a batch with what may be asked
         for next; padding of batches does not count.
@@ -149,6 +151,7 @@ class Emulator:
         self.coherence = coherence
         self._known_parts: dict[str | None, Parts] = {}
         self._carried = self.bottle.coherence() if coherence == LATENTS else None
+        self.gaps = self.bottle.gaps()
         self.device = choose_device(device)
         self.drawn = self.ahead = 0
         self._lock = Lock()
@@ -187,7 +190,7 @@ class Emulator:
         Returns
         -------
         (time, channel, cell NEST) float32 in the channels' own units (Z in m2 s-2); SST and sea ice have
-        values over land too, without a meaning.
+        values over land too, and all channels in the bottle's gaps, without a meaning.
 
         Raises
         ------
@@ -361,7 +364,8 @@ class Emulator:
             values = x * model.scales[:, None] + model.center[:, None]
         chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
         if chosen:
-            values[:, chosen] = without_negatives(values[:, chosen])
+            known = None if self.gaps is None else ~self.gaps.of(label)[chosen]
+            values[:, chosen] = without_negatives(values[:, chosen], known)
         return values
 
     def normalised(
@@ -410,7 +414,16 @@ class Emulator:
         return np.where(known, found, 0.0), known
 
     def denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
-        """Make the denoiser of a label, which takes the expert of each noise level."""
+        """Make the denoiser of a label, which takes the expert of each noise level, and knows the 0 in its gaps."""
+        denoise = self._denoise(label, **inputs)
+        absent = None if self.gaps is None else self.gaps.of(label)
+        if absent is None or not absent.any():
+            return denoise
+        order = healpix.nest_to_padxy(self.zoom)
+        there = torch.from_numpy(absent[:, None, order]).to(self.model.device)
+        return edm.known_zeros(denoise, there)
+
+    def _denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
         model, labels = self.model, self.bottle.manifest.labels
 
         def under(spec: LabelSpec | None) -> edm.Denoise:
@@ -432,7 +445,9 @@ class Emulator:
         return edm.lend_channels(under(spec), under(labels[spec.donor]), masked[:, None, None])
 
 
-def without_negatives(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+def without_negatives(
+    values: npt.NDArray[np.floating[Any]], known: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.floating[Any]]:
     """Set values below 0 to 0, and scale those above such that the mean over the cells stays what it was.
 
     Without the second the clipped noise of dry places would be rain: a tenth of all of it.
@@ -441,9 +456,12 @@ def without_negatives(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.f
     ----------
     values
         (..., cell).
+    known
+        (..., cell) which cells count in the mean; all if None.
     """
     kept = np.maximum(values, 0)
-    before, after = (np.maximum(field.mean(-1, keepdims=True), 0) for field in (values, kept))
+    counted = {} if known is None or known.all() else {"where": np.broadcast_to(known, values.shape)}
+    before, after = (np.maximum(field.mean(-1, keepdims=True, **counted), 0) for field in (values, kept))
     return kept * np.divide(before, after, out=np.ones_like(after), where=after > 0)
 
 

@@ -108,7 +108,7 @@ def _of_event(event: Event, values: Floats, manifest: Manifest) -> Floats:
 
 def state_of(values: torch.Tensor, manifest: Manifest) -> Weather:
     """The variables of (channel, cell) values, as events are told of them."""
-    layouts = channels.variables(manifest.channels)
+    layouts = channels.variables(manifest.channels, manifest.own)
     fields, pressures = {}, {}
     for name, one in layouts.items():
         part = values[list(one.channels)] * one.factor

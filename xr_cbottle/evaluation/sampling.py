@@ -64,7 +64,7 @@ class Drawing:
         """Quantities that the bottle makes."""
         return tuple(
             Quantity(name, pressure)
-            for name, layout in channels.variables(self.bottle.manifest.channels).items()
+            for name, layout in channels.variables(self.bottle.manifest.channels, self.bottle.manifest.own).items()
             for pressure in layout.pressures or (None,)
         )
 

@@ -8,8 +8,9 @@ standard names are the hackathon's, which are CMIP's. A channel may also carry t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Variable:
     Attributes
     ----------
     name, units, long_name, standard_name
-        As in the data set's attributes.
+        As in the data set's attributes; a standard name is one of CF's table, or empty.
     on_pressure
         Whether it has a pressure dimension.
     ocean_only
@@ -43,8 +44,9 @@ class Variable:
 
     @property
     def attrs(self) -> dict[str, str]:
-        """units, long_name and standard_name as attributes of a data array."""
-        return {"units": self.units, "long_name": self.long_name, "standard_name": self.standard_name}
+        """units, long_name and standard_name, if it has one, as attributes of a data array."""
+        attrs = {"units": self.units, "long_name": self.long_name, "standard_name": self.standard_name}
+        return {name: text for name, text in attrs.items() if text or name == "units"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,15 @@ _PRESSURE = [
     Variable("hur", "1", "relative humidity", "relative_humidity", True),
     Variable("wap", "Pa s-1", "vertical velocity in pressure coordinates",
              "lagrangian_tendency_of_air_pressure", True),
+    Variable("wa", "m s-1", "upward wind", "upward_air_velocity", True),
+    Variable("vor", "s-1", "relative vorticity", "atmosphere_relative_vorticity", True),
+    Variable("cli", "kg kg-1", "mass fraction of cloud ice", "mass_fraction_of_cloud_ice_in_air", True),
+    Variable("clw", "kg kg-1", "mass fraction of cloud liquid water",
+             "mass_fraction_of_cloud_liquid_water_in_air", True),
+    Variable("qr", "kg kg-1", "mass fraction of rain", "mass_fraction_of_rain_in_air", True),
+    Variable("qs", "kg kg-1", "mass fraction of snow", "mass_fraction_of_snow_in_air", True),
+    Variable("qg", "kg kg-1", "mass fraction of graupel", "mass_fraction_of_graupel_in_air", True),
+    Variable("qall", "kg kg-1", "mass fraction of all condensed water", "", True),
 ]  # fmt: skip
 _SURFACE = [
     Variable("prw", "kg m-2", "atmosphere mass content of water vapor",
@@ -135,10 +146,56 @@ _SURFACE = [
     Variable("evspsbl", "kg m-2 s-1", "evaporation", "water_evapotranspiration_flux"),
     Variable("sst", "K", "sea surface temperature", "sea_surface_temperature", ocean_only=True),
     Variable("siconc", "1", "sea ice area fraction", "sea_ice_area_fraction", ocean_only=True),
+    Variable("sithick", "m", "sea ice thickness", "sea_ice_thickness", ocean_only=True),
+    Variable("tdps", "K", "near-surface dew point temperature", "dew_point_temperature"),
+    Variable("rldscs", "W m-2", "surface downwelling longwave flux, clear sky",
+             "surface_downwelling_longwave_flux_in_air_assuming_clear_sky"),
+    Variable("rluscs", "W m-2", "surface upwelling longwave flux, clear sky",
+             "surface_upwelling_longwave_flux_in_air_assuming_clear_sky"),
+    Variable("rsdscs", "W m-2", "surface downwelling shortwave flux, clear sky",
+             "surface_downwelling_shortwave_flux_in_air_assuming_clear_sky"),
+    Variable("rsuscs", "W m-2", "surface upwelling shortwave flux, clear sky",
+             "surface_upwelling_shortwave_flux_in_air_assuming_clear_sky"),
+    Variable("tauu", "N m-2", "surface downward eastward wind stress", "surface_downward_eastward_stress"),
+    Variable("tauv", "N m-2", "surface downward northward wind stress", "surface_downward_northward_stress"),
+    Variable("prsn", "kg m-2 s-1", "snowfall flux", "snowfall_flux"),
+    Variable("prls", "kg m-2 s-1", "large-scale precipitation flux", "stratiform_precipitation_flux"),
+    Variable("prc", "kg m-2 s-1", "convective precipitation flux", "convective_precipitation_flux"),
+    Variable("qrvi", "kg m-2", "atmosphere mass content of rain", ""),
+    Variable("qsvi", "kg m-2", "atmosphere mass content of snow", "atmosphere_mass_content_of_snow"),
+    Variable("qgvi", "kg m-2", "atmosphere mass content of graupel", "atmosphere_mass_content_of_graupel"),
+    Variable("o3vi", "kg m-2", "atmosphere mass content of ozone", "atmosphere_mass_content_of_ozone"),
+    Variable("cll", "1", "low cloud area fraction", "low_type_cloud_area_fraction"),
+    Variable("clm", "1", "medium cloud area fraction", "medium_type_cloud_area_fraction"),
+    Variable("clh", "1", "high cloud area fraction", "high_type_cloud_area_fraction"),
+    Variable("bldep", "m", "boundary layer depth", "atmosphere_boundary_layer_thickness"),
+    Variable("cape", "J kg-1", "convective available potential energy",
+             "atmosphere_convective_available_potential_energy"),
+    Variable("einvi", "J m-2", "vertically integrated internal energy", ""),
+    Variable("egpvi", "J m-2", "vertically integrated geopotential energy", ""),
+    Variable("ekhvi", "J m-2", "vertically integrated kinetic energy of the horizontal wind", ""),
+    Variable("ekvvi", "J m-2", "vertically integrated kinetic energy of the vertical wind", ""),
+    *(Variable(f"tend_{energy}{process}vi", "W m-2", f"tendency of {name} by {what}", "")
+      for energy, name, processes in (
+          ("egp", "vertically integrated geopotential energy", {"dyn": "dynamics"}),
+          ("ein", "vertically integrated internal energy",
+           {"cld": "cloud microphysics", "dyn": "dynamics", "rad": "radiation", "tmx": "turbulent mixing"}),
+          ("ekh", "vertically integrated kinetic energy of the horizontal wind",
+           {"dyn": "dynamics", "tmx": "turbulent mixing"}),
+          ("ekv", "vertically integrated kinetic energy of the vertical wind", {"dyn": "dynamics"}),
+      ) for process, what in processes.items()),
+    Variable("snw", "kg m-2", "surface snow amount", "surface_snow_amount"),
+    Variable("snc", "1", "snow area fraction", "surface_snow_area_fraction"),
+    Variable("mrros", "kg m-2 s-1", "surface runoff flux", "surface_runoff_flux"),
+    Variable("mrrob", "kg m-2 s-1", "subsurface runoff flux", "subsurface_runoff_flux"),
+    Variable("tran", "kg m-2 s-1", "transpiration flux", "transpiration_flux"),
+    Variable("discharge", "m3 s-1", "discharge of rivers into the sea",
+             "water_volume_transport_into_sea_water_from_rivers"),
 ]  # fmt: skip
 
 VARIABLES = {variable.name: variable for variable in (*_PRESSURE, *_SURFACE)}
-"""Every variable that a bottle may carry, by name."""
+"""Every variable that is known, by name. A bottle may carry others, which its manifest defines."""
+NONE_OF_ITS_OWN: Mapping[str, Variable] = MappingProxyType({})
 
 # Channel names of cBottle that are not their variable's: {letter or name: (variable, factor)}.
 _LEVEL_ALIASES = {
@@ -147,10 +204,15 @@ _LEVEL_ALIASES = {
 _ALIASES = {"tcwv": "prw", "cllvi": "clwvi", "pres_msl": "psl", "sic": "siconc"}
 #: No air of the Earth has more; a number of any length would not fit into a coordinate.
 _MOST_HECTOPASCALS = 2000
-_ON_LEVEL = re.compile(r"([A-Za-z]+?)(\d+)")
+_ON_LEVEL = re.compile(r"([A-Za-z_]+?)(\d+)")
 
 
-def parse(name: str) -> Channel:
+def is_known(name: str) -> bool:
+    """Whether a name means something already, so that it cannot be that of a variable of a bottle's own."""
+    return name in VARIABLES or name in _ALIASES or name in _LEVEL_ALIASES
+
+
+def parse(name: str, own: Mapping[str, Variable] = NONE_OF_ITS_OWN) -> Channel:
     """The channel called ``name``.
 
     Parameters
@@ -158,25 +220,27 @@ def parse(name: str) -> Channel:
     name
         ``U|V|T|Z|Q`` and a pressure in hPa (``T850``), a name of cBottle (``tcwv``), or a variable's
         own name, with a pressure in hPa if it is on levels (``psl``, ``wap500``).
+    own
+        Variables that a bottle or a configuration defines, by their names.
 
     Raises
     ------
     ValueError
         If the name is none of these.
     """
-    variable = VARIABLES.get(_ALIASES.get(name, name))
+    variable = VARIABLES.get(_ALIASES.get(name, name)) or own.get(name)
     if variable is not None and not variable.on_pressure:
         return Channel(name, variable)
     match = _ON_LEVEL.fullmatch(name)
     if match:
         stem, hectopascals = match[1], int(match[2])
         known, factor = _LEVEL_ALIASES.get(stem, (stem, 1.0))
-        variable = VARIABLES.get(known)
+        variable = VARIABLES.get(known) or own.get(stem)
         if variable is not None and variable.on_pressure and 0 < hectopascals <= _MOST_HECTOPASCALS:
             return Channel(name, variable, 100 * hectopascals, factor)
     raise ValueError(
-        f"unknown channel {name!r}: a channel is one of {', '.join(sorted({*_ALIASES, *_names(False)}))}, "
-        f"or one of {', '.join([*_LEVEL_ALIASES, *_names(True)])} followed by a pressure in hPa"
+        f"unknown channel {name!r}: a channel is one of {', '.join(sorted({*_ALIASES, *_names(False, own)}))}, "
+        f"or one of {', '.join([*_LEVEL_ALIASES, *_names(True, own)])} followed by a pressure in hPa"
     )
 
 
@@ -208,13 +272,15 @@ def channel_name(variable: str, level: int | None = None) -> str:
     return f"{stem}{int(level) // 100}"
 
 
-def variables(names: Iterable[str]) -> dict[str, VariableLayout]:
+def variables(names: Iterable[str], own: Mapping[str, Variable] = NONE_OF_ITS_OWN) -> dict[str, VariableLayout]:
     """The variables that channels stand for, in the order of their first channel.
 
     Parameters
     ----------
     names
         Names of all channels of a bottle, in the order of the network.
+    own
+        Variables that the bottle defines, by their names.
 
     Returns
     -------
@@ -226,8 +292,10 @@ def variables(names: Iterable[str]) -> dict[str, VariableLayout]:
         If a name is unknown or two channels stand for the same variable and level.
     """
     found: dict[str, dict[int, tuple[int, float]]] = {}
+    known = dict(own)
     for index, name in enumerate(names):
-        channel = parse(name)
+        channel = parse(name, own)
+        known[channel.variable.name] = channel.variable
         levels = found.setdefault(channel.variable.name, {})
         if (channel.level or 0) in levels:
             raise ValueError(f"channel {name!r} stands for a variable and level that another channel is already")
@@ -239,19 +307,19 @@ def variables(names: Iterable[str]) -> dict[str, VariableLayout]:
         if len(factors) > 1:
             raise ValueError(f"the channels of {name} differ in unit: name them all one way")
         layouts[name] = VariableLayout(
-            VARIABLES[name],
+            known[name],
             tuple(levels[level][0] for level in pressures),
-            pressures if VARIABLES[name].on_pressure else None,
+            pressures if known[name].on_pressure else None,
             factors.pop(),
         )
     return layouts
 
 
-def factors(names: Sequence[str]) -> npt.NDArray[np.float64]:
+def factors(names: Sequence[str], own: Mapping[str, Variable] = NONE_OF_ITS_OWN) -> npt.NDArray[np.float64]:
     """(channel,) what channels are multiplied by to be variables."""
     import numpy as np
 
-    return np.array([parse(name).factor for name in names])
+    return np.array([parse(name, own).factor for name in names])
 
 
 def pressure_axis(layouts: dict[str, VariableLayout]) -> tuple[int, ...]:
@@ -259,5 +327,5 @@ def pressure_axis(layouts: dict[str, VariableLayout]) -> tuple[int, ...]:
     return tuple(sorted({p for layout in layouts.values() for p in layout.pressures or ()}))
 
 
-def _names(on_pressure: bool) -> list[str]:
-    return [name for name, variable in VARIABLES.items() if variable.on_pressure is on_pressure]
+def _names(on_pressure: bool, own: Mapping[str, Variable]) -> list[str]:
+    return [name for name, variable in {**VARIABLES, **own}.items() if variable.on_pressure is on_pressure]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,7 +120,15 @@ class Given:
         return out
 
 
-def read_given(ds: xr.Dataset, names: Sequence[str], zoom: int, what: str, *, with_holes: bool = False) -> Given:
+def read_given(
+    ds: xr.Dataset,
+    names: Sequence[str],
+    zoom: int,
+    what: str,
+    *,
+    with_holes: bool = False,
+    own: Mapping[str, channels.Variable] = channels.NONE_OF_ITS_OWN,
+) -> Given:
     """Find channels in a data set, and check their units, grid and times. Reads no values.
 
     Parameters
@@ -135,6 +143,8 @@ def read_given(ds: xr.Dataset, names: Sequence[str], zoom: int, what: str, *, wi
         Name of the bottle, for messages.
     with_holes
         Whether channels and values may be missing, as long as there is one.
+    own
+        Variables that the bottle defines, by their names.
 
     Raises
     ------
@@ -146,44 +156,45 @@ def read_given(ds: xr.Dataset, names: Sequence[str], zoom: int, what: str, *, wi
     if not isinstance(ds, xr.Dataset):
         raise ValueError(f"what {what} works on is an xarray.Dataset, not {type(ds).__name__}")
     ds = reader.as_dataset(ds, "the data set")
-    found = {name: _find(ds, name) for name in names}
+    wanted = [channels.parse(name, own) for name in names]
+    found = {channel.name: _find(ds, channel) for channel in wanted}
     fields = {name: one for name, one in found.items() if one is not None}
-    _check_there(ds, names, fields, what, with_holes)
+    _check_there(ds, wanted, fields, what, with_holes)
     seconds = _seconds([field for field, _ in fields.values()])
     places = _one_grid([field for field, _ in fields.values()])
     grid = _checked_grid(places, zoom, what)
-    sources = tuple(_source(name, *fields[name]) if name in fields else None for name in names)
+    sources = tuple(_source(one, *fields[one.name]) if one.name in fields else None for one in wanted)
     has_time = any(field.has_time for field, _ in fields.values())
     return Given(sources, seconds, zoom, grid, places, has_time, with_holes)
 
 
-def _check_there(ds: xr.Dataset, names: Sequence[str], found: Collection[str], what: str, with_holes: bool) -> None:
+def _check_there(
+    ds: xr.Dataset, wanted: Sequence[channels.Channel], found: Collection[str], what: str, with_holes: bool
+) -> None:
     """Refuse a data set that lacks what is needed."""
-    lacking = [name for name in names if name not in found]
+    lacking = [channel for channel in wanted if channel.name not in found]
     there = ", ".join(map(str, ds.data_vars)) or "none"
     if with_holes and not found:
-        known = ", ".join(dict.fromkeys(channels.parse(name).variable.name for name in names))
+        known = ", ".join(dict.fromkeys(channel.variable.name for channel in wanted))
         raise ValueError(
             f"the data set has none of the variables of {what}: rename those that it has ({there}) to some of {known}"
         )
     if lacking and not with_holes:
-        wanted = ", ".join(_described(name) for name in lacking)
+        those = ", ".join(_described(channel) for channel in lacking)
         raise ValueError(
-            f"{what} super-resolves {len(names)} fields together and the data set has no {wanted}; it has {there}: "
+            f"{what} super-resolves {len(wanted)} fields together and the data set has no {those}; it has {there}: "
             "rename, or add what is missing"
         )
 
 
-def _described(name: str) -> str:
-    channel = channels.parse(name)
+def _described(channel: channels.Channel) -> str:
     level = "" if channel.level is None else f" at {channel.level} Pa"
     return f"{channel.variable.name}{level} ({channel.variable.long_name}, {channel.variable.units})"
 
 
-def _find(ds: xr.Dataset, name: str) -> tuple[Field, float] | None:
+def _find(ds: xr.Dataset, channel: channels.Channel) -> tuple[Field, float] | None:
     """The field of a channel in a data set, and its sign."""
-    channel = channels.parse(name)
-    found = reader.find_variable(ds, channel.variable, name)
+    found = reader.find_variable(ds, channel.variable, channel.name)
     if found is None:
         return None
     field = reader.read_field(ds, found[0])
@@ -237,9 +248,8 @@ def _checked_grid(places: Grid, zoom: int, what: str) -> str:
     return f"{places.words}, interpolated bilinearly to HEALPix zoom {max(zoom, places.zoom)}{averaged}"
 
 
-def _source(name: str, field: Field, sign: float) -> CoarseField:
-    channel = channels.parse(name)
-    variable = channel.variable
+def _source(channel: channels.Channel, field: Field, sign: float) -> CoarseField:
+    name, variable = channel.name, channel.variable
     factor, offset = reader.conversion_of(field, variable, sign)
     changes = [f"{field.name} taken for {variable.name}"] if field.name not in (variable.name, name) else []
     if (factor, offset) != (sign, 0.0):

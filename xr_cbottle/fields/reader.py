@@ -26,6 +26,7 @@ Grid: TypeAlias = "Cells | LatLon"
 _PASCAL_FROM = 1100  # pressures without a unit whose largest is above this are in Pa, not in hPa
 _PACKED = ("scale_factor", "add_offset", "_FillValue", "missing_value")
 _LEVEL_IN_NAME = re.compile(r".*\d{2,4}(hPa|mb)?")
+_PRESSURE_IN_CHANNEL = re.compile(r"[A-Za-z_]+?(\d+)")
 _UNSTRUCTURED = "bring it to HEALPix or to latitudes and longitudes first, for example with cdo remapbil or xESMF"
 
 
@@ -169,7 +170,7 @@ def find_variable(ds: xr.Dataset, variable: channels.Variable, channel: str | No
         if candidate not in ds.data_vars:
             continue
         if candidate in exact or _has_levels(ds, candidate) == variable.on_pressure or candidate == variable.name:
-            return candidate, sign
+            return candidate, -sign if sign > 0 and _is_opposite(ds[candidate], variable) else sign
     called = [
         str(n)
         for n in ds.data_vars
@@ -292,6 +293,13 @@ def _pascals(levels: xr.DataArray) -> npt.NDArray[np.float64]:
     return stored * units.conversion(str(text), "Pa").factor
 
 
+def _is_opposite(array: xr.DataArray, variable: channels.Variable) -> bool:
+    """Whether a flux says that it is downward where ours is upward, or the other way round, as ICON's of heat do."""
+    said, ours = str(array.attrs.get("standard_name", "")), variable.standard_name
+    turned = {"upward": "downward", "downward": "upward"}
+    return said != ours and said.split("_") == [turned.get(word, word) for word in ours.split("_")]
+
+
 def _has_levels(ds: xr.Dataset, name: str) -> bool:
     array = ds[name]
     return any(
@@ -307,11 +315,11 @@ def _is_of_a_level(array: xr.DataArray) -> bool:
 
 def _of_level(variable: channels.Variable, channel: str, others: Iterable[str]) -> dict[str, float]:
     """Names of one level of a variable as a variable of its own: Z500, zg500, z500."""
-    level = channels.parse(channel).level
-    if level is None:
+    digits = _PRESSURE_IN_CHANNEL.fullmatch(channel) if variable.on_pressure else None
+    if digits is None:
         return {channel: 1.0}
     stems = dict.fromkeys((variable.name, *others))
-    return {channel: 1.0, **{f"{stem}{level // 100}": 1.0 for stem in stems}}
+    return {channel: 1.0, **{f"{stem}{int(digits[1])}": 1.0 for stem in stems}}
 
 
 def _is_spatial(ds: xr.Dataset, name: str, dim: str) -> bool:

@@ -44,6 +44,12 @@ class Conversion(NamedTuple):
 _PLAIN = {("degC", "K"): Conversion(1.0, 273.15), ("hPa", "Pa"): Conversion(100.0), ("percent", "1"): Conversion(0.01)}
 
 
+#: What pint raises at texts that are no units, beside its own errors.
+_UNREADABLE = (
+    tokenize.TokenError, ValueError, AssertionError, TypeError, AttributeError, RecursionError, ArithmeticError,
+)  # fmt: skip
+
+
 @functools.cache
 def conversion(given: str, wanted: str) -> Conversion:
     """Factor and offset that turn values of one unit into values of another.
@@ -90,9 +96,19 @@ def conversion(given: str, wanted: str) -> Conversion:
         return Conversion(converted(1.0) if offset == 0 else (converted(1e6) - offset) / 1e6, offset)
     except pint.DimensionalityError:
         raise ValueError(f"{given!r} cannot be converted to {wanted!r}: they measure different things") from None
-    except (pint.PintError, tokenize.TokenError, ValueError, AssertionError, TypeError, AttributeError, RecursionError,
-            ArithmeticError):  # fmt: skip
+    except (pint.PintError, *_UNREADABLE):
         raise ValueError(f"{given!r} is not a unit that can be read") from None
+
+
+def is_unit(text: str) -> bool:
+    """Whether a text is a unit that can be read."""
+    import pint
+    from cf_xarray.units import units
+
+    try:
+        return len(text) <= _LONGEST and units.Unit(spelled(text)) is not None
+    except (pint.PintError, *_UNREADABLE):
+        return False
 
 
 def rate_of(units: str, wanted: str) -> str | None:

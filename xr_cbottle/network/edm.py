@@ -114,6 +114,19 @@ def lend_channels(denoise: Denoise, donor: Denoise, masked: Tensor) -> Denoise:
     return both
 
 
+def known_zeros(denoise: Denoise, where: Tensor) -> Denoise:
+    """Make a denoiser that knows where the clean state is 0, as it was in all that the network learnt from.
+
+    Parameters
+    ----------
+    denoise
+        Of all else.
+    where
+        Boolean, of a shape that broadcasts with the state.
+    """
+    return lambda x, sigma: denoise(x, sigma).masked_fill(where, 0.0)
+
+
 def edm_schedule(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
     """Noise levels of EDM's equation 5, float64, from sigma_max down to sigma_min and then 0."""
     ramp = torch.arange(num_steps, dtype=torch.float64) / max(num_steps - 1, 1)

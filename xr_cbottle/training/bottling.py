@@ -11,20 +11,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.climate_response import GLOBAL
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
 from xr_cbottle.bottle.packing import pack
-from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, TimeSpec
+from xr_cbottle.bottle.records import ConditionSpec, GapsSpec, LabelSpec, PartSpec, TimeSpec, VariableSpec
 from xr_cbottle.draw.emulator import Emulator, Sampler
 from xr_cbottle.training import level_choice
 from xr_cbottle.training.calibrator import calibrated
 from xr_cbottle.training.coarse import Coarse, bottle_forcings
-from xr_cbottle.training.data import LabelData, TrainingData
+from xr_cbottle.training.data import TrainingData
 from xr_cbottle.training.loop import Run
 from xr_cbottle.training.provenance import packed_network, trained_on
 
@@ -84,13 +82,19 @@ def pack_run(
         zoom=data.zoom,
         channels=data.channels,
         labels={
-            label.label: LabelSpec(i, label.missing, _donor(data.labels, label)) for i, label in enumerate(data.labels)
+            label.label: LabelSpec(i, label.missing, run.config.data.donor(label.label))
+            for i, label in enumerate(data.labels)
         },
         default_label=about.default_label or data.labels[0].label,
         parts=tuple(PartSpec("coarse", sigma, name) for (sigma, _), name in zip(runs, names, strict=True)),
         sst=ConditionSpec("sst.nc", variable="sst"),
         climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
-        nonnegative=about.nonnegative,
+        gaps=None if data.gaps is None else GapsSpec("gaps.nc", shares=data.gaps.shares),
+        variables={
+            name: VariableSpec(one.units, one.long_name, one.standard_name, one.levels)
+            for name, one in run.config.data.define.items()
+        },
+        nonnegative=tuple(dict.fromkeys([*about.nonnegative, *run.config.data.nonnegative])),
         bounds=about.bounds,
         forcings=bottle_forcings(run.config, data),
         sea_range=_sea_range(data),
@@ -110,7 +114,7 @@ def pack_run(
         if calibrate or choose_levels:
             # As the network draws it: what was set to 0 at an unchanged mean is no longer that.
             raw = dataclasses.replace(manifest, nonnegative=(), bounds={})
-            pack(draft, raw, parts, data.sst_path, climatology)
+            pack(draft, raw, parts, data.sst_path, climatology, gaps_file=data.gaps_path)
         if choose_levels:
             choices = level_choice.choose_levels(
                 open_bottle(draft), manifest.sampler, choose_levels, progress=run.progress
@@ -123,7 +127,7 @@ def pack_run(
             climatology = Path(folder) / "climatology.nc"
             mended.write(climatology)
             manifest = dataclasses.replace(manifest, trained_on={**manifest.trained_on, "calibrated_on": calibrate})
-        return pack(out, manifest, parts, data.sst_path, climatology)
+        return pack(out, manifest, parts, data.sst_path, climatology, gaps_file=data.gaps_path)
 
 
 def _info(run: Run) -> BatchInfo:
@@ -138,16 +142,6 @@ def _sea_range(data: TrainingData) -> tuple[float, ...]:
         return ()
     low, high = response.learnt[response.modes.index(GLOBAL)].tolist()
     return low, high
-
-
-def _donor(labels: tuple[LabelData, ...], label: LabelData) -> str | None:
-    """The first other label that has all channels this one lacks."""
-    if not label.missing:
-        return None
-    for other in labels:
-        if other is not label and not np.isin(label.missing, other.missing).any():
-            return other.label
-    raise ValueError(f"no label has all the channels that {label.label!r} lacks ({', '.join(label.missing)})")
 
 
 def _created() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,17 @@ class Coarse:
 
     def __init__(self, config: Config, folder: str | os.PathLike[str], *, progress: bool = True) -> None:
         self.config, self.packing = config, config.bottle
+        self.model_config = model_config(config)  # refused before hours of reading
         self.data = prepare(config.data, folder, progress=progress)
+        if progress:
+            print(
+                *(f"note: {line}" for line in self.data.said),
+                sep="\n",
+                end="\n" * bool(self.data.said),
+                file=sys.stderr,
+            )
         bottle_forcings(config, self.data)  # refused before hours of training
         self.batches = Batches(config, self.data)
-        self.model_config = model_config(config)
 
     def network(self) -> unet.Network:
         """The network with its initial weights."""
@@ -95,7 +103,8 @@ def _seen(data: TrainingData, label: str) -> dict[str, Any]:
     times, held_out = (np.concatenate([getattr(run, name) for run in runs]) for name in ("times", "validation"))
     order = np.argsort(times, kind="stable")
     found = seen(times[order], held_out[order])
-    return found if len(runs) == 1 else {**found, "runs": len(runs)}
+    gappy = {"gappy_instants": runs[0].gappy} if runs[0].gappy else {}
+    return {**found, **gappy, **({} if len(runs) == 1 else {"runs": len(runs)})}
 
 
 def _response(data: TrainingData) -> dict[str, Any]:
@@ -112,7 +121,20 @@ def coarse_loss(denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
 
 
 def model_config(config: Config) -> ModelConfig:
-    """Description of the network that a configuration asks for."""
+    """Description of the network that a configuration asks for.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+    """
+    try:
+        return _model_config(config)
+    except ValueError as error:
+        raise ValueError(str(error).replace("model.json", "network")) from None
+
+
+def _model_config(config: Config) -> ModelConfig:
     size = config.network
     return ModelConfig(
         architecture="unet_healpix",

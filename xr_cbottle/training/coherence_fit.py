@@ -11,7 +11,7 @@ not negative.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from xr_cbottle.bottle.climatology import Climatology
     from xr_cbottle.draw.emulator import Emulator
+    from xr_cbottle.fields.channels import Variable
     from xr_cbottle.training.source_config import SourceConfig
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -77,7 +78,12 @@ class LagCovariance:
 
 
 def lag_covariance(
-    source: SourceConfig, climatology: Climatology, zoom: int, *, progress: bool = True
+    source: SourceConfig,
+    climatology: Climatology,
+    zoom: int,
+    *,
+    progress: bool = True,
+    own: Mapping[str, Variable] | None = None,
 ) -> LagCovariance:
     """Lag covariances of a source's anomalies, of the instants that training sees.
 
@@ -89,6 +95,10 @@ def lag_covariance(
         About which anomalies are.
     zoom
         HEALPix level of its cells.
+    progress
+        Show a bar.
+    own
+        Variables that the bottle defines.
 
     Raises
     ------
@@ -104,7 +114,7 @@ def lag_covariance(
         run_sources.addresses(source), desc=f"correlate {source.label}", unit="file", disable=not progress
     ):
         with run_sources.opened(source, address) as instants:
-            for times, modes in _modes(instants, source, plain, zoom):
+            for times, modes in _modes(instants, source, plain, zoom, own or {}):
                 lags = _lags(times, source.label) if lags is None else lags
                 found = pooled_covariance(times, modes, lags, rings(min(zoom, FINEST_ZOOM)))
                 total = found if total is None else total + found
@@ -115,7 +125,11 @@ def lag_covariance(
 
 
 def _modes(
-    instants: run_sources.Instants, source: SourceConfig, climatology: Climatology, zoom: int
+    instants: run_sources.Instants,
+    source: SourceConfig,
+    climatology: Climatology,
+    zoom: int,
+    own: Mapping[str, Variable],
 ) -> Iterator[tuple[Seconds, npt.NDArray[np.complex64]]]:
     """Seconds and (n, channel, mode) anomalies of stretches of learnt instants, some hours apart at least."""
     chosen = instants.wanted[~source.held_out(instants.times[instants.wanted])]
@@ -129,7 +143,7 @@ def _modes(
         part = slice(first, first + _MOST_AT_ONCE)
         found = []
         for block in np.array_split(chosen[part], -(-len(chosen[part]) // 64)):
-            values = instants.read(block, climatology.channels, zoom)
+            values = instants.read(block, climatology.channels, zoom, own)
             x = climatology.standardised(values, source.label, instants.times[block])
             # What a label lacks is lent by another: it must not spoil what is there.
             x = np.nan_to_num(healpix.coarsen(x.astype(np.float64), zoom - level))

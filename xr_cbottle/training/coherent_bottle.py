@@ -69,7 +69,9 @@ def fit(emulator: Emulator, data: DataConfig, *, progress: bool = True) -> Coher
         )
     measured, responses = [], []
     for source in _sources(manifest, data):
-        measured.append(coherence_fit.lag_covariance(source, climatology, manifest.zoom, progress=progress))
+        measured.append(
+            coherence_fit.lag_covariance(source, climatology, manifest.zoom, progress=progress, own=manifest.own)
+        )
         responses.append(coherence_fit.response(emulator, source.label, _times(source), progress=progress))
     labels = tuple(manifest.labels) or climatology.labels
     return coherence_fit.fitted(labels, manifest.channels, measured, responses)

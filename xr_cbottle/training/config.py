@@ -20,9 +20,11 @@ from xr_cbottle.bottle.checkpoint import DISK_TYPES
 from xr_cbottle.bottle.climate_response import MODES
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
-from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, TimeSpec
-from xr_cbottle.fields.channels import VARIABLES
+from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, TimeSpec, VariableSpec
+from xr_cbottle.fields.channels import VARIABLES, Variable
+from xr_cbottle.fields.channels import parse as parse_channel
 from xr_cbottle.fields.series import Series
+from xr_cbottle.fields.units import is_unit
 from xr_cbottle.training.parsing import build, check_choices, read
 from xr_cbottle.training.run_sources import expanded
 from xr_cbottle.training.source_config import SourceConfig, SstConfig
@@ -59,6 +61,31 @@ class ForcingConfig:
 
 
 @dataclass(frozen=True)
+class DefinedVariable:
+    """A variable that xr_cbottle does not know. Its name is that of its channel, or of its channels without pressure.
+
+    Attributes
+    ----------
+    units
+        Its unit, to which what is stored is converted.
+    long_name
+        What it is.
+    standard_name
+        Its name in CF's table of standard names, if it has one.
+    nonnegative
+        Nothing of it is to be below 0, as `bottle: nonnegative` says of channels.
+    levels
+        It is on levels of pressure: its channels are ``name850`` and so on.
+    """
+
+    units: str
+    long_name: str = ""
+    standard_name: str = ""
+    nonnegative: bool = False
+    levels: bool = False
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """All data of a run.
 
@@ -68,6 +95,8 @@ class DataConfig:
         HEALPix level of the network; finer files are averaged down.
     channels
         Channels in the network's order, e.g. ``tas``, ``T850`` (see `xr_cbottle.fields.channels`).
+    define
+        Variables that xr_cbottle does not know, by their names: what they are is kept in the bottle.
     sources
         The data sets to imitate, each under a label of its own.
     sst
@@ -95,6 +124,15 @@ class DataConfig:
         Harmonics of the year in what they do to the mean.
     ridge
         Of the regression on them: added to the sums of squares of each, in instants times K2 or doublings squared.
+    least_presence
+        Share of the training instants in which a cell of a channel must have a value. Where it has fewer, as below
+        ground or over land, it is a gap: never learnt, and NaN for who reads the bottle.
+    gaps
+        What is done with instants that lack values beside those gaps. ``mask``: they teach what they have; ``skip``:
+        they are left out; ``refuse``: training does not begin.
+    most_deviations
+        Values farther from their channel's mean than so many of its deviations (over cells and time) are refused before
+        training; ``.inf`` takes any.
     """
 
     zoom: int
@@ -109,6 +147,32 @@ class DataConfig:
     sst_modes: tuple[str, ...] = ()
     response_harmonics: int = 1
     ridge: float = 5.0
+    least_presence: float = 0.5
+    gaps: Literal["mask", "skip", "refuse"] = "mask"
+    most_deviations: float = 50.0
+    define: dict[str, DefinedVariable] = field(default_factory=dict)
+
+    @property
+    def own(self) -> dict[str, Variable]:
+        """The variables that are defined here, by their names."""
+        return {
+            name: Variable(name, one.units, one.long_name, one.standard_name, one.levels)
+            for name, one in self.define.items()
+        }
+
+    @property
+    def nonnegative(self) -> tuple[str, ...]:
+        """Channels of the variables that are defined here as such."""
+        of = {name: parse_channel(name, self.own).variable.name for name in self.channels}
+        return tuple(name for name in self.channels if of[name] in self.define and self.define[of[name]].nonnegative)
+
+    def donor(self, label: str) -> str | None:
+        """The first other label that has all channels which one lacks; None if it lacks none, or none has them."""
+        missing = {source.label: set(source.missing) for source in reversed(self.sources)}
+        if not missing[label]:
+            return None
+        others = (other for other in self.labels if other != label)
+        return next((other for other in others if not missing[label] & missing[other]), None)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -128,13 +192,14 @@ class DataConfig:
                 schema.label()(label)
             except SchemaError as error:
                 raise ValueError(f"data: the label {label!r} must be {error.must}") from None
+        self._check_defined()
         self._check_runs()
         self._check_climate()
         for source in self.sources:
             if unknown := sorted(set(source.missing) - set(self.channels)):
                 raise ValueError(f"source {source.label!r}: missing lists {unknown}, which are not among the channels")
             for store in (source, *source.also):
-                if strange := sorted(set(store.variables) - set(VARIABLES) - set(self.channels)):
+                if strange := sorted(set(store.variables) - {*VARIABLES, *self.define, *self.channels}):
                     raise ValueError(
                         f"source {source.label!r}: variables maps {strange}: neither channels of this run nor "
                         f"variables that xr_cbottle knows ({', '.join(VARIABLES)})"
@@ -148,8 +213,32 @@ class DataConfig:
             raise ValueError(f"data: roots are {wrong}: each must be a number from 1 to 8")
         if self.roots and self.scale != "climatology":
             raise ValueError("data: roots are taken with scale: climatology only")
+        if not 0 < self.least_presence <= 1:
+            raise ValueError(f"data: least_presence is {self.least_presence}, must be above 0, and at most 1")
+        if not self.most_deviations > 1:
+            raise ValueError(f"data: most_deviations is {self.most_deviations}, must be above 1 (.inf takes any value)")
         if not 0 <= self.annual_harmonics <= 6:
             raise ValueError(f"data: annual_harmonics is {self.annual_harmonics}, must be 0 to 6")
+
+    def _check_defined(self) -> None:
+        """Refuse definitions that the manifest will refuse, or that nothing needs, and channels that are unknown."""
+        for name, one in self.define.items():
+            part, time = PartSpec("coarse", 0.0, "coarse.checkpoint"), TimeSpec("2000-01-01", "2000-01-01")
+            try:
+                Manifest(
+                    "x", 0, (name,), (part,), time,
+                    variables={name: VariableSpec(one.units, one.long_name, one.standard_name, one.levels)},
+                )  # fmt: skip
+            except BottleError as error:
+                raise ValueError(f"data: define: {name}: {str(error).removeprefix('bottle.json: ')}") from None
+            if not is_unit(one.units):
+                raise ValueError(f"data: define: {name}: {one.units!r} is not a unit that can be read")
+        try:
+            used = {parse_channel(name, self.own).variable.name for name in self.channels}
+        except ValueError as error:
+            raise ValueError(f"data: {error}; or say under define what it is") from None
+        if unused := sorted(set(self.define) - used):
+            raise ValueError(f"data: define has {', '.join(unused)}, of which there is no channel: take it out")
 
     def _check_runs(self) -> None:
         """Refuse sources of one label that are not of one model."""
@@ -159,6 +248,11 @@ class DataConfig:
                 values = [getattr(run, name) for run in runs]
                 if any(value != values[0] for value in values):
                     raise ValueError(f"source {label!r}: {name} must be the same in all sources of one label")
+            if runs[0].missing and self.donor(label) is None:
+                raise ValueError(
+                    f"source {label!r}: no other label has all the channels that it is missing "
+                    f"({', '.join(runs[0].missing)}): take them out of the channels"
+                )
             if len(runs) > 1 and self.scale != "climatology":
                 raise ValueError(f"source {label!r}: several sources of one label need scale: climatology")
 
@@ -172,8 +266,8 @@ class DataConfig:
             raise ValueError("data: sst_modes and forcings must have different names")
         if not 0 <= self.response_harmonics <= 4:
             raise ValueError(f"data: response_harmonics is {self.response_harmonics}, must be 0 to 4")
-        if not self.ridge >= 0:
-            raise ValueError(f"data: ridge is {self.ridge}, must not be negative")
+        if not 0 <= self.ridge < np.inf:
+            raise ValueError(f"data: ridge is {self.ridge}, must be a number >= 0")
         for source in self.sources:
             if unknown := sorted(set(source.forcings) - set(self.forcings)):
                 raise ValueError(f"source {source.label!r}: forcings has {unknown}, which data: forcings has not")
@@ -311,6 +405,7 @@ class OptimConfig:
         ):  # fmt: skip
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"training: {name} is {value}, must be at least 1")
+        self._check_numbers()
         if not self.grad_clip > 0:
             raise ValueError(f"training: grad_clip is {self.grad_clip}, must be positive (.inf cuts nothing)")
         if not 0 < self.sigma_min < self.sigma_max:
@@ -322,6 +417,24 @@ class OptimConfig:
         if len(self.betas) != 2:
             raise ValueError(f"training: betas must be two numbers, got {self.betas}")
         check_choices(self, "training")
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers with which nothing can be learnt, or nothing ends."""
+        for name in ("lr", "matrix_lr", "weight_decay", "ema_ramp", "sigma_max", "coarse_weight", "save_seconds"):
+            if not 0 <= (value := getattr(self, name)) < np.inf:
+                raise ValueError(f"training: {name} is {value:g}, must be a number >= 0")
+        if self.lr == self.matrix_lr == 0:
+            raise ValueError("training: lr and matrix_lr are 0: nothing would be learnt; make one of them positive")
+        for name in ("warmup_images", "decay_images", "seed"):
+            if (number := getattr(self, name)) is not None and number < 0:
+                raise ValueError(f"training: {name} is {number}, must not be negative")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"training: betas are {self.betas}, must be two numbers in [0, 1)")
+        if self.max_hours is not None and not self.max_hours > 0:
+            raise ValueError(f"training: max_hours is {self.max_hours:g}, must be positive")
+        for name, most in (("batch_size", 65_536), ("total_images", 10**12)):
+            if (number := getattr(self, name)) > most:
+                raise ValueError(f"training: {name} is {number}, must be at most {most}")
 
 
 @dataclass(frozen=True)

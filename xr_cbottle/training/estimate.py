@@ -1,31 +1,46 @@
-"""Dry run: memory, disk and time that a run will take, from a few steps on this device."""
+"""Dry run: what a run will read, and the memory, disk and time that it will take, from a few steps on this device."""
 
 from __future__ import annotations
 
 import copy
 import os
+import shutil
+import textwrap
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from xr_cbottle.bottle import facts
+from xr_cbottle.bottle.architecture import ModelConfig
+from xr_cbottle.fields.channels import Variable
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
-from xr_cbottle.training import run_sources
 from xr_cbottle.training.batches import Batch, Batches
+from xr_cbottle.training.case import Losses
 from xr_cbottle.training.coarse import coarse_loss, model_config
-from xr_cbottle.training.config import Config
+from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import prepare, prepared_folder
+from xr_cbottle.training.images import Tensors
 from xr_cbottle.training.loader import Loader
+from xr_cbottle.training.patchwise import patch_data
+from xr_cbottle.training.patchwise.denoising import denoising_loss
+from xr_cbottle.training.patchwise.distillation import Lesson, teacher_config
+from xr_cbottle.training.patchwise.patch_batches import PatchBatch, PatchBatches
+from xr_cbottle.training.patchwise.patch_config import AnyConfig, DistilConfig, SuperresConfig
+from xr_cbottle.training.run_sources import expanded
+from xr_cbottle.training.source_config import SourceConfig
 from xr_cbottle.training.step import optimizers, take_step
+from xr_cbottle.training.survey import check_runs, survey
 from xr_cbottle.training.team import Team
 
 LOADER_SECONDS = 2.0
+WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,81 @@ class Speed:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Demands of a configuration of any kind, as far as they are known before anything is read.
+
+    Attributes
+    ----------
+    sources, channels, zoom
+        What is read, and the HEALPix level that its cells must have at least.
+    folder
+        Folder of the prepared data.
+    instant_bytes
+        Of one instant in it, and while it is being read.
+    network
+        The network.
+    loss, made
+        Its loss, and what makes a batch of so many random images.
+    batches
+        Makes batches of the data when they are prepared.
+    dtype
+        Precision of the weights in a bottle.
+    own
+        Variables that the configuration defines.
+    """
+
+    sources: Sequence[SourceConfig]
+    channels: tuple[str, ...]
+    zoom: int
+    folder: Path
+    instant_bytes: tuple[int, int]
+    network: ModelConfig
+    loss: Callable[[Denoiser, Any, OptimConfig], Losses]
+    made: Callable[[int], Tensors]
+    batches: Callable[[], Any]
+    dtype: str
+    own: Mapping[str, Variable] = field(default_factory=dict)
+
+
+def asked(config: AnyConfig, run: Path) -> Asked:
+    """Demands of a configuration; nothing is read but the configuration of a teacher.
+
+    Raises
+    ------
+    ValueError
+        If there is no teacher.
+    """
+    if isinstance(config, Config):
+        data = config.data
+        values = len(data.channels) * healpix.n_cells(data.zoom)
+        return Asked(
+            data.sources, data.channels, data.zoom, prepared_folder(data, run / "data"), (2 * values, 4 * values),
+            model_config(config), coarse_loss, lambda count: made_batch(config, count),
+            lambda: Batches(config, prepare(data, run / "data", progress=False)), config.bottle.dtype, data.own,
+        )  # fmt: skip
+    if isinstance(config, DistilConfig):
+        folder = Path(expanded(config.distil.run))
+        teacher = teacher_config(folder)
+        lesson = Lesson(unet.build(teacher.model_config), config.distil)
+        return _patches(teacher, config.training, config.part.dtype, folder, lesson.loss)
+    return _patches(config, config.training, config.part.dtype, run, denoising_loss)
+
+
+def _patches(
+    config: SuperresConfig, optim: OptimConfig, dtype: str, run: Path,
+    loss: Callable[[Denoiser, Any, OptimConfig], Losses],
+) -> Asked:  # fmt: skip
+    data = config.superres
+    values = 4 * len(data.channels) * healpix.n_cells(data.zoom)
+    kept = 2 * values + 4 * len(data.channels) * data.patch**2
+    return Asked(
+        data.sources, data.channels, data.zoom, patch_data.prepared_folder(data, run / "data"), (kept, values + kept),
+        config.model_config, loss, lambda count: made_patches(config, optim, count),
+        lambda: PatchBatches(optim, patch_data.prepare(data, run / "data", progress=False)), dtype,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Memory, disk and time that a run will take.
 
@@ -65,8 +155,12 @@ class Estimate:
     ----------
     instants
         Of each label.
-    data_bytes
-        Of the prepared data.
+    channels
+        {label: {channel: what it is in the data}}; nothing of data that are prepared.
+    problems
+        What is wrong with the data, or not there.
+    data_bytes, peak_bytes
+        Of the prepared data, and of the disk while they are being prepared.
     data_folder
         Folder of the prepared data.
     prepared
@@ -86,7 +180,10 @@ class Estimate:
     """
 
     instants: Mapping[str, int]
+    channels: Mapping[str, Mapping[str, str]]
+    problems: tuple[str, ...]
     data_bytes: int
+    peak_bytes: int
     data_folder: Path
     prepared: bool
     loader: float | None
@@ -112,6 +209,8 @@ class Estimate:
         speed = self.speed
         labels = ", ".join(f"{label} {n:,}" for label, n in self.instants.items())
         state = "prepared" if self.prepared else "not prepared yet"
+        if not self.prepared:
+            state += f"; preparing takes {facts.size(self.peak_bytes)} of disk at most"
         memory = ", ".join(f"{name} {facts.size(n)}" for name, n in speed.bytes.items())
         peak = "" if speed.peak is None else f"; {facts.size(speed.peak)} at most"
         each = f"{self.processes} processes" if self.processes > 1 else "one process"
@@ -127,16 +226,20 @@ class Estimate:
             rows["loader"] = f"{self.loader * self.processes:.3g} images a second"
         if self.max_hours is not None and self.seconds > 3600 * self.max_hours:
             rows["time"] += f"; max_hours stops it after {self.max_hours:g} h of training"
-        return "\n".join(f"{name:8} {text}" for name, text in rows.items())
+        lines = [f"{name:8} {text}" for name, text in rows.items()]
+        for label, channels in self.channels.items():
+            known = "; ".join(f"{name}: {words}" for name, words in channels.items())
+            lines += textwrap.wrap(f"{label}: {known}", WIDTH, initial_indent="reads    ", subsequent_indent=9 * " ")
+        return "\n".join([*lines, *(f"missing  {problem}" for problem in self.problems)])
 
 
-def estimate(config: Config, run: str | os.PathLike[str], *, steps: int = 3, progress: bool = True) -> Estimate:
+def estimate(config: AnyConfig, run: str | os.PathLike[str], *, steps: int = 3, progress: bool = True) -> Estimate:
     """Say what a run will take. Nothing is written.
 
     Parameters
     ----------
     config
-        Of a coarse network.
+        Of any kind of run.
     run
         Folder of the run: images already seen, and data already prepared, are looked for there.
     steps
@@ -147,34 +250,54 @@ def estimate(config: Config, run: str | os.PathLike[str], *, steps: int = 3, pro
     Raises
     ------
     ValueError
-        If a batch does not fit in the device's memory.
+        If a batch does not fit in the device's memory, or there is no teacher.
     """
     run = Path(run)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    folder = prepared_folder(config.data, run / "data")
-    prepared = (folder / "done").exists()
-    loader = None
+    known = asked(config, run)
+    prepared = (known.folder / "done").exists()
     device = Team(local_rank=int(os.environ.get("LOCAL_RANK", "0"))).device
-    share = max(config.training.batch_size // processes, 1)
+    optim, loader = config.training, None
+    share = max(optim.batch_size // processes, 1)
     instants: dict[str, int] = {}
+    channels: dict[str, Mapping[str, str]] = {}
+    problems: list[str] = []
+    for source in known.sources:
+        try:
+            found = survey(source, known.channels, known.zoom, known.own)
+        except FileNotFoundError as error:
+            problems.append(str(error))
+            continue
+        instants[source.label] = instants.get(source.label, 0) + found.instants
+        if not prepared:
+            channels[source.label] = found.channels
+        problems += found.problems
+    try:
+        check_runs(known.sources)
+    except (ValueError, FileNotFoundError) as error:
+        problems.append(str(error))
+    data_bytes, peak = (sum(instants.values()) * each for each in known.instant_bytes)
     if prepared:
-        data = prepare(config.data, run / "data", progress=False)
-        for one in data.runs:
-            instants[one.label] = instants.get(one.label, 0) + len(one.times)
-        loader = loader_rate(config, Batches(config, data), share, device)
-        data_bytes = sum(path.stat().st_size for path in folder.iterdir())
+        batches = known.batches()
+        loader = loader_rate(config, batches, share, device)
+        data_bytes = sum(path.stat().st_size for path in known.folder.iterdir())
     else:
-        for source in config.data.sources:
-            instants[source.label] = instants.get(source.label, 0) + run_sources.count(source)
-        data_bytes = 2 * sum(instants.values()) * len(config.data.channels) * healpix.n_cells(config.data.zoom)
-    speed = measure(config, device, share=share, steps=steps, progress=progress)
+        free = _free(known.folder)
+        if free < peak:
+            problems.append(
+                f"preparing takes {facts.size(peak)} of disk, and {known.folder.parent} has {facts.size(free)}: give "
+                "another folder as cache"
+            )
+    speed = measure(config, device, share=share, steps=steps, progress=progress, known=known)
     state = run / "state.pt"
     done = torch.load(state, weights_only=True, map_location="cpu", mmap=True)["images"] if state.exists() else 0
-    optim = config.training
     return Estimate(
         instants=instants,
+        channels=channels,
+        problems=tuple(dict.fromkeys(problems)),
         data_bytes=data_bytes,
-        data_folder=folder,
+        peak_bytes=peak,
+        data_folder=known.folder,
         prepared=prepared,
         loader=loader,
         speed=speed,
@@ -182,12 +305,24 @@ def estimate(config: Config, run: str | os.PathLike[str], *, steps: int = 3, pro
         done=min(done, optim.total_images),
         total=optim.total_images,
         max_hours=optim.max_hours,
-        bottle_bytes=speed.parameters * getattr(torch, config.bottle.dtype).itemsize,
+        bottle_bytes=speed.parameters * getattr(torch, known.dtype).itemsize,
     )
 
 
+def _free(folder: Path) -> int:
+    """Bytes that are free where a folder will be."""
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    return shutil.disk_usage(there).free
+
+
 def measure(
-    config: Config, device: torch.device, *, share: int | None = None, steps: int = 3, progress: bool = False
+    config: AnyConfig,
+    device: torch.device,
+    *,
+    share: int | None = None,
+    steps: int = 3,
+    progress: bool = False,
+    known: Asked | None = None,
 ) -> Speed:
     """Take steps on made data of the run's shapes, one of them to warm up.
 
@@ -199,23 +334,24 @@ def measure(
     from tqdm import tqdm
 
     optim, share = config.training, share or config.training.batch_size
+    known = known or asked(config, Path())
     try:
-        net = unet.build(model_config(config)).to(device)
+        net = unet.build(known.network).to(device)
         average = copy.deepcopy(net).requires_grad_(False)
         optimizer = optimizers(net, optim)
-        batch = made_batch(config, share).to(device)
+        batch = known.made(share).to(device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         kept = _Kept(net)
         with kept:
-            take_step(net, average, Denoiser(net), optimizer, batch, optim, 0, loss=coarse_loss)
+            take_step(net, average, Denoiser(net), optimizer, batch, optim, 0, loss=known.loss)
         denoiser = Denoiser(torch.compile(net) if optim.compile else net)  # type: ignore[arg-type]
         if optim.compile:
-            take_step(net, average, denoiser, optimizer, batch, optim, 0, loss=coarse_loss)
+            take_step(net, average, denoiser, optimizer, batch, optim, 0, loss=known.loss)
         _wait(device)
         begin = time.perf_counter()
         for _ in tqdm(range(steps), desc="measure", unit="step", disable=not progress):
-            take_step(net, average, denoiser, optimizer, batch, optim, 0, loss=coarse_loss)
+            take_step(net, average, denoiser, optimizer, batch, optim, 0, loss=known.loss)
         _wait(device)
         seconds = time.perf_counter() - begin
     except torch.OutOfMemoryError as error:
@@ -260,7 +396,20 @@ def made_batch(config: Config, count: int) -> Batch:
     )
 
 
-def loader_rate(config: Config, batches: Batches, share: int, device: torch.device) -> float:
+def made_patches(config: SuperresConfig, optim: OptimConfig, count: int) -> PatchBatch:
+    """Batch of random patches whose shapes are those that the run's network takes."""
+    data = config.superres
+    fields = (count, len(data.channels), data.patch, data.patch)
+    cells = torch.arange(data.patch**2, dtype=torch.int32).reshape(1, data.patch, data.patch).expand(count, -1, -1)
+    sigma = torch.logspace(0, 1, count) * optim.sigma_min
+    return PatchBatch(
+        sigma=sigma.clamp(max=optim.sigma_max),
+        clean=torch.randn(fields), noise=torch.randn(fields), local=torch.randn(fields), overview=torch.randn(fields),
+        cells=cells, partners=cells,
+    )  # fmt: skip
+
+
+def loader_rate(config: AnyConfig, batches: Any, share: int, device: torch.device) -> float:
     """Images a second that a process's loader gives when nobody else works."""
     optim = config.training
     with Loader(batches.training, 0, optim.batch_size, share, threads=optim.loaders, device=device) as loader:

@@ -19,7 +19,8 @@ def edm_loss(denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0) -> tu
     denoiser
         The network that learns, preconditioned.
     batch
-        NaN in ``batch.clean`` is neither shown to the network nor counted.
+        NaN in ``batch.clean`` is not counted. Where a channel has no value at all it is not shown either: the network
+        sees 0 without noise. Where it has some, the network sees noise on 0, as it does where a bottle with gaps draws.
     coarse_weight
         Weight of the errors of means over 2x2, 4x4, ... cells of a face and over whole faces.
 
@@ -32,7 +33,8 @@ def edm_loss(denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0) -> tu
     have = ~torch.isnan(batch.clean)
     clean = torch.where(have, batch.clean, 0.0)
     sigma = batch.sigma.view(-1, 1, 1, 1)
-    noisy = torch.where(have, clean + sigma * batch.noise, 0.0)
+    shown = have.any(-1, keepdim=True)
+    noisy = torch.where(shown, clean + sigma * batch.noise, 0.0)
     denoised = denoiser(
         noisy,
         batch.sigma,

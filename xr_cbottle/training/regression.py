@@ -233,9 +233,9 @@ def half_logarithm(power: Array, numbers: Array, quarters: Array, count: Array) 
     inverse = np.linalg.pinv(design.T @ (weight[:, None] * design), hermitian=True, rcond=1e-10)
     found = inverse @ (design.T @ (weight[:, None] * known))
     left = (weight[:, None] * (known - design @ found) ** 2).sum(0) / (len(design) - design.shape[1])
-    raw, noise = found[len(there) :], np.diag(inverse)[len(there) :] * left.mean()
-    mean = raw.mean(1, keepdims=True)
-    signal = 1 - noise[:, None] / np.maximum(((raw - mean) ** 2).mean(1, keepdims=True), 1e-300)
+    raw, noise = found[len(there) :], np.diag(inverse)[len(there) :] * np.nanmean(left)
+    mean = np.nanmean(raw, 1, keepdims=True)
+    signal = 1 - noise[:, None] / np.maximum(np.nanmean((raw - mean) ** 2, 1, keepdims=True), 1e-300)
     return (mean + np.clip(signal, 0, 1) * (raw - mean)) / 2
 
 

@@ -9,7 +9,7 @@ import contextlib
 import glob
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -19,6 +19,7 @@ import xarray as xr
 
 from xr_cbottle.bottle.schema import is_url
 from xr_cbottle.fields import channels as channel_names
+from xr_cbottle.fields.channels import NONE_OF_ITS_OWN, Variable
 from xr_cbottle.grid import healpix
 from xr_cbottle.training.source_config import SourceConfig, StoreConfig, VariableConfig
 from xr_cbottle.training.source_reader import StoredSource, to_zoom
@@ -115,15 +116,6 @@ def opened(source: SourceConfig, address: str) -> Iterator[Instants]:
         yield Instants(source, first, others)
 
 
-def count(source: SourceConfig) -> int:
-    """Instants from the source's start to its end; reads times only."""
-    total = 0
-    for address in addresses(source):
-        with opened(source, address) as instants:
-            total += len(instants.wanted)
-    return total
-
-
 class Instants:
     """The instants that all stores of a source have.
 
@@ -159,7 +151,9 @@ class Instants:
         number = self._places[0][self.wanted] // length
         return (part for part in np.split(self.wanted, np.flatnonzero(np.diff(number)) + 1) if len(part))
 
-    def read(self, chosen: Array, names: Sequence[str], zoom: int) -> Array:
+    def read(
+        self, chosen: Array, names: Sequence[str], zoom: int, own: Mapping[str, Variable] = NONE_OF_ITS_OWN
+    ) -> Array:
         """Values of channels.
 
         Parameters
@@ -170,6 +164,8 @@ class Instants:
             Channels; those that the source lists as missing are NaN.
         zoom
             HEALPix level of the result, the stored one or coarser.
+        own
+            Variables that the configuration defines.
 
         Returns
         -------
@@ -184,7 +180,7 @@ class Instants:
         groups: dict[tuple[int, str], list[tuple[int, channel_names.Channel, VariableConfig]]] = {}
         for index, name in enumerate(names):
             if name not in self.source.missing:
-                channel = channel_names.parse(name)
+                channel = channel_names.parse(name, own)
                 number, variable = self._find(channel)
                 groups.setdefault((number, variable.name), []).append((index, channel, variable))
         for (number, variable_name), members in groups.items():
@@ -195,6 +191,18 @@ class Instants:
                 values = store.converted(field, variable, channel.variable) / np.float32(channel.factor)
                 out[:, index] = to_zoom(values, zoom, store.name, spread)
         return out
+
+    def described(self, name: str, zoom: int, own: Mapping[str, Variable] = NONE_OF_ITS_OWN) -> str:
+        """Words about where a channel is, such as ``t at 85000 Pa in K``; reads metadata alone.
+
+        Raises
+        ------
+        ValueError
+            If a variable, level, unit or cell is not there.
+        """
+        channel = channel_names.parse(name, own)
+        number, stored = self._find(channel)
+        return self.stores[number].described(stored, channel, zoom)
 
     def variable(self, name: str, chosen: Array) -> tuple[Array, str]:
         """(n, cell) float32 and the unit of a variable without levels by the name it is stored under."""

@@ -149,6 +149,27 @@ class StoredSource:
             return any(key not in VARIABLES for key in keys)
         return name.endswith(str(level // 100))
 
+    def described(self, stored: VariableConfig, channel: channel_names.Channel, zoom: int) -> str:
+        """Words about where a channel is, from metadata alone.
+
+        Raises
+        ------
+        ValueError
+            If a level, a unit or cells are not there.
+        """
+        words = ""
+        for dataset in self.datasets:
+            field = self._understood(dataset, stored.name)
+            self._level(field, channel.level)
+            if field.grid.zoom < zoom:
+                raise ValueError(
+                    f"{self.name}: {stored.name} is on a grid of zoom {field.grid.zoom}: not of zoom {zoom} or finer"
+                )
+            self.converted(np.zeros(1, np.float32), stored, channel.variable)
+            at = "" if channel.level is None else f" at {channel.level} Pa"
+            words = words or f"{stored.name}{at} in {stored.units or self.units(stored.name) or 'no unit'}"
+        return words
+
     def has_time(self, name: str) -> bool:
         """Whether a variable changes with time."""
         return self._understood(self.datasets[0], name).has_time

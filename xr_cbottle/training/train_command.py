@@ -53,6 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--dry-run", action="store_true",
         help="say what memory, disk and time it will take, from a few steps on this device; nothing is written",
     )  # fmt: skip
+    parser.add_argument(
+        "--prepare", action="store_true",
+        help="prepare the data and do not train: where the data are seen, by many processes; what was killed goes on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="processes that --prepare uses [as many as there are cores]"
+    )
     parser.add_argument("--explain", action="store_true", help="say what the keys of a configuration mean")
     options = parser.parse_args(arguments)
     if options.explain:
@@ -64,6 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("CONFIG.yaml is missing; --explain says what is in it")
     if options.dry_run and (options.only_pack or options.pack is not None):
         parser.error("--dry-run writes nothing: leave --pack out")
+    if options.prepare and (options.dry_run or options.only_pack or options.pack is not None):
+        parser.error("--prepare prepares data alone: leave --pack and --dry-run out")
+    if options.processes is not None and (not options.prepare or options.processes < 1):
+        parser.error("--processes is a number of processes, and of --prepare")
     if options.only_pack and options.pack is None:
         parser.error("--only-pack needs --pack OUT.cbottle")
     if options.calibrate < 0 or (options.calibrate and options.pack is None):
@@ -90,18 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--into is of super-resolution and its distillation: leave it out" if coarse
             else "super-resolution is packed into a bottle that is there: give --into BOTTLE.cbottle"
         )  # fmt: skip
-    if not coarse and (options.expert or options.figures or options.dry_run or steps):
-        parser.error("--expert, --figures, --choose-levels and --dry-run are of coarse networks: leave them out")
+    if not coarse and (options.expert or options.figures or steps):
+        parser.error("--expert, --figures and --choose-levels are of coarse networks: leave them out")
     run = options.run or Path(options.config.stem)
 
-    if options.dry_run and isinstance(config, Config):
-        from xr_cbottle.training import estimate
-
-        leads = os.environ.get("RANK", "0") == "0"
-        found = estimate.estimate(config, run, progress=leads)
-        if leads:
-            print(found.text() + "\n(nothing was written)")
-        return 0
+    if options.dry_run:
+        return _dry_run(parser, config, run)
+    if options.prepare:
+        return _prepare(parser, config, run, options.processes)
 
     if options.pack is not None:
         trained = [Path(folder) for _, _, folder in options.expert] + ([run] if options.only_pack else [])
@@ -130,6 +137,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             packed = add_coherence(packed, packed, config.data)
         print(packed)
+    return 0
+
+
+def _dry_run(parser: argparse.ArgumentParser, config: configs.AnyConfig, run: Path) -> int:
+    """Say what a run will take; 1 if something that it needs is not there."""
+    from xr_cbottle.training import estimate
+
+    leads = os.environ.get("RANK", "0") == "0"
+    try:
+        found = estimate.estimate(config, run, progress=leads)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    if leads:
+        print(found.text() + "\n(nothing was written)")
+    return 1 if found.problems else 0
+
+
+def _prepare(parser: argparse.ArgumentParser, config: configs.AnyConfig, run: Path, processes: int | None) -> int:
+    from xr_cbottle.training.prepare_command import prepare_run
+
+    try:
+        print(prepare_run(config, run, processes=processes))
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     return 0
 
 

@@ -44,11 +44,8 @@ class Denoising:
         return net
 
     def loss(self, denoiser: Denoiser, batch: PatchBatch, optim: OptimConfig) -> Losses:
-        """Losses of EDM (Karras et al. 2022, https://arxiv.org/abs/2206.00364), means over channels and pixels."""
-        denoise = conditioned(denoiser, batch)
-        noisy = batch.clean + batch.sigma.view(-1, 1, 1, 1) * batch.noise
-        plain = weighted_error(denoise(noisy, batch.sigma), batch.clean, batch.sigma)
-        return Losses(plain, plain, batch.sigma)
+        """Losses of EDM, see `denoising_loss`."""
+        return denoising_loss(denoiser, batch, optim)
 
     def spec(self) -> SuperresSpec:
         """Specification of how the network is used, for the manifest."""
@@ -60,6 +57,14 @@ class Denoising:
         """Facts for the manifest about the data and the network."""
         optim = self.config.training
         return {**patch_facts(self.data, self.model_config), "sigma": [optim.sigma_min, optim.sigma_max]}
+
+
+def denoising_loss(denoiser: Denoiser, batch: PatchBatch, optim: OptimConfig) -> Losses:
+    """Losses of EDM (Karras et al. 2022, https://arxiv.org/abs/2206.00364), means over channels and pixels."""
+    denoise = conditioned(denoiser, batch)
+    noisy = batch.clean + batch.sigma.view(-1, 1, 1, 1) * batch.noise
+    plain = weighted_error(denoise(noisy, batch.sigma), batch.clean, batch.sigma)
+    return Losses(plain, plain, batch.sigma)
 
 
 def specification(

@@ -13,8 +13,9 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -26,9 +27,51 @@ from xr_cbottle.training.case import Losses
 from xr_cbottle.training.config import OptimConfig
 from xr_cbottle.training.patchwise.denoising import conditioned, patch_facts, specification, weighted_error
 from xr_cbottle.training.patchwise.patch_batches import PatchBatch, PatchBatches
-from xr_cbottle.training.patchwise.patch_config import DistilConfig, SuperresConfig, parse
+from xr_cbottle.training.patchwise.patch_config import DistilConfig, SuperresConfig, TeacherConfig, parse
 from xr_cbottle.training.patchwise.patch_data import prepare
 from xr_cbottle.training.run_sources import expanded
+
+T = TypeVar("T")
+
+
+class Lesson:
+    """Lesson of a teacher: what a network of few steps learns from it.
+
+    Parameters
+    ----------
+    teacher
+        The network that is learnt from; it learns nothing.
+    distil
+        Noise levels, and the teacher's steps.
+    """
+
+    def __init__(self, teacher: unet.Network, distil: TeacherConfig) -> None:
+        self.teacher, self.distil = teacher.requires_grad_(False), distil
+        self.levels = levels(distil.sigmas, distil.steps)
+
+    def loss(self, denoiser: Denoiser, batch: PatchBatch, optim: OptimConfig) -> Losses:
+        """Weighted square error of the end of the teacher's way, at each of the student's levels on it."""
+        self.teacher.to(batch.sigma.device)
+        with torch.no_grad():
+            states, end = self.way(batch)
+        denoise = conditioned(denoiser, batch)
+        errors = []
+        for sigma, state in zip(self.distil.sigmas, states, strict=True):
+            level = torch.full_like(batch.sigma, sigma)
+            errors.append(weighted_error(denoise(state, level), end, level))
+        sigmas = torch.tensor(self.distil.sigmas, device=batch.sigma.device).expand(len(end), -1)
+        plain = torch.stack(errors, 1)
+        return Losses(plain.mean(1), plain.flatten(), sigmas.flatten())
+
+    def way(self, batch: PatchBatch) -> tuple[list[Tensor], Tensor]:
+        """The teacher's states at the student's levels, and where its way ends: (b, channel, row, column) float32."""
+        denoise = conditioned(Denoiser(self.teacher), batch)
+        state = (batch.clean + self.distil.sigmas[0] * batch.noise).double()
+        states = []
+        for leg in self.levels:
+            states.append(state.float())
+            state = heun(lambda x, sigma: denoise(x.float(), sigma).double(), state, leg)
+        return states, state.float()
 
 
 class Distillation:
@@ -40,6 +83,8 @@ class Distillation:
         Of the run that is learnt from, whose data are used.
     teacher_images
         Images that the teacher saw.
+    lesson
+        What is learnt.
     """
 
     role = DISTILLED
@@ -47,43 +92,23 @@ class Distillation:
     def __init__(self, config: DistilConfig, *, progress: bool = True) -> None:
         self.config, self.packing = config, config.part
         folder = Path(expanded(config.distil.run))
-        self.teacher_config, state = _teacher(folder)
+        self.teacher_config, state = teacher_config(folder), _teacher_state(folder)
         self.patches = self.teacher_config.superres
         self.data = prepare(self.patches, folder / "data", progress=progress)
         self.batches = PatchBatches(config.training, self.data, share=1)  # the teacher's way of each is dear
         self.model_config = self.teacher_config.model_config
         self.teacher_images = int(state["images"])
-        self._teacher = unet.build(self.model_config).requires_grad_(False)
-        self._teacher.load_state_dict(state["average" if self.teacher_config.part.weights == "average" else "net"])
-        self.levels = levels(config.distil.sigmas, config.distil.steps)
+        teacher = unet.build(self.model_config)
+        teacher.load_state_dict(state["average" if self.teacher_config.part.weights == "average" else "net"])
+        self.lesson = Lesson(teacher, config.distil)
 
     def network(self) -> unet.Network:
         """The student, which starts as its teacher."""
-        return copy.deepcopy(self._teacher).requires_grad_(True)
+        return copy.deepcopy(self.lesson.teacher).requires_grad_(True)
 
     def loss(self, denoiser: Denoiser, batch: PatchBatch, optim: OptimConfig) -> Losses:
         """Weighted square error of the end of the teacher's way, at each of the student's levels on it."""
-        self._teacher.to(batch.sigma.device)
-        with torch.no_grad():
-            states, end = self.way(batch)
-        denoise = conditioned(denoiser, batch)
-        errors = []
-        for sigma, state in zip(self.config.distil.sigmas, states, strict=True):
-            level = torch.full_like(batch.sigma, sigma)
-            errors.append(weighted_error(denoise(state, level), end, level))
-        sigmas = torch.tensor(self.config.distil.sigmas, device=batch.sigma.device).expand(len(end), -1)
-        plain = torch.stack(errors, 1)
-        return Losses(plain.mean(1), plain.flatten(), sigmas.flatten())
-
-    def way(self, batch: PatchBatch) -> tuple[list[Tensor], Tensor]:
-        """The teacher's states at the student's levels, and where its way ends: (b, channel, row, column) float32."""
-        denoise = conditioned(Denoiser(self._teacher), batch)
-        state = (batch.clean + self.config.distil.sigmas[0] * batch.noise).double()
-        states = []
-        for leg in self.levels:
-            states.append(state.float())
-            state = heun(lambda x, sigma: denoise(x.float(), sigma).double(), state, leg)
-        return states, state.float()
+        return self.lesson.loss(denoiser, batch, optim)
 
     def spec(self) -> SuperresSpec:
         """Specification of how the network is used, for the manifest."""
@@ -108,16 +133,31 @@ def levels(sigmas: tuple[float, ...], steps: int) -> list[Tensor]:
     return [*legs, last]
 
 
-def _teacher(folder: Path) -> tuple[SuperresConfig, dict[str, Any]]:
-    """Configuration and state of the run that is learnt from."""
+def teacher_config(folder: Path) -> SuperresConfig:
+    """Configuration of the run that is learnt from.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds none, or one of another kind.
+    """
+    text = _of_teacher(folder, lambda: (folder / "config.json").read_text(encoding="utf-8"))
+    config = parse(json.loads(text), str(folder))
+    if not isinstance(config, SuperresConfig):
+        raise ValueError(f"distil: run is {str(folder)!r}, which is no run of super-resolution: give one that is")
+    return config
+
+
+def _teacher_state(folder: Path) -> dict[str, Any]:
+    state = _of_teacher(folder, lambda: torch.load(folder / "state.pt", weights_only=True, map_location="cpu"))
+    return cast(dict[str, Any], state)
+
+
+def _of_teacher(folder: Path, read: Callable[[], T]) -> T:
     try:
-        config = parse(json.loads((folder / "config.json").read_text(encoding="utf-8")), str(folder))
-        state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+        return read()
     except FileNotFoundError as error:
         raise ValueError(
             f"distil: run is {str(folder)!r}, which has no {Path(error.filename).name}: give the folder of a run of "
             "super-resolution"
         ) from None
-    if not isinstance(config, SuperresConfig):
-        raise ValueError(f"distil: run is {str(folder)!r}, which is no run of super-resolution: give one that is")
-    return config, cast(dict[str, Any], state)

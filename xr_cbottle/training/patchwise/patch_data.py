@@ -76,7 +76,9 @@ class PatchData:
         return PatchGrid(self.config.zoom, self.config.patch, self.config.overlap)
 
 
-def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress: bool = True) -> PatchData:
+def prepare(
+    config: PatchDataConfig, folder: str | os.PathLike[str], *, progress: bool = True, processes: int = 1
+) -> PatchData:
     """Read the sources, or what an earlier call has prepared from the same files.
 
     Parameters
@@ -87,6 +89,8 @@ def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress
         Where prepared data go, in a sub-folder named by a digest of the configuration and of the files.
     progress
         Show a bar.
+    processes
+        How many read at the same time.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def prepare(config: PatchDataConfig, folder: str | os.PathLike[str], *, progress
     FileNotFoundError
         If a pattern matches no file.
     """
-    folder = preparation.once(prepared_folder(config, folder), lambda made: _prepare(config, made, progress))
+    folder = preparation.once(prepared_folder(config, folder), lambda made: _prepare(config, made, progress, processes))
     known = dict(np.load(folder / "statistics.npz"))
     large = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("fine", "local", "overview")}
     return PatchData(config=config, **known, **large)
@@ -110,8 +114,11 @@ def prepared_folder(config: PatchDataConfig, folder: str | os.PathLike[str]) -> 
 _NOT_OF_DATA = ("cache", "overlap", "residual", "conserve", "offset")
 
 
-def _prepare(config: PatchDataConfig, folder: Path, progress: bool) -> None:
-    parts = [gather(source, config.channels, config.zoom, folder, progress=progress) for source in config.sources]
+def _prepare(config: PatchDataConfig, folder: Path, progress: bool, processes: int) -> None:
+    parts = [
+        gather(source, config.channels, config.zoom, folder, progress=progress, processes=processes)
+        for source in config.sources
+    ]
     center, scale = _moments(parts, progress)
     validation = np.concatenate([part.source.held_out(part.times) for part in parts])
     count, cells, channels = len(validation), healpix.n_cells(config.zoom), len(config.channels)
@@ -147,21 +154,20 @@ def _prepare(config: PatchDataConfig, folder: Path, progress: bool) -> None:
         spread=(np.sqrt(np.maximum(square - mean**2, 0)) / detail).T.astype(np.float32),
     )  # fmt: skip
     for part in parts:
-        part.path.unlink()
+        part.remove()
+        (folder / f"{part.name}.raw").rmdir()
 
 
 def _moments(parts: Sequence[Gathered], progress: bool) -> tuple[Array, Array]:
     """Mean and standard deviation of each channel over the training instants and all cells (which have one area)."""
     channels = parts[0].channels
+    _check_whole(parts)
     count, shift = 0, np.zeros(len(channels))
     total, square = np.zeros((2, len(channels)))
     held_out = [part.source.held_out(part.times) for part in parts]
     for values, out in zip(_instants(parts, "measure", progress), np.concatenate(held_out), strict=True):
         if out:
             continue
-        if not np.isfinite(values).all():
-            bad = [name for name, field in zip(channels, values, strict=True) if not np.isfinite(field).all()]
-            raise ValueError(f"superres: channel(s) {bad} have values that are not finite: take them out")
         if not count:
             shift = values.mean(1)  # lest x^2 - mean^2 cancel
         anomaly = values - shift[:, None]
@@ -175,6 +181,19 @@ def _moments(parts: Sequence[Gathered], progress: bool) -> tuple[Array, Array]:
         still = [name for name, spread in zip(channels, scale, strict=True) if not spread > 0]
         raise ValueError(f"superres: channel(s) {still} never vary: take them out")
     return total / count + shift, scale
+
+
+def _check_whole(parts: Sequence[Gathered]) -> None:
+    """Refuse fields with holes: a patch network is told of all that is around."""
+    for part in parts:
+        for block in part.held:
+            holes = np.argwhere(block.absent)
+            if len(holes):
+                i, c = holes[0].tolist()
+                raise ValueError(
+                    f"superres: source {part.source.label!r}: {block.address} lacks values of {part.channels[c]} at "
+                    f"{block.times[i]}, and super-resolution learns from whole fields: take the channel out, or fill it"
+                )
 
 
 def _instants(parts: Sequence[Gathered], what: str, progress: bool) -> Iterator[Array]:
