@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from xr_cbottle.bottle.architecture import PATCH_ARCHITECTURES, SHAPED, ModelConfig
 from xr_cbottle.grid import healpix
-from xr_cbottle.network.layers import DTYPE, Block, Conv, Geometry, GroupNorm, silu
+from xr_cbottle.network.layers import DTYPE, Block, Conv, Geometry, GroupNorm
 
 CALENDAR_HARMONICS = 8
 CALENDAR_CHANNELS = 4 * CALENDAR_HARMONICS
@@ -132,7 +132,7 @@ class UNet(nn.Module):
             if block.inputs != x.shape[1]:
                 x = torch.cat([x, skips.pop()], 1)
             x = block(x, embedding)
-        return self.dec[f"{self.aux_name}_conv"](silu(self.dec[f"{self.aux_name}_norm"](x)))
+        return self.dec[f"{self.aux_name}_conv"](self.dec[f"{self.aux_name}_norm"](x, activate=True))
 
 
 def _channel_mult(config: ModelConfig) -> tuple[int, ...]:

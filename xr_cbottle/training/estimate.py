@@ -21,6 +21,7 @@ from xr_cbottle.training.batches import Batch, Batches
 from xr_cbottle.training.coarse import coarse_loss, model_config
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.data import prepare, prepared_folder
+from xr_cbottle.training.heap import keep_freed_memory
 from xr_cbottle.training.loader import Loader
 from xr_cbottle.training.step import optimizers, take_step
 from xr_cbottle.training.team import Team
@@ -149,6 +150,7 @@ def estimate(config: Config, run: str | os.PathLike[str], *, steps: int = 3, pro
     ValueError
         If a batch does not fit in the device's memory.
     """
+    keep_freed_memory()
     run = Path(run)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     folder = prepared_folder(config.data, run / "data")

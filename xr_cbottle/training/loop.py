@@ -24,6 +24,7 @@ from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training import start
 from xr_cbottle.training.board import Board
 from xr_cbottle.training.config import OptimConfig, as_dict
+from xr_cbottle.training.heap import keep_freed_memory
 from xr_cbottle.training.images import Tensors
 from xr_cbottle.training.kinds import make_case
 from xr_cbottle.training.loader import Loader
@@ -164,6 +165,7 @@ def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = Tr
     Run
         With the averaged network in ``.average``.
     """
+    keep_freed_memory()
     optim = config.training
     team = Team.from_environment(optim.batch_size)
     state = Run(config, run, progress=progress and team.leads, team=team)
