@@ -72,6 +72,10 @@ def pack_run(
             raise ValueError(f"{expert.folder} is no run of a coarse network: it cannot be an expert of one")
         if _info(expert) != _info(run):
             raise ValueError(f"{expert.folder} was trained on other data than {run.folder}: experts must share them")
+        if expert.case.numbers != run.case.numbers:
+            raise ValueError(
+                f"{expert.folder} has other numbers of labels than {run.folder}: start both from one bottle"
+            )
         facts |= {name: trained_on(expert)} if experts else trained_on(expert)
     manifest = Manifest(
         name=about.name,
@@ -84,7 +88,8 @@ def pack_run(
         zoom=data.zoom,
         channels=data.channels,
         labels={
-            label.label: LabelSpec(i, label.missing, _donor(data.labels, label)) for i, label in enumerate(data.labels)
+            label.label: LabelSpec(run.case.numbers[label.label], label.missing, _donor(data.labels, label))
+            for label in data.labels
         },
         default_label=about.default_label or data.labels[0].label,
         parts=tuple(PartSpec("coarse", sigma, name) for (sigma, _), name in zip(runs, names, strict=True)),
