@@ -206,6 +206,7 @@ def test_who_is_who():
     assert described(slurm | {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}) == team.Team(1, 2, 1)
 
 
+@pytest.mark.long
 def test_srun_of_two_nodes_and_two_processes_is_one_process(values, tmp_path):
     """Four processes with the variables that srun gives them."""
     values["training"].update(total_images=16, batch_size=8, validate_images=16, save_images=8)
