@@ -252,7 +252,7 @@ class _Normalised(torch.autograd.Function):
         y = torch.empty_like(rows, memory_format=torch.contiguous_format)
         means, away, rstds = torch.empty(3, batch, 1, channels, dtype=exact, device=rows.device)
         shifts = None if shift is None else shift.to(exact)[:, None]
-        for part, f, room in _few(rows, exact):
+        for part, f, room, _ in _few(rows, exact):
             mean = f.mean(1, keepdim=True)
             variance = torch.square(f, out=room).mean(1, keepdim=True) - mean.square()
             shifted = mean if shifts is None else mean + shifts[part]
@@ -277,13 +277,13 @@ class _Normalised(torch.autograd.Function):
         dx = torch.empty_like(rows, memory_format=torch.contiguous_format)
         alone, with_x = torch.empty(2, batch, 1, channels, dtype=means.dtype, device=rows.device)
         slopes, constants = torch.empty(2, batch, 1, channels, dtype=means.dtype, device=rows.device)
-        for part, x, room in _few(rows, means.dtype):
-            above = gradients[0][part].to(means.dtype)
+        for part, x, above, room in _few(rows, means.dtype):
+            above.copy_(gradients[0][part])
             if ctx.activate:
                 torch.addcmul(offset[part] * scale[part] + b, x, scale[part], out=room)
-                above = torch.ops.aten.silu_backward.grad_input(above, room, grad_input=room)
+                torch.ops.aten.silu_backward.grad_input(above, room, grad_input=above)
             only = alone[part] = above.sum(1, keepdim=True)
-            centred = with_x[part] = (above * x).sum(1, keepdim=True) + offset[part] * only
+            centred = with_x[part] = torch.mul(above, x, out=room).sum(1, keepdim=True) + offset[part] * only
             # y = w x r + b of x about the mean of its group, r of the group's N numbers:
             # dx = r (w dy - <w dy> - x r^2 <w dy x> N / (N - 1)), <> being means over the group.
             ratio = numbers / (numbers - 1) / cells
@@ -301,17 +301,17 @@ class _Normalised(torch.autograd.Function):
 _CACHED = 2**19  # numbers that a core's cache holds beside as many others
 
 
-def _few(rows: Tensor, exact: torch.dtype) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Parts of a batch of (batch, cell, C) rows that fit in a core's cache: exact copies, and as much room beside.
+def _few(rows: Tensor, exact: torch.dtype) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+    """Parts of a batch of (batch, cell, C) rows that fit in a core's cache: exact copies, and twice as much room beside.
 
     The memory is the same for all parts.
     """
     count = max(1, _CACHED // rows[0].numel())
-    copy, room = torch.empty(2, min(count, len(rows)), *rows.shape[1:], dtype=exact, device=rows.device)
+    copy, room, more = torch.empty(3, min(count, len(rows)), *rows.shape[1:], dtype=exact, device=rows.device)
     for first in range(0, len(rows), count):
         part = slice(first, min(first + count, len(rows)))
         number = part.stop - first
-        yield part, copy[:number].copy_(rows[part]), room[:number]
+        yield part, copy[:number].copy_(rows[part]), room[:number], more[:number]
 
 
 def _of_group(values: Tensor, groups: int) -> Tensor:
