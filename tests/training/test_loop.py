@@ -138,7 +138,7 @@ def test_two_processes_of_n_are_one_of_2n(values, tmp_path):
     assert state["images"] == 32
     start = loop.Run(configs.parse(values), tmp_path / "start", progress=False).net.state_dict()
     for key, value in one.net.state_dict().items():
-        torch.testing.assert_close(state["net"][key], value, atol=2e-5, rtol=1e-3, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(state["net"][key], value, atol=1e-4, rtol=1e-3, msg=lambda m, k=key: f"{k}: {m}")
     assert max(float((start[k] - v).abs().max()) for k, v in one.net.state_dict().items() if v.numel()) > 0.01
     lines = log(tmp_path / "one"), log(tmp_path / "two")
     assert [[*line] for line in lines[0]] == [[*line] for line in lines[1]]

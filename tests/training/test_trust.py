@@ -228,12 +228,12 @@ def test_srun_of_two_nodes_and_two_processes_is_one_process(values, tmp_path):
         )
         for rank in range(4)
     ]  # fmt: skip
-    told = [process.communicate(timeout=280)[0] for process in processes]
+    told = [process.communicate(timeout=900)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, told
     state = torch.load(tmp_path / "four" / "state.pt", weights_only=True)
     assert state["images"] == 16
     for key, value in one.net.state_dict().items():
-        torch.testing.assert_close(state["net"][key], value, atol=2e-5, rtol=1e-3, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(state["net"][key], value, atol=1e-4, rtol=1e-3, msg=lambda m, k=key: f"{k}: {m}")
     logs = [
         [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
         for name in ("one", "four")

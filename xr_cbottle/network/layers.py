@@ -302,7 +302,7 @@ _CACHED = 2**19  # numbers that a core's cache holds beside as many others
 
 
 def _few(rows: Tensor, exact: torch.dtype) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
-    """Parts of a batch of (batch, cell, C) rows that fit in a core's cache: exact copies, and twice as much room beside.
+    """Parts of a batch of (batch, cell, C) rows that fit in a cache: exact copies, and twice as much room beside.
 
     The memory is the same for all parts.
     """

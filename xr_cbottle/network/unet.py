@@ -124,7 +124,7 @@ class UNet(nn.Module):
             from torch.utils.checkpoint import checkpoint
 
             return cast(Tensor, checkpoint(block, x, embedding, use_reentrant=False))
-        return block(x, embedding)  # type: ignore[no-any-return]
+        return cast(Tensor, block(x, embedding))
 
     def encode(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
         """Outputs of the encoder's blocks, the deepest last, for the embedded input ``x``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
@@ -166,7 +166,7 @@ def renormalised(data: TrainingData, info: BatchInfo, source: str) -> TrainingDa
     center, scale = np.array(info.center)[places], np.array(info.scales)[places]
     mine = data.statistics
     factor, offset = mine.scale / scale, (mine.center - center) / scale
-    runs = tuple(dataclasses.replace(run, values=Rescaled(run.values, factor, offset)) for run in data.runs)
+    runs = tuple(dataclasses.replace(run, values=cast(Any, Rescaled(run.values, factor, offset))) for run in data.runs)
     return dataclasses.replace(data, runs=runs, statistics=dataclasses.replace(mine, center=center, scale=scale))
 
 

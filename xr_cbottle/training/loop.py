@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
@@ -221,6 +222,8 @@ def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = Tr
     team = Team.from_environment(optim.batch_size)
     if not team.leads:
         return _train(config, run, team, progress=False, stop_at=stop_at)
+    if optim.tensorboard:
+        Board.check()
     Path(run).mkdir(parents=True, exist_ok=True)
     with FolderLock(Path(run)) as lock:
         return _train(config, run, team, progress=progress, stop_at=stop_at, alive=lock.touch)
@@ -300,13 +303,13 @@ def validate(
     """Mean loss of held-out images, all and by noise level; a team shares them, a few at a time."""
     device, team = next(net.parameters()).device, team or Team()
     count = min(optim.batch_device or optim.batch_size, optim.batch_size)
-    mine = []
+    mine: list[tuple[int, Tensor, Tensor]] = []
     for first in range(0, len(batch.sigma), count)[team.rank :: team.size]:
         with autocast(optim, device):
             part = loss(Denoiser(net), batch.part(first, count).to(device), optim)
         mine.append((first, part.plain.float().cpu(), part.sigma.cpu()))
     found = sorted((part for parts in team.gather_objects(mine) for part in parts), key=lambda part: part[0])
-    losses, sigma = (torch.cat([part[i] for part in found]) for i in (1, 2))
+    losses, sigma = torch.cat([part[1] for part in found]), torch.cat([part[2] for part in found])
     return {"validation": round(float(losses.mean()), 5), "validation_by_sigma": by_sigma(sigma, losses)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import inspect
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -105,7 +106,11 @@ class Team:
         if self.size == 1:
             return net
         devices = [self.local_rank] if torch.cuda.is_available() else None
-        return Shared(net, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
+        known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+        # Buffers are tables that never change; torch 2.13 has another word for them.
+        tables = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        settings: dict[str, Any] = {"device_ids": devices, "gradient_as_bucket_view": True, tables: False}
+        return Shared(net, **settings)
 
     def any(self, wish: bool) -> bool:
         """Whether any of the processes has a wish."""

@@ -224,7 +224,7 @@ def _labels(weight: Tensor, old: Known, count: int, labels: Mapping[str, int], l
     found[:, : weight.shape[1]] = known
     for name, number in labels.items():
         model = like.get(name, name if name in old.labels else old.default_label)
-        if model in old.labels:
+        if model is not None and model in old.labels:
             found[:, number] = known[:, old.labels[model]]
     return found
 
