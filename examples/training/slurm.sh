@@ -21,7 +21,7 @@ config=$1 run=$2
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-8}
 
 # srun itself tells each process its number; training shares every batch among them (batch_size counts the images of all).
-srun --kill-on-bad-exit=0 python -u -m xr_cbottle.training "$config" --folder "$run"
+srun --kill-on-bad-exit=1 python -u -m xr_cbottle.training "$config" --folder "$run"
 status=$?
 if [ $status -eq 130 ]; then
     echo "stopped before its end: queued again"

@@ -144,6 +144,14 @@ def test_channels_labels_and_conditions_are_matched_by_name(values, folder, bott
         other = Denoiser(network)(x[:, places], sigma, labels=torch.eye(2)[[1, 0, 0]], **told)
     torch.testing.assert_close(new[:, places], before, atol=1e-4, rtol=1e-4)
     assert float((other - before).abs().max()) > 1e-3  # labels matter
+    # A form that the configuration gives: labels are numbered in the order of the sources.
+    values["network"] = trainings.values(folder)["network"] | {"label_dim": 3}
+    values["training"]["initial"] = str(bottle)
+    given = loop.Run(configs.parse(values), folder / "given", progress=False)
+    assert given.case.numbers == {"b": 0, "c": 1, "a": 2}
+    with torch.no_grad():
+        again = Denoiser(given.net)(x, sigma, labels=torch.eye(3)[[2, 0, 0]], **told)
+    torch.testing.assert_close(again[:, places], before, atol=1e-4, rtol=1e-4)
     batch = run.batches.training(0, 32)
     assert set(batch.labels.argmax(1).tolist()) == {0, 1, 2}
     assert not torch.isnan(batch.clean[batch.labels[:, 0] == 1]).any()  # a has all channels

@@ -69,7 +69,7 @@ class Batches:
     ) -> None:
         self.data = data
         self.seed = config.training.seed
-        self.label_dim = label_dim or config.network.label_dim
+        self.label_dim = label_dim or max(config.network.label_dim, len(data.labels))
         self.label_dropout = config.network.label_dropout
         self.optim = config.training
         self.train = _members(data, validation=False)

@@ -292,6 +292,7 @@ def _train(
                 state.keep()
     watch.check()
     state.save()
+    team.wait()
     state.close()
     return state
 

@@ -121,6 +121,11 @@ class Team:
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag.item())
 
+    def wait(self) -> None:
+        """Wait for all processes: none ends, and takes others with it, while the leading one still saves."""
+        if self.size > 1:
+            dist.barrier()
+
     def gather_objects(self, values: T) -> list[T]:
         """What each process has, in the order of the processes."""
         if self.size == 1:
