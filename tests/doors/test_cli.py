@@ -458,6 +458,29 @@ def test_pack_and_fetch(run, bottle, tmp_path):
     assert "CC0-1.0" in err
 
 
+def test_pack_adds_figures_and_files_to_a_bottle(run, bottle, tmp_path):
+    import zipfile
+
+    from xr_cbottle.bottle.bottle import open_bottle
+
+    with zipfile.ZipFile(bottle) as archive:
+        archive.extract("sst.nc", tmp_path)
+    with xr.open_dataset(tmp_path / "sst.nc") as stored:
+        warmer = (stored + 1).load()
+    warmer.to_netcdf(tmp_path / "warmer.nc")
+    (tmp_path / "figures.json").write_text('{"rain": 1.5}')
+    status, _, err = run("pack", "more.cbottle", "--from", bottle, "--sst", "warmer.nc", "--figures", "figures.json")
+    assert status == 0, err
+    old, new = (open_bottle(path).manifest for path in (bottle, tmp_path / "more.cbottle"))
+    assert new.trained_on == {**old.trained_on, "rain": 1.5}
+    assert new.parts == old.parts
+    sea = [open_bottle(path).sst().at(np.array(["2000-01-01"], "datetime64[s]")) for path in (bottle, "more.cbottle")]
+    assert float(np.nanmean(sea[1] - sea[0])) == pytest.approx(1, abs=0.05)
+    status, _, err = run("pack", "x.cbottle", "--coherence", "c.nc")
+    assert status == 2
+    assert "--coherence is added to a bottle that is there: give --from BOTTLE" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -157,17 +157,45 @@ def test_patch_network_at_its_smallest() -> None:
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.02)]
 )
-def test_group_norm_of_training_has_the_gradient_of_torch(dtype, tolerance):
+@pytest.mark.parametrize("activate", [False, True])
+def test_norm_and_activation_of_training_have_the_gradient_of_torch(dtype, tolerance, activate, monkeypatch):
+    monkeypatch.setattr(layers, "_CACHED", 2 * 96 * 8)  # two images, then one
     generator = torch.Generator().manual_seed(0)
-    x = (2 * torch.randn(3, 8, 24, 4, generator=generator) + 1).to(dtype).contiguous(memory_format=torch.channels_last)
     exact = torch.float64 if dtype == torch.float64 else torch.float32
-    weight, bias = torch.randn(2, 8, generator=generator).to(exact)
-    above = torch.randn(x.shape, generator=generator).to(dtype)
+    x = 2 * torch.randn(3, 96, 8, generator=generator) + 1
+    shift, above = torch.randn(3, 8, generator=generator), torch.randn(x.shape, generator=generator)
+    weight, bias = torch.randn(2, 8, generator=generator)
+
+    def torchs(x, shift, weight, bias):
+        moved = (x + shift[:, None]).transpose(1, 2)
+        groups = moved.reshape(3, 2, -1)
+        normed = (groups - groups.mean(2, keepdim=True)) / (groups.var(2, keepdim=True) + 1e-6).sqrt()
+        y = normed.reshape(moved.shape).transpose(1, 2) * weight + bias
+        return torch.nn.functional.silu(y) if activate else y
+
     found = []
-    for norm in (layers._GroupNorm.apply, layers._group_norm):
-        leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
-        y = norm(leaves[0], 2, leaves[1], leaves[2], 1e-6)
-        y.backward(above)
-        found.append([y.detach(), *(leaf.grad for leaf in leaves)])
+    for norm, kind in (
+        (lambda *leaves: layers._Normalised.apply(*leaves, 2, 1e-6, activate), dtype),
+        (torchs, torch.float64),
+    ):
+        leaves = [x.to(dtype), shift.to(dtype), weight.to(exact), bias.to(exact)]
+        leaves = [t.to(torch.promote_types(t.dtype, kind), copy=True).requires_grad_() for t in leaves]
+        y = norm(*leaves)
+        y.backward(above.to(dtype).to(y.dtype))
+        found.append([y.detach().double(), *(leaf.grad.double() for leaf in leaves)])
     for ours, theirs in zip(*found, strict=True):
         assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+def test_padding_of_training_has_the_gradient_of_the_gather() -> None:
+    for size, padding in ((4, 1), (4, 2), (2, 2)):
+        pad = layers.FacePad(size, padding)
+        rows = torch.randn(2, healpix.FACES * size**2, 3, dtype=torch.float64)
+        found = []
+        for padded in (lambda r, pad=pad: layers._Padded.apply(r, pad), pad.rows):
+            leaf = rows.clone().requires_grad_()
+            y = padded(leaf)
+            y.backward(torch.arange(y.numel(), dtype=torch.float64).view(y.shape).sin())
+            found.append((y.detach(), leaf.grad))
+        assert torch.equal(found[0][0], found[1][0])
+        torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-13, atol=1e-13)

@@ -125,8 +125,11 @@ def test_a_run_begins_with_the_weights_of_a_bottle(run, values, folder, tmp_path
     others["sources"] = [source | {"missing": ["T850", "Z850"]} for source in others["sources"]]
     others["sources"][0]["variables"] = {"T850": "tas"}
     others["sources"][0]["missing"] = []
-    with pytest.raises(ValueError, match="which has a network of channels that this run has not: Z500"):
-        loop.Run(configs.parse(values | {"data": others}), tmp_path / "others", progress=False)
+    begun = loop.Run(configs.parse(values | {"data": others}), tmp_path / "others", progress=False)
+    first = next(name for name in begun.net.state_dict() if name.endswith("conv_embed.weight"))
+    weights, known = begun.net.state_dict()[first], run.average.state_dict()[first]
+    assert torch.equal(weights[:, :2], known[:, [0, 2]])  # tas and Z850
+    assert not weights[:, 2].any()  # T850 is new, and Z500 is no longer there
     values["network"]["model_channels"] = 12
     with pytest.raises(ValueError, match=r"initial is .*both\.cbottle, which has another network than this run"):
         loop.Run(configs.parse(values), tmp_path / "other", progress=False)

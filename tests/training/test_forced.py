@@ -19,7 +19,7 @@ from xr_cbottle.bottle.harmonics import Fit, basis  # noqa: E402
 from xr_cbottle.draw.emulator import Emulator  # noqa: E402
 from xr_cbottle.fields.sst import SeaSurfaceTemperature  # noqa: E402
 from xr_cbottle.grid import healpix  # noqa: E402
-from xr_cbottle.training import bottling, loop, regression, start  # noqa: E402
+from xr_cbottle.training import bottling, loop, regression, warm_start  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import data as training_data  # noqa: E402
 
@@ -197,11 +197,11 @@ def test_a_smaller_network_is_a_start_that_draws_the_same(values, folder, tmp_pa
     clock = torch.zeros(2, 1)
     from xr_cbottle.network.edm import Denoiser
 
-    part = start.from_bottle(small_bottle, 0.02, 200.0)
+    part = warm_start.known(small_bottle, 0.02, 200.0)
     from xr_cbottle.network import unet
 
     old = unet.build(part.config)
-    old.load_state_dict(part.state)
+    old.load_state_dict(part.state())
     labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     with torch.no_grad():
         told = dict(second_of_day=clock, day_of_year=clock)

@@ -111,7 +111,7 @@ def test_a_bottle_is_packed_with_the_levels_that_were_chosen(path: Path, chosen:
         (["--choose-levels", "4,x"], "--choose-levels is '4,x': give different numbers of steps from 2 to 50"),
         (["--choose-levels", "4,4"], "--choose-levels is '4,4': give different numbers"),
         (["--choose-levels", "1"], "--choose-levels is '1': give different numbers"),
-        (["--sst", "x.nc"], "--from has a manifest and files of its own"),
+        (["--part", "x.checkpoint"], "--from has a manifest and networks of its own: leave --manifest and --part out"),
     ],
 )
 def test_wrong_requests_are_sentences(

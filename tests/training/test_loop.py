@@ -20,7 +20,7 @@ from tests import trainings  # noqa: E402
 from xr_cbottle import cli  # noqa: E402
 from xr_cbottle.network import unet  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
-from xr_cbottle.training import loop, step  # noqa: E402
+from xr_cbottle.training import loop, optimizer, step  # noqa: E402
 from xr_cbottle.training.schedule import ema_factor, learning_rate  # noqa: E402
 from xr_cbottle.training.team import Team  # noqa: E402
 
@@ -139,7 +139,7 @@ def test_two_processes_of_n_are_one_of_2n(values, tmp_path):
     assert state["images"] == 32
     start = loop.Run(configs.parse(values), tmp_path / "start", progress=False).net.state_dict()
     for key, value in one.net.state_dict().items():
-        torch.testing.assert_close(state["net"][key], value, atol=2e-5, rtol=1e-3, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(state["net"][key], value, atol=1e-4, rtol=1e-3, msg=lambda m, k=key: f"{k}: {m}")
     assert max(float((start[k] - v).abs().max()) for k, v in one.net.state_dict().items() if v.numel()) > 0.01
     lines = log(tmp_path / "one"), log(tmp_path / "two")
     assert [[*line] for line in lines[0]] == [[*line] for line in lines[1]]
@@ -252,6 +252,19 @@ def test_the_average_has_its_half_life(whole):
     assert ramp == pytest.approx(0.5 ** (optim.batch_size / 4))
     different = [not torch.equal(a, b) for a, b in zip(whole.net.parameters(), whole.average.parameters(), strict=True)]
     assert any(different)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 36), (2, 40, 6), (5, 5)])
+def test_steps_of_muon_have_equal_singular_values(shape):
+    matrix = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+    found = optimizer.orthogonalised(matrix)
+    a, b, c = optimizer.NEWTON_SCHULZ
+    values = s / s.square().sum(-1, keepdim=True).sqrt()
+    for _ in range(optimizer.ITERATIONS):  # what five iterations make of each singular value
+        values = a * values + b * values**3 + c * values**5
+    torch.testing.assert_close(found, u @ torch.diag_embed(values) @ vh, atol=1e-4, rtol=1e-3)
+    assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
 
 
 def test_the_rate_rises_stays_and_falls():

@@ -156,6 +156,11 @@ class ModelConfig:
     def from_json(cls, text: str | bytes | Mapping[str, Any]) -> ModelConfig:
         """Read ``model.json``; unknown keys are ignored, wrong values raise ValueError."""
         values = _as_mapping(text, "model.json")
+        if (deviation := values.get("sigma_data", 0.5)) != 0.5:
+            raise ValueError(
+                f"model.json: sigma_data is {_shown(deviation)}, and networks of 0.5 alone are computed here: get a "
+                "version that knows it"
+            )
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})
 

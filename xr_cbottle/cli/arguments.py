@@ -226,7 +226,14 @@ def _add_pack(add: Add) -> None:
     )
     pack.add_argument("--sst", type=Path, metavar="FILE", help="netCDF of the sea surface temperature")
     pack.add_argument("--climatology", type=Path, metavar="FILE", help="netCDF of the climatology")
-    pack.add_argument("--from", dest="bottle", metavar="BOTTLE", help="instead of these: a bottle that is there")
+    pack.add_argument("--coherence", type=Path, metavar="FILE", help="netCDF of the coherence, added to --from BOTTLE")
+    pack.add_argument(
+        "--from", dest="bottle", metavar="BOTTLE",
+        help="instead of --manifest and --part: a bottle that is there, to which other files are added",
+    )  # fmt: skip
+    pack.add_argument(
+        "--figures", type=Path, metavar="FILE.json", help="results of an evaluation, to keep in the manifest"
+    )
     pack.add_argument(
         "--choose-levels", metavar="N,N,...",
         help="choose noise levels for each of these numbers of steps, by drawing; num_steps=N then takes them",

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xr_cbottle.base.plain_text import one_line, printable
 from xr_cbottle.bottle.sampler import step_counts
@@ -18,6 +18,7 @@ from xr_cbottle.cli.terminal import say
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
+    from xr_cbottle.bottle.manifest import Manifest
 
 
 def info(options: argparse.Namespace) -> None:
@@ -153,8 +154,28 @@ def pack(options: argparse.Namespace) -> None:
             sampler = sampler.offering([choice.sigmas for choice in choices])
             for choice in choices:
                 say(choice)
-        repack(options.out, bottle, dataclasses.replace(bottle.manifest, sampler=sampler))
+        manifest, files = _with_parts(bottle.manifest, options)
+        repack(options.out, bottle, dataclasses.replace(manifest, sampler=sampler), files)
     say(facts.text(facts.facts(open_bottle(options.out))))
+
+
+def _with_parts(manifest: Manifest, options: argparse.Namespace) -> tuple[Manifest, dict[str, Path]]:
+    """The manifest with what the command line adds to a bottle or replaces, and its files by their locations."""
+    from xr_cbottle.bottle.records import ConditionSpec
+
+    changed: dict[str, Any] = {}
+    files: dict[str, Path] = {}
+    for name in ("sst", "climatology", "coherence") if options.bottle is not None else ():
+        if (file := getattr(options, name)) is not None:
+            known = getattr(manifest, name)
+            location = f"{name}.nc"
+            changed[name] = ConditionSpec(location, variable=None if known is None else known.variable)
+            files[location] = file
+    if options.figures is not None:
+        from xr_cbottle.training.figures import condensed
+
+        changed["trained_on"] = {**manifest.trained_on, **condensed(json.loads(options.figures.read_text()))}
+    return dataclasses.replace(manifest, **changed), files
 
 
 def _to_pack(options: argparse.Namespace, draft: Path) -> Bottle:
@@ -163,11 +184,12 @@ def _to_pack(options: argparse.Namespace, draft: Path) -> Bottle:
     from xr_cbottle.bottle.manifest import Manifest
     from xr_cbottle.bottle.packing import pack
 
-    files = (options.manifest, *options.part, options.sst, options.climatology)
     if options.bottle is not None:
-        if any(file is not None for file in files):
-            raise ValueError("--from has a manifest and files of its own: leave --manifest, --part and other files out")
+        if options.manifest is not None or options.part:
+            raise ValueError("--from has a manifest and networks of its own: leave --manifest and --part out")
         return open_bottle(options.bottle)
+    if options.coherence is not None:
+        raise ValueError("--coherence is added to a bottle that is there: give --from BOTTLE")
     if options.manifest is None or not options.part:
         raise ValueError("pack makes a bottle of --manifest and --part, or of --from BOTTLE: give one of the two")
     manifest = Manifest.from_json(options.manifest.read_text())

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from xr_cbottle.bottle.architecture import PATCH_ARCHITECTURES, SHAPED, ModelConfig
 from xr_cbottle.grid import healpix
-from xr_cbottle.network.layers import DTYPE, Block, Conv, Geometry, GroupNorm, silu
+from xr_cbottle.network.layers import DTYPE, Block, Conv, Geometry, GroupNorm
 
 CALENDAR_HARMONICS = 8
 CALENDAR_CHANNELS = 4 * CALENDAR_HARMONICS
@@ -49,6 +50,7 @@ class UNet(nn.Module):
             self.map_label = nn.Linear(config.label_dim, width, dtype=DTYPE)
         self.label_dim = config.label_dim
         self.width = width
+        self.recompute = False  # activations of a block on the way back, in place of keeping them
         self.map_layer0 = nn.Linear(width, embedding, dtype=DTYPE)
         self.map_layer1 = nn.Linear(embedding, embedding, dtype=DTYPE)
 
@@ -117,11 +119,18 @@ class UNet(nn.Module):
         """Blocks of the encoder or the decoder, in their order."""
         return (module for module in part.values() if isinstance(module, Block))
 
+    def _through(self, block: Block, x: Tensor, embedding: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            from torch.utils.checkpoint import checkpoint
+
+            return cast(Tensor, checkpoint(block, x, embedding, use_reentrant=False))
+        return cast(Tensor, block(x, embedding))
+
     def encode(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
         """Outputs of the encoder's blocks, the deepest last, for the embedded input ``x``."""
         outputs = [x]
         for block in self.blocks(self.enc):
-            outputs.append(block(outputs[-1], embedding))
+            outputs.append(self._through(block, outputs[-1], embedding))
         return outputs
 
     def decode(self, skips: list[Tensor], embedding: Tensor) -> Tensor:
@@ -131,8 +140,8 @@ class UNet(nn.Module):
         for block in self.blocks(self.dec):
             if block.inputs != x.shape[1]:
                 x = torch.cat([x, skips.pop()], 1)
-            x = block(x, embedding)
-        return self.dec[f"{self.aux_name}_conv"](silu(self.dec[f"{self.aux_name}_norm"](x)))
+            x = self._through(block, x, embedding)
+        return self.dec[f"{self.aux_name}_conv"](self.dec[f"{self.aux_name}_norm"](x, activate=True))
 
 
 def _channel_mult(config: ModelConfig) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ interruption changes what the network sees.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,12 +54,22 @@ class Batch(Tensors):
 
 
 class Batches:
-    """Draws batches for a configuration; images of all labels are mixed in proportion to their number."""
+    """Draws batches for a configuration; images of all labels are mixed in proportion to their number.
 
-    def __init__(self, config: Config, data: TrainingData) -> None:
+    Parameters
+    ----------
+    config, data
+        The run.
+    numbers, label_dim
+        Number of each label and how many there may be, if not those of the data and the configuration.
+    """
+
+    def __init__(
+        self, config: Config, data: TrainingData, numbers: Mapping[str, int] | None = None, label_dim: int | None = None
+    ) -> None:
         self.data = data
         self.seed = config.training.seed
-        self.label_dim = config.network.label_dim
+        self.label_dim = label_dim or max(config.network.label_dim, len(data.labels))
         self.label_dropout = config.network.label_dropout
         self.optim = config.training
         self.train = _members(data, validation=False)
@@ -67,7 +77,7 @@ class Batches:
         if not len(self.train):
             raise ValueError("there is no instant to train on: look at start, end and validation_start of the sources")
         self._to_padxy = healpix.nest_to_padxy(data.zoom)
-        self._numbers = [data.number(run.label) for run in data.runs]
+        self._numbers = [data.number(run.label) if numbers is None else numbers[run.label] for run in data.runs]
         self._seas: dict[int, Array] = {}
 
     def training(self, first: int, count: int) -> Batch:

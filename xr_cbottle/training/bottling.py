@@ -65,11 +65,15 @@ def pack_run(
     runs = [*experts, (0.0, run)]
     names = ["coarse.checkpoint"] if not experts else [f"coarse-{sigma:g}.checkpoint" for sigma, _ in runs]
     facts: dict[str, Any] = {}
+    numbers: dict[str, int] = {}
     for (_, expert), name in zip(runs, names, strict=True):
         if not isinstance(expert.case, Coarse):
             raise ValueError(f"{expert.folder} is no run of a coarse network: it cannot be an expert of one")
         if _info(expert) != _info(run):
             raise ValueError(f"{expert.folder} was trained on other data than {run.folder}: experts must share them")
+        if numbers not in ({}, expert.case.numbers):
+            raise ValueError(f"{expert.folder} has other numbers of labels than other runs: start all from one bottle")
+        numbers = expert.case.numbers
         facts |= {name: trained_on(expert)} if experts else trained_on(expert)
     manifest = Manifest(
         name=about.name,
@@ -82,8 +86,8 @@ def pack_run(
         zoom=data.zoom,
         channels=data.channels,
         labels={
-            label.label: LabelSpec(i, label.missing, run.config.data.donor(label.label))
-            for i, label in enumerate(data.labels)
+            label.label: LabelSpec(numbers[label.label], label.missing, run.config.data.donor(label.label))
+            for label in data.labels
         },
         default_label=about.default_label or data.labels[0].label,
         parts=tuple(PartSpec("coarse", sigma, name) for (sigma, _), name in zip(runs, names, strict=True)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sized
 from typing import Any, NamedTuple, Protocol
 
@@ -32,6 +33,16 @@ class Losses(NamedTuple):
     objective: Tensor
     plain: Tensor
     sigma: Tensor
+
+
+def digest_of(*arrays: Any) -> str:
+    """Digest of arrays that tell one set of data from another: their shapes and values."""
+    found = hashlib.sha256()
+    for array in arrays:
+        values = np.ascontiguousarray(array)
+        found.update(f"{values.dtype} {values.shape} ".encode())
+        found.update(values.view(np.uint8).data if values.size else b"")
+    return found.hexdigest()[:16]
 
 
 def seen(times: npt.NDArray[np.datetime64], held_out: npt.NDArray[np.bool_]) -> dict[str, Any]:
@@ -67,6 +78,10 @@ class TrainingCase(Protocol):
         """Data that the network learns from."""
 
     @property
+    def data_digest(self) -> str:
+        """Digest of the data: a state that was trained on others is not gone on with."""
+
+    @property
     def batches(self) -> ImageBatches:
         """Batches of the data."""
 
@@ -80,6 +95,12 @@ class TrainingCase(Protocol):
 
     def network(self) -> Network:
         """Make the network with its initial weights."""
+
+    def begun(self, net: Network, source: str | None) -> tuple[dict[str, Tensor], list[str]] | None:
+        """Weights to start from, of ``source`` or of what the configuration names, and what to say of them.
+
+        None if there is nothing to start from.
+        """
 
     def loss(self, denoiser: Denoiser, batch: Any, optim: OptimConfig) -> Losses:
         """Losses of the images of a batch."""

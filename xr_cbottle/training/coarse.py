@@ -5,22 +5,26 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
+from torch import Tensor
 
-from xr_cbottle.bottle.architecture import ModelConfig
+from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.fields.series import Series
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
+from xr_cbottle.training import warm_start
 from xr_cbottle.training.batches import Batch, Batches
-from xr_cbottle.training.case import Losses, seen
+from xr_cbottle.training.case import Losses, digest_of, seen
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import TrainingData, prepare
 from xr_cbottle.training.loss import edm_loss
 from xr_cbottle.training.run_sources import expanded
 from xr_cbottle.training.start import start
+from xr_cbottle.training.warm_start import Known
 
 
 class Coarse:
@@ -38,7 +42,23 @@ class Coarse:
                 file=sys.stderr,
             )
         bottle_forcings(config, self.data)  # refused before hours of training
-        self.batches = Batches(config, self.data)
+        labels = [label.label for label in self.data.labels]
+        self.old = old_network(config)
+        self.numbers = label_numbers(labels, self.old)
+        if self.old is not None:
+            warm_start.check_like(config.network.like, self.old, labels)
+            if config.network.statistics == "bottle":
+                self.data = renormalised(self.data, self.old.info, self.old.source)
+        self.batches = Batches(config, self.data, self.numbers, self.model_config.label_dim)
+
+    @property
+    def data_digest(self) -> str:
+        """Digest of times, statistics and some instants of all runs."""
+        parts = [self.data.statistics.center, self.data.statistics.scale]
+        for run in self.data.runs:
+            parts += [np.frombuffer(run.label.encode(), np.uint8), run.times, run.validation]
+            parts += [np.nan_to_num(np.asarray(run.values[i])) for i in (0, -1)]
+        return digest_of(*parts)
 
     def network(self) -> unet.Network:
         """The network with its initial weights."""
@@ -47,20 +67,36 @@ class Coarse:
             start(net, self.data.statistics)
         return net
 
+    def begun(self, net: unet.Network, source: str | None) -> tuple[dict[str, Tensor], list[str]] | None:
+        """Weights of the network or bottle that the run starts from, and what is to be said; None without one."""
+        optim = self.config.training
+        old = self.old if source is None else warm_start.known(source, optim.sigma_min, optim.sigma_max)
+        if old is None:
+            return None
+        told = warm_start.conditions(tuple(self.data.forcings), self.data.climatology is not None)
+        try:
+            state = warm_start.widened(
+                old, net, self.model_config, self.data.channels, told, self.numbers, self.config.network.like
+            )
+        except ValueError as error:
+            where = "network: from" if source is None else "training: initial"
+            raise ValueError(f"{where} is {old.source}, which has {error}") from None
+        return state, [*warm_start.summary(old, self.data)]
+
     def loss(self, denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
         """Losses of EDM, of the state and of its means over ever larger squares of cells."""
         return coarse_loss(denoiser, batch, optim)
 
     def facts(self) -> dict[str, Any]:
         """Facts for the manifest about the data and the network."""
-        size, optim = self.config.network, self.config.training
+        size, optim, start = self.model_config, self.config.training, self.config.network.from_
         return {
             "data": {
                 label.label: {**_seen(self.data, label.label), "time_of_day_jitter_hours": label.jitter_hours}
                 for label in self.data.labels
             },
             **_response(self.data),
-            "started_from": optim.initial and os.path.basename(optim.initial),
+            "started_from": os.path.basename(optim.initial or start or "") or None,
             "network": {
                 "model_channels": size.model_channels,
                 "channel_mult": list(size.channel_mult),
@@ -120,6 +156,49 @@ def coarse_loss(denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
     return Losses(*edm_loss(denoiser, batch, optim.coarse_weight), batch.sigma)
 
 
+def old_network(config: Config) -> Known | None:
+    """The network that a configuration says to start from."""
+    source, optim = config.network.from_, config.training
+    return None if source is None else warm_start.known(source, optim.sigma_min, optim.sigma_max)
+
+
+def label_numbers(labels: Sequence[str], old: Known | None) -> dict[str, int]:
+    """Number of each label in the network: in their order, or as in the network that is started from."""
+    return {name: i for i, name in enumerate(labels)} if old is None else warm_start.numbers(labels, old)
+
+
+def renormalised(data: TrainingData, info: BatchInfo, source: str) -> TrainingData:
+    """Data as a network's statistics normalise them, where they are those of channels and of no climatology."""
+    if missing := [name for name in data.channels if name not in info.channels]:
+        raise ValueError(f"network: statistics is 'bottle', but {source} has none of {', '.join(missing)}: say run")
+    places = [info.channels.index(name) for name in data.channels]
+    center, scale = np.array(info.center)[places], np.array(info.scales)[places]
+    mine = data.statistics
+    factor, offset = mine.scale / scale, (mine.center - center) / scale
+    runs = tuple(dataclasses.replace(run, values=cast(Any, Rescaled(run.values, factor, offset))) for run in data.runs)
+    return dataclasses.replace(data, runs=runs, statistics=dataclasses.replace(mine, center=center, scale=scale))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rescaled:
+    """(n, channel, cell) array each instant of which is multiplied and shifted, by channel, when it is read."""
+
+    values: Any
+    factor: Any
+    offset: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return tuple(self.values.shape)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.asarray(self.values[index], np.float32) * self.factor[:, None] + self.offset[:, None]
+
+
 def model_config(config: Config) -> ModelConfig:
     """Description of the network that a configuration asks for.
 
@@ -135,7 +214,12 @@ def model_config(config: Config) -> ModelConfig:
 
 
 def _model_config(config: Config) -> ModelConfig:
-    size = config.network
+    size, data = config.network, config.data
+    if (old := old_network(config)) is not None:
+        return warm_start.form(
+            old, channels=data.channels, told=warm_start.conditions(tuple(data.forcings), data.scale == "climatology"),
+            labels=label_numbers(data.labels, old), zoom=data.zoom, dropout=size.label_dropout,
+        )  # fmt: skip
     return ModelConfig(
         architecture="unet_healpix",
         model_channels=size.model_channels,

@@ -275,10 +275,19 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Size of the U-Net (architecture ``unet_healpix``, see `xr_cbottle.bottle.architecture`).
+    """Size of the U-Net (architecture ``unet_healpix``, see `xr_cbottle.bottle.architecture`), or what it goes on from.
 
     Attributes
     ----------
+    from_
+        Network to start from: a bottle (a file, its URL or the name of a bundled one, of which the expert for these
+        noise levels is taken), or a v1 checkpoint. Form and weights are its own, and the keys of size that follow say
+        nothing. Channels, labels and forcings are matched by name: what it does not make or is not told of begins at 0.
+    like
+        Label of that network as which a new one begins: ``{mine: icon}``; default: its default label.
+    statistics
+        ``run``: channels are normalised by what this run's data say, and what differs is printed; ``bottle``: as that
+        network has them, which is right where the data are of the same kind. Not with ``scale: climatology``.
     model_channels
         Width of the finest level.
     channel_mult
@@ -295,6 +304,9 @@ class NetworkConfig:
         ``informed``: some weights start from what is known, see `xr_cbottle.training.start`.
     """
 
+    from_: str | None = None
+    like: dict[str, str] = field(default_factory=dict)
+    statistics: Literal["run", "bottle"] = "run"
     model_channels: int = 32
     channel_mult: tuple[int, ...] = (1, 2, 2)
     num_blocks: int = 2
@@ -306,6 +318,10 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.label_dropout < 1:
             raise ValueError(f"network: label_dropout is {self.label_dropout}, must be in [0, 1)")
+        if self.from_ is None and (self.like or self.statistics != "run"):
+            raise ValueError(
+                "network: like and statistics are of a network to start from: give from, or leave them out"
+            )
         check_choices(self, "network")
 
 
@@ -319,6 +335,10 @@ class OptimConfig:
         Where training ends, and with it the schedule.
     batch_size
         Images in a step, shared evenly among the processes.
+    batch_device
+        Images that a process computes at a time, if it cannot hold its share of a batch: gradients are added up.
+    recompute
+        Activations of blocks are not kept for the way back but computed again: a third slower, for much less memory.
     loaders
         Threads that make batches ahead, in each process; up to one batch more than these is kept in memory.
     lr
@@ -327,7 +347,7 @@ class OptimConfig:
         Peak learning rate of Muon, which moves the weights between the first and the last layer; 0: Adam does.
     warmup_images, decay_images
         The rate rises linearly over the first, stays, and falls as a cosine to 0 over the last ``decay_images``
-        (None: all that follows the warm-up).
+        (None: all that follows the warm-up; 0: never).
     betas
         Memory of Adam's first and second moments.
     weight_decay
@@ -358,6 +378,9 @@ class OptimConfig:
         The state is saved when so many seconds have gone by since the last time,
     save_images
         and at every multiple of so many images.
+    keep_images
+        States at multiples of so many images are kept beside it, as ``kept/IMAGES.pt``: a run can be packed as it was
+        then (``FOLDER@IMAGES``).
     log_images, validate_images
         Images between two lines in ``log.jsonl`` of training's loss, and of the loss of held-out instants.
     tensorboard
@@ -368,11 +391,14 @@ class OptimConfig:
         Folder of a run of the same network to go on from: weights, optimizer and images seen are those of its state.
         An expert for some noise levels starts from the network for all of them. Or a bottle with such a network, of
         which the weights are taken (those of its expert for these noise levels), as a start for other data. That
-        network may make fewer channels, know fewer labels and be told less, such as no forcings.
+        network may make other channels, know other labels and be told less, such as no forcings; ``network: from`` is
+        the same, and takes its form too.
     """
 
     total_images: int
     batch_size: int = 16
+    batch_device: int | None = None
+    recompute: bool = False
     loaders: int = 4
     lr: float = 1e-3
     matrix_lr: float = 0.02
@@ -393,6 +419,7 @@ class OptimConfig:
     max_hours: float | None = None
     save_seconds: float = 120.0
     save_images: int | None = None
+    keep_images: int | None = None
     log_images: int = 1000
     validate_images: int = 10_000
     tensorboard: bool = False
@@ -401,7 +428,8 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         for name in (
-            "total_images", "batch_size", "loaders", "ema_images", "save_images", "log_images", "validate_images",
+            "total_images", "batch_size", "batch_device", "loaders", "ema_images", "save_images", "keep_images",
+            "log_images", "validate_images",
         ):  # fmt: skip
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"training: {name} is {value}, must be at least 1")
@@ -541,7 +569,11 @@ class Config:
             if unknown := sorted(set(getattr(self.bottle, key)) - set(self.data.channels)):
                 raise ValueError(f"bottle: {key} lists {unknown}, which are not among the channels")
         self._check_bounds()
-        if len(self.data.labels) > self.network.label_dim:
+        if self.network.from_ is not None and self.training.initial is not None:
+            raise ValueError("network: from and training: initial both say what to start from: leave one of them out")
+        if self.network.statistics == "bottle" and self.data.scale == "climatology":
+            raise ValueError("network: statistics is 'bottle', which is not for scale: climatology: leave it out")
+        if self.network.from_ is None and len(self.data.labels) > self.network.label_dim:
             raise ValueError(
                 f"network: label_dim is {self.network.label_dim}, but there are {len(self.data.labels)} labels; "
                 "make it at least that"

@@ -26,6 +26,7 @@ from xr_cbottle.training.case import Losses
 from xr_cbottle.training.coarse import coarse_loss, model_config
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import prepare, prepared_folder
+from xr_cbottle.training.heap import keep_freed_memory
 from xr_cbottle.training.images import Tensors
 from xr_cbottle.training.loader import Loader
 from xr_cbottle.training.patchwise import patch_data
@@ -252,6 +253,7 @@ def estimate(config: AnyConfig, run: str | os.PathLike[str], *, steps: int = 3, 
     ValueError
         If a batch does not fit in the device's memory, or there is no teacher.
     """
+    keep_freed_memory()
     run = Path(run)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     known = asked(config, run)

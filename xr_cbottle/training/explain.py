@@ -72,7 +72,7 @@ def _lines(cls: type, depth: int, seen: set[type]) -> Iterator[str]:
             shown = ", ".join(defaults.values())
         inner = [one for name in keys.names for one in _classes(hints[name])]
         kind = "" if inner else f" {' / '.join(dict.fromkeys(type_words(hints[name]) for name in keys.names))}"
-        yield f"{indent}{', '.join(keys.names)}:{kind}{f' [{shown}]' if shown else ''}"
+        yield f"{indent}{', '.join(name.rstrip('_') for name in keys.names)}:{kind}{f' [{shown}]' if shown else ''}"
         margin = indent + 6 * " "
         yield from textwrap.wrap(keys.text, WIDTH, initial_indent=margin, subsequent_indent=margin)
         for one in inner:

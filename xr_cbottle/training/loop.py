@@ -1,9 +1,10 @@
 """The training loop: one network, everything counted in images seen.
 
-Started by ``torchrun``, several processes share each batch and average their gradients: on a CPU, two processes
-of one thread train faster than one of two. A run lives in a folder: ``config.json``, ``state.pt`` (weights,
-average, optimizer, counters), ``log.jsonl``, the prepared data, and ``tensorboard`` if that is asked for. Starting it
-again goes on where the last state was saved and ends with the same weights as a run that was never interrupted.
+Started by ``torchrun`` or ``srun``, several processes share each batch and average their gradients: on a CPU, two
+processes of one thread train faster than one of two. A run lives in a folder: ``config.json``, ``state.pt`` (weights,
+average, optimizer, counters, and what they were made of), ``log.jsonl``, the prepared data, and ``tensorboard`` if that
+is asked for. Starting it again goes on where the last state was saved and ends with the same weights as a run that was
+never interrupted. A state is never saved after a loss that was not finite.
 """
 
 from __future__ import annotations
@@ -11,29 +12,38 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
-from xr_cbottle.training import start
 from xr_cbottle.training.board import Board
 from xr_cbottle.training.config import OptimConfig, as_dict
+from xr_cbottle.training.heap import keep_freed_memory
 from xr_cbottle.training.images import Tensors
 from xr_cbottle.training.kinds import make_case
 from xr_cbottle.training.loader import Loader
+from xr_cbottle.training.lock import FolderLock
 from xr_cbottle.training.patchwise.patch_config import AnyConfig
-from xr_cbottle.training.record import LossWindow, by_sigma
+from xr_cbottle.training.record import LossWindow, Watch, by_sigma
 from xr_cbottle.training.schedule import learning_rate
-from xr_cbottle.training.step import Loss, optimizers, take_step
+from xr_cbottle.training.step import Loss, autocast, optimizers, take_step
 from xr_cbottle.training.team import Team
 
 VALIDATION_IMAGES = 64
+KEPT = "kept"
+_OF_NO_WEIGHT = (
+    "max_hours", "save_seconds", "save_images", "keep_images", "log_images", "validate_images", "tensorboard",
+    "loaders",
+)  # fmt: skip
 
 
 class Run:
@@ -47,10 +57,20 @@ class Run:
         Made if it is not there; a state in it is resumed.
     progress
         Show bars.
+    team
+        Processes that share it.
+    at
+        Images of a state that was kept (``keep_images``), in place of the last one.
     """
 
     def __init__(
-        self, config: AnyConfig, folder: str | os.PathLike[str], *, progress: bool = True, team: Team | None = None
+        self,
+        config: AnyConfig,
+        folder: str | os.PathLike[str],
+        *,
+        progress: bool = True,
+        team: Team | None = None,
+        at: int | None = None,
     ) -> None:
         self.config: Any = config  # of one kind or another: who packs a run knows of which
         self.folder, self.progress = Path(folder), progress
@@ -65,17 +85,19 @@ class Run:
         torch.manual_seed(config.training.seed)
         self.model_config = self.case.model_config
         self.net = self.case.network().to(self.device)
+        self.net.model.recompute = config.training.recompute
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         optim = config.training
         self.optimizer = optimizers(self.net, optim)
-        self.images, self.seconds = 0, 0.0
-        if (self.folder / "state.pt").exists():
-            self._resume(self.folder)
-        elif optim.initial is not None:
-            self._begin_from(os.path.expanduser(os.path.expandvars(optim.initial)))
+        self.images, self.seconds, self.interrupted = 0, 0.0, False
+        state = self.folder / "state.pt" if at is None else self.folder / KEPT / f"{at}.pt"
+        if state.exists() or at is not None:
+            self._resume(state)
+        else:
+            self._begin(os.path.expanduser(os.path.expandvars(optim.initial)) if optim.initial is not None else None)
         self._board: Board | None = None
         self._resumed_at = self.images
-        if team.leads:
+        if team.leads and at is None:
             self._shorten_log()
             _write_text(self.folder / "config.json", json.dumps(as_dict(config), indent=1))
 
@@ -90,10 +112,21 @@ class Run:
             "images": self.images,
             "seconds": self.seconds,
             "model": self.model_config.to_json(),
+            "data": self.case.data_digest,
+            "config": json.dumps(as_dict(self.config)),
         }
         partial = self.folder / "state.pt.partial"
         torch.save(state, partial)
         os.replace(partial, self.folder / "state.pt")
+
+    def keep(self) -> None:
+        """Keep the state that was saved last beside those that follow."""
+        if self.team.leads:
+            kept = self.folder / KEPT / f"{self.images}.pt"
+            kept.parent.mkdir(exist_ok=True)
+            partial = kept.with_name(kept.name + ".partial")
+            shutil.copyfile(self.folder / "state.pt", partial)
+            os.replace(partial, kept)
 
     def log(self, **values: Any) -> None:
         """Append a line to log.jsonl."""
@@ -112,30 +145,45 @@ class Run:
             self._board.close()
             self._board = None
 
-    def _resume(self, folder: Path) -> None:
-        state = torch.load(folder / "state.pt", weights_only=True, map_location=self.device)
+    def _resume(self, file: Path) -> None:
+        try:
+            state = torch.load(file, weights_only=True, map_location=self.device)
+        except FileNotFoundError:
+            kept = sorted(int(path.stem) for path in file.parent.glob("*.pt")) or "none: train with keep_images"
+            raise ValueError(f"{self.folder} has no state of {file.stem} images; it has {kept}") from None
+        folder = file.parent
         if state["model"] != self.model_config.to_json():
             raise ValueError(f"{folder} holds a run of another network; give another folder")
+        if state.get("data", self.case.data_digest) != self.case.data_digest:
+            if folder == self.folder:
+                raise ValueError(
+                    f"{folder} holds a run on other data than the configuration now gives: give another folder, and "
+                    f"initial: {folder} to go on from its weights"
+                )
+            self._say(f"{folder} was trained on other data; this run goes on from it")
+        if folder == self.folder and (changed := _changed(json.loads(state.get("config", "{}")), self.config)):
+            self._say("goes on with other settings than before: " + "; ".join(changed))
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.images, self.seconds = state["images"], state["seconds"]
 
-    def _begin_from(self, initial: str) -> None:
-        """Another run's state, or a bottle's weights."""
-        if (Path(initial) / "state.pt").exists():
-            self._resume(Path(initial))
+    def _begin(self, initial: str | None) -> None:
+        """Begin from another run's state, or from the weights of a bottle, if that is asked for."""
+        if initial is not None and (Path(initial) / "state.pt").exists():
+            self._resume(Path(initial) / "state.pt")
             return
-        optim = self.config.training
-        part = start.from_bottle(initial, optim.sigma_min, optim.sigma_max)
-        try:
-            state = start.widened(
-                part.state, part.config, part.info.channels, self.net, self.model_config, self.data.channels
-            )
-        except ValueError as error:
-            raise ValueError(f"training: initial is {initial}, which has {error}") from None
+        begun = self.case.begun(self.net, initial)
+        if begun is None:
+            return
+        state, lines = begun
         for net in (self.net, self.average):
             net.load_state_dict(state)
+        self._say("\n".join(lines))
+
+    def _say(self, text: str) -> None:
+        if self.progress and self.team.leads:
+            print(text)
 
     def _shorten_log(self) -> None:
         """Take out what came after the state, and a line that a kill cut off: they will be written again."""
@@ -146,7 +194,7 @@ class Run:
 
 
 def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = True, stop_at: int | None = None) -> Run:
-    """Train until ``total_images`` or ``max_hours``, or until SIGTERM, saving as it goes.
+    """Train until ``total_images`` or ``max_hours``, or until SIGTERM or SIGINT, saving as it goes.
 
     Parameters
     ----------
@@ -163,15 +211,41 @@ def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = Tr
     -------
     Run
         With the averaged network in ``.average``.
+
+    Raises
+    ------
+    ValueError
+        If another process trains in that folder, if it holds a run on other data, or if a loss is not finite.
     """
+    keep_freed_memory()
     optim = config.training
     team = Team.from_environment(optim.batch_size)
-    state = Run(config, run, progress=progress and team.leads, team=team)
+    if not team.leads:
+        return _train(config, run, team, progress=False, stop_at=stop_at)
+    if optim.tensorboard:
+        Board.check()
+    Path(run).mkdir(parents=True, exist_ok=True)
+    with FolderLock(Path(run)) as lock:
+        return _train(config, run, team, progress=progress, stop_at=stop_at, alive=lock.touch)
+
+
+def _train(
+    config: AnyConfig,
+    run: str | os.PathLike[str],
+    team: Team,
+    *,
+    progress: bool,
+    stop_at: int | None,
+    alive: Callable[[], None] = lambda: None,
+) -> Run:
+    optim = config.training
+    state = Run(config, run, progress=progress, team=team)
     end = min(stop_at or optim.total_images, optim.total_images)
-    denoiser = Denoiser(torch.compile(state.net) if optim.compile else state.net)  # type: ignore[arg-type]
+    network = torch.compile(state.net) if optim.compile else state.net
+    denoiser = Denoiser(team.shared(network))  # type: ignore[arg-type]
     validation = state.batches.validating(VALIDATION_IMAGES) if len(state.batches.validation) else None
     share = optim.batch_size // team.size
-    window = LossWindow()
+    window, watch = LossWindow(), Watch(state.case)
     saved = time.monotonic()
     first = state.images + team.rank * share
     with (
@@ -185,13 +259,16 @@ def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = Tr
         while state.images < end and not stop:
             began = time.monotonic()
             batch = next(loader).to(state.device)
-
+            watch.check()
             late = optim.max_hours is not None and state.seconds > 3600 * optim.max_hours
             losses, sigma, norm, stop = take_step(
                 state.net, state.average, denoiser, state.optimizer, batch, optim, state.images,
                 loss=state.case.loss, team=team, stop=terminated() or late,
             )  # fmt: skip
+            state.interrupted = stop and not late
+            watch.note(state.images + team.rank * share, batch, losses, sigma, norm)
             before, state.images = state.images, state.images + optim.batch_size
+            alive()
 
             window.add(sigma, losses, norm)
             state.seconds += time.monotonic() - began
@@ -201,26 +278,39 @@ def train(config: AnyConfig, run: str | os.PathLike[str], *, progress: bool = Tr
                 bar.set_postfix(loss=f"{entry['loss']:.4f}")
                 state.log(lr=optim.lr * learning_rate(optim, state.images), seconds=round(state.seconds, 1), **entry)
             due = before // optim.validate_images != state.images // optim.validate_images
-            if due and validation is not None and team.leads:
-                state.log(**validate(state.average, validation, optim, state.case.loss))
-            passed = optim.save_images is not None and before // optim.save_images != state.images // optim.save_images
-            if passed or time.monotonic() - saved > optim.save_seconds:
+            if due and validation is not None:
+                state.log(**validate(state.average, validation, optim, state.case.loss, team))
+            kept, passed = (
+                count is not None and before // count != state.images // count
+                for count in (optim.keep_images, optim.save_images)
+            )
+            if kept or passed or time.monotonic() - saved > optim.save_seconds:
+                watch.check()
                 state.save()
                 saved = time.monotonic()
+            if kept:
+                state.keep()
+    watch.check()
     state.save()
+    team.wait()
     state.close()
     return state
 
 
 @torch.no_grad()
-def validate(net: unet.Network, batch: Tensors, optim: OptimConfig, loss: Loss) -> dict[str, Any]:
-    """Mean loss of held-out images, all and by noise level."""
-    device = next(net.parameters()).device
-    found = [
-        loss(Denoiser(net), batch.part(first, optim.batch_size).to(device), optim)
-        for first in range(0, len(batch.sigma), optim.batch_size)
-    ]
-    losses, sigma = (torch.cat([getattr(part, name).cpu() for part in found]) for name in ("plain", "sigma"))
+def validate(
+    net: unet.Network, batch: Tensors, optim: OptimConfig, loss: Loss, team: Team | None = None
+) -> dict[str, Any]:
+    """Mean loss of held-out images, all and by noise level; a team shares them, a few at a time."""
+    device, team = next(net.parameters()).device, team or Team()
+    count = min(optim.batch_device or optim.batch_size, optim.batch_size)
+    mine: list[tuple[int, Tensor, Tensor]] = []
+    for first in range(0, len(batch.sigma), count)[team.rank :: team.size]:
+        with autocast(optim, device):
+            part = loss(Denoiser(net), batch.part(first, count).to(device), optim)
+        mine.append((first, part.plain.float().cpu(), part.sigma.cpu()))
+    found = sorted((part for parts in team.gather_objects(mine) for part in parts), key=lambda part: part[0])
+    losses, sigma = torch.cat([part[1] for part in found]), torch.cat([part[2] for part in found])
     return {"validation": round(float(losses.mean()), 5), "validation_by_sigma": by_sigma(sigma, losses)}
 
 
@@ -245,21 +335,35 @@ def _write_text(path: Path, text: str) -> None:
 
 
 class _Terminated:
-    """SIGTERM as a question that the loop asks, so that it can save."""
+    """SIGTERM and SIGINT as a question that the loop asks, so that it can save; a second one ends it at once."""
 
     def __enter__(self) -> _Terminated:
         self.asked = False
-        self.previous: Any = None
+        self.previous: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            self.previous = signal.signal(signal.SIGTERM, self._ask)
+            self.previous = {kind: signal.signal(kind, self._ask) for kind in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.previous is not None:
-            signal.signal(signal.SIGTERM, self.previous)
+        for kind, handler in self.previous.items():
+            signal.signal(kind, handler)
+        self.previous = {}
 
     def __call__(self) -> bool:
         return self.asked
 
     def _ask(self, *_: object) -> None:
         self.asked = True
+        self.__exit__()
+
+
+def _changed(before: dict[str, Any], config: AnyConfig) -> list[str]:
+    """Settings that a run has now and had not when it was saved, each in words."""
+    now = json.loads(json.dumps(as_dict(config)))
+    return [
+        f"{section}: {name} {now[section][name]} instead of {known[name]}"
+        for section in ("network", "training")
+        for known in [before.get(section) or {}]
+        for name in now.get(section) or {}
+        if name in known and known[name] != now[section][name] and name not in _OF_NO_WEIGHT
+    ]

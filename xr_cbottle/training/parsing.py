@@ -48,6 +48,7 @@ def build(cls: type[T], values: Any, where: str) -> T:
     if not isinstance(values, dict):
         raise ValueError(f"{where}: must be a mapping with keys of {_names(cls)}")
     hints = typing.get_type_hints(cls)
+    values = {f"{key}_" if f"{key}_" in hints else key: value for key, value in values.items()}
     if unknown := sorted(set(values) - set(hints)):
         raise ValueError(f"{where}: unknown key(s) {unknown}; known are {_names(cls)}")
     missing = [
@@ -79,7 +80,8 @@ def check_choices(config: Any, where: str) -> None:
 
 
 def _names(cls: type) -> list[str]:
-    return [f.name for f in dataclasses.fields(cls)]
+    """Keys of a class; those that are words of Python have an underscore there."""
+    return [f.name.rstrip("_") for f in dataclasses.fields(cls)]
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from xr_cbottle.training.team import Team
 
@@ -46,6 +47,55 @@ class LossWindow:
         }
         self.clear()
         return entry
+
+
+class Watch:
+    """Looks at each step when the next one is due, so that nobody waits for a device, and stops what has gone wrong.
+
+    Parameters
+    ----------
+    case
+        Of the run, whose labels are named.
+    """
+
+    def __init__(self, case: Any) -> None:
+        self._names = {number: label for label, number in getattr(case, "numbers", {}).items()}
+        self._step: tuple[int, Any, Tensor, Tensor, Tensor] | None = None
+
+    def note(self, first: int, batch: Any, losses: Tensor, sigma: Tensor, norm: Tensor) -> None:
+        """Note a step: its first image, its images, (n,) losses and noise levels, and the norm of its gradient."""
+        self._step = first, batch, losses, sigma, norm
+
+    def check(self) -> None:
+        """Look at the last step that was noted.
+
+        Raises
+        ------
+        ValueError
+            If its losses or its gradient are not finite; whoever is asked after that is never to save.
+        """
+        if self._step is None:
+            return
+        first, batch, losses, sigma, norm = self._step
+        bad = (~torch.isfinite(losses)).nonzero()[:, 0].cpu()
+        if not len(bad) and bool(torch.isfinite(norm)):
+            return
+        images = len(batch.sigma)
+        told = [self._image(first, batch, sigma, int(i), images) for i in (bad if len(bad) else range(images))[:4]]
+        what = "the loss is not finite" if len(bad) else "the gradient is not finite, and one of these made it so"
+        raise ValueError(
+            f"training stops: {what}: {'; '.join(told)}; the last state that was saved is good: go on from it with a "
+            "lower lr or matrix_lr, or look at these instants"
+        )
+
+    def _image(self, first: int, batch: Any, sigma: Tensor, place: int, images: int) -> str:
+        image = place * images // len(sigma)  # a case may have several losses of an image
+        labels = getattr(batch, "labels", None)
+        told = f"image {first + image} at noise level {float(sigma[place]):.4g}"
+        if labels is None or not bool(labels[image].any()):
+            return told
+        number = int(labels[image].argmax())
+        return f"{told} of label {self._names.get(number, number)}"
 
 
 def by_sigma(sigma: torch.Tensor, losses: torch.Tensor) -> dict[str, float]:

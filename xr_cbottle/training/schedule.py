@@ -9,7 +9,7 @@ from xr_cbottle.training.config import OptimConfig
 
 def learning_rate(optim: OptimConfig, images: int) -> float:
     """Learning rate after so many images over its peak: linear warm-up, constant, cosine to 0."""
-    decay = optim.decay_images or optim.total_images - optim.warmup_images
+    decay = optim.total_images - optim.warmup_images if optim.decay_images is None else optim.decay_images
     warm = min(1.0, (images + optim.batch_size) / max(optim.warmup_images, 1))
     left = min(1.0, (optim.total_images - images) / max(decay, 1))
     return warm * 0.5 * (1 - math.cos(math.pi * max(left, 0.0)))

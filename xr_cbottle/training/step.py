@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from xr_cbottle.training.config import OptimConfig
 from xr_cbottle.training.images import Tensors
 from xr_cbottle.training.optimizer import Optimizers
 from xr_cbottle.training.schedule import ema_factor, learning_rate
-from xr_cbottle.training.team import Team
+from xr_cbottle.training.team import Shared, Team
 
 Loss = Callable[[Denoiser, Any, OptimConfig], Losses]
 
@@ -50,7 +51,7 @@ def take_step(
     net, average
         The network, and the moving average of its weights.
     denoiser
-        Of ``net``, possibly compiled.
+        Of ``net``, possibly compiled or shared by a team.
     optimizer
         Optimizers of the weights of ``net``.
     batch
@@ -73,14 +74,37 @@ def take_step(
         What the loss says of the images, and of which noise levels; of the gradient before it is cut; whether any
         process wants to stop.
     """
-    with autocast(optim, batch.sigma.device):
-        found = loss(denoiser, batch, optim)
-    found.objective.mean().backward()
-    stop = (team or Team()).average_gradients(net, stop=stop)
+    found = [_backward(denoiser, piece, optim, loss, whole=batch, last=last) for piece, last in _pieces(batch, optim)]
+    stop = (team or Team()).any(stop)
     norm = nn.utils.clip_grad_norm_(net.parameters(), optim.grad_clip)
     optimizer.step(learning_rate(optim, images))
     move_average(average, net, ema_factor(optim, images + optim.batch_size))
-    return found.plain.detach(), found.sigma, norm, stop
+    plain, sigma = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return plain, sigma, norm, stop
+
+
+def _pieces(batch: Tensors, optim: OptimConfig) -> Iterator[tuple[Tensors, bool]]:
+    """As many images at a time as a device is to hold, and whether they are the last."""
+    share = len(batch.sigma)
+    count = min(optim.batch_device or share, share)
+    if count == share:
+        yield batch, True
+        return
+    for first in range(0, share, count):
+        yield batch.part(first, count), first + count >= share
+
+
+def _backward(
+    denoiser: Denoiser, piece: Tensors, optim: OptimConfig, loss: Loss, *, whole: Tensors, last: bool
+) -> tuple[Tensor, Tensor]:
+    """Add the gradients of a piece of a batch; other processes' are waited for after the last one alone."""
+    network = denoiser.network
+    held = contextlib.nullcontext() if last or not isinstance(network, Shared) else network.no_sync()
+    with held:
+        with autocast(optim, piece.sigma.device):
+            found = loss(denoiser, piece, optim)
+        (found.objective.sum() / len(whole.sigma)).backward()
+    return found.plain.detach(), found.sigma
 
 
 @torch.no_grad()

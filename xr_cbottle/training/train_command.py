@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from xr_cbottle.bottle.sampler import step_counts
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.patchwise import patch_config as configs
+
+STOPPED = 130
+"""Exit status of a run that a signal stopped before its end, and that saved its state."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument(
         "--expert", nargs=3, action="append", default=[], metavar=("SIGMA", "CONFIG.yaml", "FOLDER"),
-        help="pack another run too, used for noise levels >= SIGMA; repeat with falling SIGMA",
+        help="pack another run too, used for noise levels >= SIGMA; repeat with falling SIGMA; FOLDER@IMAGES: "
+        "as it was then (keep_images)",
     )  # fmt: skip
     parser.add_argument(
         "--figures", type=Path, metavar="FILE.json", help="results of an evaluation, to keep in the bottle's manifest"
@@ -112,13 +117,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if options.pack is not None:
         trained = [Path(folder) for _, _, folder in options.expert] + ([run] if options.only_pack else [])
-        for folder in trained:
+        for folder in (_at(path)[0] for path in trained):
             if not (folder / "state.pt").is_file():
                 parser.error(f"{folder} holds no run that was trained (it has no state.pt): give the folder of one")
 
     from xr_cbottle.training import loop  # imports torch
 
-    state = loop.Run(config, run) if options.only_pack else loop.train(config, run)
+    state = _trained(run, config, loop.Run) if options.only_pack else loop.train(config, run)
+    if state.interrupted:
+        if state.team.leads:
+            print(f"stopped at {state.images:,} of {config.training.total_images:,} images: the same command goes on")
+        return STOPPED
     if options.into is not None and state.team.leads:
         from xr_cbottle.training.patchwise.part_packing import pack_part
 
@@ -128,7 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from xr_cbottle.training.figures import condensed
 
         figures = condensed(json.loads(options.figures.read_text())) if options.figures else None
-        experts = [(float(sigma), loop.Run(configs.load(path), folder)) for sigma, path, folder in options.expert]
+        experts = [
+            (float(sigma), _trained(Path(folder), configs.load(path), loop.Run))
+            for sigma, path, folder in options.expert
+        ]
         packed = pack_run(
             state, options.pack, figures, experts=experts, calibrate=options.calibrate, choose_levels=steps
         )  # fmt: skip
@@ -143,8 +155,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dry_run(parser: argparse.ArgumentParser, config: configs.AnyConfig, run: Path) -> int:
     """Say what a run will take; 1 if something that it needs is not there."""
     from xr_cbottle.training import estimate
+    from xr_cbottle.training.team import Team
 
-    leads = os.environ.get("RANK", "0") == "0"
+    leads = Team.described(os.environ).leads
     try:
         found = estimate.estimate(config, run, progress=leads)
     except (ValueError, OSError) as error:
@@ -162,6 +175,17 @@ def _prepare(parser: argparse.ArgumentParser, config: configs.AnyConfig, run: Pa
     except (ValueError, OSError) as error:
         parser.error(str(error))
     return 0
+
+
+def _at(run: Path) -> tuple[Path, int | None]:
+    """Folder of a run, and the number of images of a state that was kept: ``FOLDER@IMAGES``."""
+    name, at, images = run.name.rpartition("@")
+    return (run.with_name(name), int(images)) if at and name and images.isdigit() else (run, None)
+
+
+def _trained(run: Path, config: Any, make: Callable[..., Any]) -> Any:
+    folder, at = _at(run)
+    return make(config, folder, at=at)
 
 
 def _add_coherence(parser: argparse.ArgumentParser, into: Path, out: Path, config: Config) -> int:

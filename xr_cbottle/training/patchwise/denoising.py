@@ -36,12 +36,24 @@ class Denoising:
         self.batches = PatchBatches(config.training, self.data)
         self.model_config = config.model_config
 
+    @property
+    def data_digest(self) -> str:
+        """Digest of the data."""
+        return self.data.digest
+
     def network(self) -> unet.Network:
         """The network with its initial weights."""
         net = unet.build(self.model_config)
         if self.config.network.start == "informed":
             start(net, self.data)
         return net
+
+    def begun(self, net: unet.Network, source: str | None) -> None:
+        """Refuse a bottle to start from; a run's state is taken by the loop."""
+        if source is not None:
+            raise ValueError(
+                f"training: initial is {source}, which is no folder of a run of super-resolution: give one"
+            )
 
     def loss(self, denoiser: Denoiser, batch: PatchBatch, optim: OptimConfig) -> Losses:
         """Losses of EDM, see `denoising_loss`."""

@@ -102,9 +102,19 @@ class Distillation:
         teacher.load_state_dict(state["average" if self.teacher_config.part.weights == "average" else "net"])
         self.lesson = Lesson(teacher, config.distil)
 
+    @property
+    def data_digest(self) -> str:
+        """Digest of the data."""
+        return self.data.digest
+
     def network(self) -> unet.Network:
         """The student, which starts as its teacher."""
         return copy.deepcopy(self.lesson.teacher).requires_grad_(True)
+
+    def begun(self, net: unet.Network, source: str | None) -> None:
+        """Refuse a bottle to start from; a run's state is taken by the loop."""
+        if source is not None:
+            raise ValueError(f"training: initial is {source}, which is no folder of a run of distillation: give one")
 
     def loss(self, denoiser: Denoiser, batch: PatchBatch, optim: OptimConfig) -> Losses:
         """Weighted square error of the end of the teacher's way, at each of the student's levels on it."""

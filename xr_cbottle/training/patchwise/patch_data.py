@@ -22,6 +22,7 @@ from xr_cbottle.grid.patches import PatchGrid
 from xr_cbottle.network import multidiffusion
 from xr_cbottle.network.edm import SIGMA_DATA
 from xr_cbottle.training import preparation
+from xr_cbottle.training.case import digest_of
 from xr_cbottle.training.config import as_dict
 from xr_cbottle.training.gathered import Gathered, gather
 from xr_cbottle.training.patchwise.patch_config import PatchDataConfig
@@ -69,6 +70,11 @@ class PatchData:
     detail: Array
     mean: Array
     spread: Array
+
+    @property
+    def digest(self) -> str:
+        """Digest of times, statistics and some instants."""
+        return digest_of(self.times, self.source, self.validation, self.center, self.scale, self.fine[0], self.fine[-1])
 
     @property
     def grid(self) -> PatchGrid:
