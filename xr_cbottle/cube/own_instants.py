@@ -1,4 +1,4 @@
-"""Instants that a bottle makes of a user's own data: translated, filled where data lack, or how probable they are.
+"""Instants that a bottle makes of a user's own data: translated, filled, drawn as observed, or how probable they are.
 
 An instant is named by the digest of the data that it is made of, so that the same data are never worked on twice, in
 this process or by a folder in another, and other data never take their place.
@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,19 +28,48 @@ from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import emulator_of, named, with_figures
 from xr_cbottle.cube.spec import CubeSpec
-from xr_cbottle.draw.own_work import Infilling, Likelihood, Translation
+from xr_cbottle.draw.own_work import Assimilation, Infilling, Likelihood, Translation
 from xr_cbottle.fields import channels
+from xr_cbottle.fields.observed_times import ObservedTime
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
+    from xr_cbottle.draw.assimilation import Case
     from xr_cbottle.draw.emulator import Emulator
-    from xr_cbottle.fields.coarse_fields import Given
+    from xr_cbottle.fields.coarse_fields import CoarseField
 
-Work = Translation | Infilling | Likelihood
+Work = Translation | Infilling | Likelihood | Assimilation
 FIGURES = ("given_mean", "given_deviation", "latent_mean", "latent_deviation")
 """Figures of an instant that is translated; the powers of the latent by degree come after them."""
 _NUMERICS = 1  # raised when the same data begin to make other values
 _KEPT_DATA = 64
+
+
+Datum = Field | ObservedTime
+"""What a user gave of one time: (channel, cell NEST) in the units of variables, or observations."""
+
+
+class OwnGiven(Protocol):
+    """What a user gave, time by time; it can be pickled and sent to other processes."""
+
+    @property
+    def seconds(self) -> npt.NDArray[np.int64]:
+        """(time,) since 1970."""
+
+    @property
+    def found(self) -> tuple[CoarseField, ...]:
+        """The fields among it."""
+
+    @property
+    def has_time(self) -> bool:
+        """Whether time is a dimension."""
+
+    @property
+    def changes(self) -> str:
+        """In words: what it is, and what was converted."""
+
+    def at(self, positions: Sequence[int], as_variables: bool = False) -> Sequence[Datum] | npt.NDArray[np.float32]:
+        """What was given of some times, read."""
 
 
 class _Data:
@@ -49,14 +78,14 @@ class _Data:
     def __init__(self) -> None:
         self._lock = Lock()
         self._uses: collections.Counter[str] = collections.Counter()
-        self._fields: dict[str, Field] = {}
+        self._fields: dict[str, Datum] = {}
 
-    def __getitem__(self, digest: str) -> Field:
+    def __getitem__(self, digest: str) -> Datum:
         with self._lock:
             return self._fields[digest]
 
     @contextmanager
-    def held(self, fields: dict[str, Field]) -> Iterator[None]:
+    def held(self, fields: dict[str, Datum]) -> Iterator[None]:
         """Keep data until they are worked on, and a few longer: whoever asked may have been interrupted."""
         with self._lock:
             self._fields |= fields
@@ -94,7 +123,7 @@ class OwnInstants:
         Where finished instants are kept.
     """
 
-    given: Given
+    given: OwnGiven
     work: Work
     bottle: Bottle
     spec: CubeSpec
@@ -143,6 +172,8 @@ class OwnInstants:
 
     def make(self, keys: Sequence[Key]) -> list[Field]:
         """Instants of data that are held, made now; imports torch. Those of one seed and member go together."""
+        if isinstance(self.work, Assimilation):
+            return self._analysed(keys, self.work)
         found: dict[Key, Field] = {}
         groups: dict[tuple[int, int], list[Key]] = {}
         for key in keys:
@@ -156,7 +187,7 @@ class OwnInstants:
 
         emulator, factors = self.emulator(), channels.factors(self.bottle.manifest.channels)[:, None]
         times = np.array([key.seconds for key in keys], "datetime64[s]")
-        read = np.stack([_data[key.data or ""] for key in keys])
+        read = np.stack([np.asarray(_data[key.data or ""], np.float32) for key in keys])
         values = read / factors
         figures: Sequence[Sequence[float]] = [()] * len(keys)
         out: npt.NDArray[np.floating]
@@ -169,10 +200,29 @@ class OwnInstants:
             figures = [one.figures for one in found]
             out = drawn * factors
         else:
+            assert isinstance(self.work, Infilling)
             drawn = filling.infill(emulator, values, times, self.work, seed=seed, member=member)
             # What was there is put back as it was read: twice rounded, it would have lost its last bit.
             out = np.where(np.isfinite(read), read, drawn * factors)
         return [with_figures(field, row) for field, row in zip(out, figures, strict=True)]
+
+    def _analysed(self, keys: Sequence[Key], work: Assimilation) -> list[Field]:
+        """Members of any times together: they share what is known of the observations."""
+        from xr_cbottle.draw import assimilation
+
+        made = assimilation.assimilate(self.emulator(), [self._case(key) for key in keys], work)
+        factors = channels.factors(self.bottle.manifest.channels)[:, None]
+        return [with_figures(one.values * factors, one.figures(len(factors))) for one in made]
+
+    def _case(self, key: Key) -> Case:
+        from xr_cbottle.draw.assimilation import Case
+
+        given = _data[key.data or ""]
+        assert isinstance(given, ObservedTime)
+        factors = channels.factors(self.bottle.manifest.channels)[:, None]
+        background = None if given.background is None else given.background / factors
+        time = np.datetime64(key.seconds, "s")
+        return Case(key.seed, key.member, time, given.observed, background, f"{given.observed.digest()} {time}")
 
     def emulator(self) -> Emulator:
         """The emulator that draws, loaded once for this process; imports torch."""
@@ -192,5 +242,7 @@ class OwnInstants:
         return whole.hexdigest()
 
 
-def _digest(field: Field) -> str:
+def _digest(field: Datum) -> str:
+    if isinstance(field, ObservedTime):
+        return field.digest()
     return hashlib.sha256(np.ascontiguousarray(field, "<f4").tobytes()).hexdigest()
