@@ -163,7 +163,7 @@ def described_analysis(cube: Cube, result: xr.Dataset, background: xr.Dataset | 
     result = described(cube, result, xr.Dataset() if background is None else background)
     given, work = _parts(cube)
     result.attrs["observed_variables"] = " ".join(_names(cube))
-    result.attrs["window_seconds"] = 2 * given.half
+    result.attrs["window_seconds"] = np.int32(2 * given.half)
     if work.representativeness is None:
         result.attrs["representativeness"] = "estimated, see representativeness_error"
     else:

@@ -359,7 +359,7 @@ def _words(work: Work, manifest: Manifest) -> tuple[dict[str, Any], str]:
         how = "optimal interpolation of its draws" if work.method == "enoi" else "draws given what is observed"
         title = f"Analysis of observations by the bottle {manifest.name}"
         strength = {} if work.strength is None else {"strength": work.strength}
-        analysed = {"title": title, "method": work.method, "draws": work.draws, **strength}
+        analysed = {"title": title, "method": work.method, "draws": np.int32(work.draws), **strength}
         return analysed, f"observations assimilated by {manifest.name}, {how}"
     if isinstance(work, Infilling):
         done = f"missing values drawn by {manifest.name}"

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from xr_cbottle.cube import cache
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.cube.keys import Field, Key
-from xr_cbottle.cube.reading import Reading
+from xr_cbottle.cube.reading import Reading, progress_bar
 from xr_cbottle.cube.sources import emulator_of, named, with_figures
 from xr_cbottle.cube.spec import CubeSpec
 from xr_cbottle.draw.own_work import Assimilation, Infilling, Likelihood, Translation
@@ -35,7 +35,8 @@ from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
     from xr_cbottle.draw.assimilation import Case
-    from xr_cbottle.draw.emulator import Emulator
+    from xr_cbottle.draw.denoising_errors import Draw, Keep
+    from xr_cbottle.draw.emulator import Emulator, Instant
     from xr_cbottle.fields.coarse_fields import CoarseField
 
 Work = Translation | Infilling | Likelihood | Assimilation
@@ -210,9 +211,36 @@ class OwnInstants:
         """Members of any times together: they share what is known of the observations."""
         from xr_cbottle.draw import assimilation
 
-        made = assimilation.assimilate(self.emulator(), [self._case(key) for key in keys], work)
+        emulator = self.emulator()
+        made = assimilation.assimilate(emulator, [self._case(key) for key in keys], work, self._keep(emulator, work))
         factors = channels.factors(self.bottle.manifest.channels)[:, None]
         return [with_figures(one.values * factors, one.figures(len(factors))) for one in made]
+
+    def _keep(self, emulator: Emulator, work: Assimilation) -> Keep:
+        """What keeps samples of the network's errors in the folder of finished instants, and shows how far they are."""
+        from xr_cbottle.draw import denoising_errors
+
+        spec = named(self.spec, self.bottle, self.bottle.settled(sst=self.climate.sst is None))
+        drawn = dataclasses.replace(spec, given=None).namespace
+        namespace = hashlib.sha256(f"denoising errors {_NUMERICS} {drawn}".encode()).hexdigest()
+        disk = self.reading.disk((denoising_errors.rows(emulator), healpix.n_cells(self.spec.native_zoom)))
+        bar: list[Any] = []
+
+        def keep(instants: Sequence[Instant], draw: Draw) -> list[Field]:
+            bar[:] = bar or [progress_bar(work.draws, self.reading.progress, "draw")]
+            by_key = {
+                Key(namespace, one.label, one.seed, one.member, int(one.time.astype(np.int64))): one for one in instants
+            }
+            if disk is None:
+                found = dict(zip(by_key, draw(instants), strict=True))
+            else:
+                found = disk.draw_once(list(by_key), lambda keys: draw([by_key[key] for key in keys]))
+            bar[0].update(len(instants))
+            if bar[0].n >= work.draws:
+                bar[0].close()
+            return [found[key] for key in by_key]
+
+        return keep
 
     def _case(self, key: Key) -> Case:
         from xr_cbottle.draw.assimilation import Case

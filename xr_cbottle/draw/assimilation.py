@@ -21,18 +21,23 @@ import torch
 from xr_cbottle.bottle.climatology import powered
 from xr_cbottle.draw import adjoint, denoising_errors, noise
 from xr_cbottle.draw.arithmetic import drawing
-from xr_cbottle.draw.denoising_errors import DenoisingErrors
+from xr_cbottle.draw.denoising_errors import DenoisingErrors, Keep
 from xr_cbottle.draw.emulator import Emulator, Instant, without_negatives
-from xr_cbottle.draw.local_update import LocalUpdate, taper
-from xr_cbottle.draw.observing import Operator, unresolved
+from xr_cbottle.draw.local_update import LocalUpdate
+from xr_cbottle.draw.observing import EARTH_RADIUS_KM, Operator, unresolved
 from xr_cbottle.draw.own_work import Assimilation
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.observations import Observations
+from xr_cbottle.grid import healpix
 from xr_cbottle.network import edm, transfer
 
 Floats = npt.NDArray[np.floating[Any]]
-_REACH_KM = 6000.0, 1500.0
-"""Where covariances are 0: of errors of large noise, which are those of the climate, and of small noise."""
+_REACH_KM = 6000.0
+"""Where covariances are 0: of errors of large noise, which are those of the climate."""
+_ENOI_REACH_KM = 5000.0
+"""That of optimal interpolation: measured best with 64 draws of `gcm`, see ``docs/own-data.md``."""
+_LEAST_CELLS = 6.0
+"""The reach of errors of small noise, in widths of a cell."""
 
 
 class Analysis(NamedTuple):
@@ -89,7 +94,9 @@ class Case:
     name: str
 
 
-def assimilate(emulator: Emulator, cases: Sequence[Case], work: Assimilation) -> list[Analysis]:
+def assimilate(
+    emulator: Emulator, cases: Sequence[Case], work: Assimilation, keep: Keep | None = None
+) -> list[Analysis]:
     """Draw members given observations.
 
     Parameters
@@ -100,8 +107,10 @@ def assimilate(emulator: Emulator, cases: Sequence[Case], work: Assimilation) ->
         What each is made of.
     work
         Under which label, and how.
+    keep
+        Of the samples of the network's errors, see `denoising_errors.Keep`.
     """
-    known = denoising_errors.get(emulator, work.label, work.draws)
+    known = denoising_errors.get(emulator, work.label, work.draws, keep)
     out: list[Analysis] = []
     for start in range(0, len(cases), emulator.batch_size):
         out += _Batch(emulator, cases[start : start + emulator.batch_size], work, known).drawn()
@@ -165,11 +174,11 @@ class _Batch:
         """(case, channel, cell) plain draws, or backgrounds with errors, updated once by perturbed observations."""
         label, instants = self.work.label, [Instant(self.work.label, c.seed, c.member, c.time) for c in self.cases]
         states: Floats = self.emulator.solve(label, instants, self.emulator.sampler)
-        samples, reach = self.known.draws, _REACH_KM[0]
+        samples, reach = self.known.draws, max(_ENOI_REACH_KM, self._reach(0.0))
         if self.work.strength is not None:
             level = np.array([self.work.strength])
             states = self._backgrounds() + denoising_errors.denoised_errors(self.emulator, states, instants, level)[0]
-            samples, reach = self.known.at(self.work.strength), _reach(self.work.strength)
+            samples, reach = self.known.at(self.work.strength), self._reach(self.work.strength)
         updates = {name: one.update(samples, reach) for name, one in self.seen.items()}
         perturbed = [
             noise.normals((len(one.observed),), seed=one.seed, stage="assimilate", member=one.member, time=one.time,
@@ -178,10 +187,16 @@ class _Batch:
         ]  # fmt: skip
         return self._corrected(states, updates, perturbed)
 
+    def _reach(self, sigma: float) -> float:
+        """Distance in km from which on covariances of errors at a noise level are taken to be 0."""
+        width = EARTH_RADIUS_KM * np.sqrt(4 * np.pi / healpix.n_cells(self.emulator.zoom))
+        near = float(_LEAST_CELLS * width)
+        return near + (max(_REACH_KM, near) - near) * sigma**2 / (sigma**2 + edm.SIGMA_DATA**2)
+
     def _at(self, sigma: float) -> dict[str, LocalUpdate]:
         """The updates at a noise level by the cases' names; those of the last level are kept."""
         if self._updates is None or self._updates[0] != sigma:
-            samples, reach = self.known.at(sigma), _reach(sigma)
+            samples, reach = self.known.at(sigma), self._reach(sigma)
             self._updates = sigma, {name: one.update(samples, reach) for name, one in self.seen.items()}
         return self._updates[1]
 
@@ -198,12 +213,6 @@ class _Batch:
                 innovation = innovation + perturbed[i] * np.sqrt(seen.variance)
             out[i] += updates[one.name].increment(innovation)
         return out
-
-
-def _reach(sigma: float) -> float:
-    """Distance in km from which on covariances of errors at a noise level are taken to be 0."""
-    far, near = _REACH_KM
-    return near + (far - near) * sigma**2 / (sigma**2 + edm.SIGMA_DATA**2)
 
 
 class _Seen:
@@ -252,10 +261,7 @@ class _Seen:
     def update(self, samples: Floats, reach: float) -> LocalUpdate:
         """The update by errors of a state that are like some samples, (sample, channel, cell)."""
         seen = self.operator.seen(samples[:, self.chosen] * self._units.slope)
-        near = taper(self.operator.to_cells, reach).astype(np.float32)
-        return LocalUpdate(
-            samples, seen, self.operator.places, near, taper(self.operator.to_places, reach), self.variance
-        )
+        return LocalUpdate(samples, seen, self.operator.places, *self.operator.tapers(reach), self.variance)
 
 
 class _Units:

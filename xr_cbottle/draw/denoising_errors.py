@@ -7,6 +7,7 @@ of a draw has at that level. Its covariance is the one by which an observation t
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,17 @@ from xr_cbottle.draw import noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.emulator import Emulator, Instant
 from xr_cbottle.draw.once import Once
+from xr_cbottle.grid import healpix
 
 Floats = npt.NDArray[np.floating[Any]]
 SEED = 2**63 - 1
 """Of the draws: nobody else's, so that no truth is among them by chance."""
 _HIGHEST, _LOWEST, _FACTOR = 25.0, 0.03, 2.2
+
+
+Draw = Callable[[Sequence[Instant]], list[npt.NDArray[np.float32]]]
+Keep = Callable[[Sequence[Instant], Draw], Sequence[npt.NDArray[np.float32]]]
+"""Gives samples of some instants, (rows, cell) each, drawn by what it is given or found where they were kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +79,21 @@ def levels_of(sigmas: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.array(chosen or [float(sigmas[0])])
 
 
-def get(emulator: Emulator, label: str | None, count: int) -> DenoisingErrors:
-    """Give the samples of a label, made at the first call for all of this process who wait for them."""
-    made: DenoisingErrors = _made.get((emulator, label, count), lambda: _make(emulator, label, count))
+def get(emulator: Emulator, label: str | None, count: int, keep: Keep | None = None) -> DenoisingErrors:
+    """Give the samples of a label, made at the first call for all of this process who wait for them.
+
+    Parameters
+    ----------
+    emulator
+        A loaded bottle.
+    label
+        One of its labels; None if it has none.
+    count
+        How many samples.
+    keep
+        See `Keep`; None keeps them in memory alone.
+    """
+    made: DenoisingErrors = _made.get((emulator, label, count), lambda: _make(emulator, label, count, keep))
     return made
 
 
@@ -86,24 +105,34 @@ def times_of(first: int, last: int, count: int) -> npt.NDArray[np.datetime64]:
     return np.clip(days + hours, first, last).astype(np.int64).astype("datetime64[s]")
 
 
-def _make(emulator: Emulator, label: str | None, count: int) -> DenoisingErrors:
+def _make(emulator: Emulator, label: str | None, count: int, keep: Keep | None) -> DenoisingErrors:
     levels = levels_of(emulator.sampler.levels().numpy())
     first, last = (int(time.astype("datetime64[s]").astype(np.int64)) for time in emulator.sst.coverage)
-    times = times_of(first, last, count)
-    draws: list[Floats] = []
-    samples: list[Floats] = []
+    instants = [Instant(label, SEED, k, time) for k, time in enumerate(times_of(first, last, count))]
+
+    def draw(some: Sequence[Instant]) -> list[npt.NDArray[np.float32]]:
+        states = emulator.solve(label, some, emulator.sampler)
+        errors = denoised_errors(emulator, states, some, levels)
+        return [np.concatenate([x, *e]).astype(np.float32) for x, e in zip(states, errors.swapaxes(0, 1), strict=True)]
+
+    channels = len(emulator.channels)
+    draws = np.empty((count, channels, healpix.n_cells(emulator.zoom)), np.float32)
+    samples = np.empty((len(levels), *draws.shape), np.float16)
     for start in range(0, count, emulator.batch_size):
-        part = slice(start, start + emulator.batch_size)
-        instants = [Instant(label, SEED, start + k, time) for k, time in enumerate(times[part])]
-        states = emulator.solve(label, instants, emulator.sampler)
-        draws.append(states.astype(np.float32))
-        samples.append(denoised_errors(emulator, states, instants, levels).astype(np.float16))
-    whole = np.concatenate(draws)
-    return DenoisingErrors(levels, np.concatenate(samples, 1), whole - whole.mean(0))
+        some = instants[start : start + emulator.batch_size]
+        for k, field in enumerate(draw(some) if keep is None else keep(some, draw), start):
+            parts = field.reshape(len(levels) + 1, channels, -1)
+            draws[k], samples[:, k] = parts[0], parts[1:]
+    return DenoisingErrors(levels, samples, draws - draws.mean(0))
+
+
+def rows(emulator: Emulator) -> int:
+    """Rows of a sample as it is kept, each of all cells: those of the state, and of its error at each level."""
+    return (len(levels_of(emulator.sampler.levels().numpy())) + 1) * len(emulator.channels)
 
 
 def denoised_errors(
-    emulator: Emulator, states: Floats, instants: list[Instant], levels: npt.NDArray[np.float64]
+    emulator: Emulator, states: Floats, instants: Sequence[Instant], levels: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Errors of the denoiser on clean states, at most a batch of one label: (level, state, channel, cell NEST).
 

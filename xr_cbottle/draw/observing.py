@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.draw.local_update import taper
 from xr_cbottle.fields.observations import Observations
 from xr_cbottle.grid import healpix
 
@@ -42,23 +43,33 @@ class Operator:
         self._cells, self._weights = healpy.get_interp_weights(
             healpix.nside(zoom), observed.lon, observed.lat, nest=True, lonlat=True
         )
-        where, self.places = np.unique(np.stack([observed.lon, observed.lat], 1), axis=0, return_inverse=True)
-        self.places = self.places.reshape(-1)
-        self._where = _unit_vectors(where[:, 0], where[:, 1])
+        _, places = np.unique(np.stack([observed.lon, observed.lat], 1), axis=0, return_inverse=True)
+        self.places = places.reshape(-1)
 
     def seen(self, fields: Floats) -> Floats:
         """(..., observation) of (..., observed channel, cell NEST) fields of `channels`."""
         return (fields[..., self._row, self._cells] * self._weights).sum(-2)
 
-    @functools.cached_property
-    def to_cells(self) -> Floats:
-        """(cell, place) distances in km."""
-        return _distances(_unit_vectors(*healpix.lonlat(self.zoom)), self._where)
+    def tapers(self, reach: float) -> tuple[Floats, Floats]:
+        """(cell, place) float32 and (place, place) tapers of covariances, which are 0 from a distance in km on.
+
+        Those of places are those of the cells that they see, by the same weights: then covariances of what is seen
+        remain covariances, and what cells are given is what stations then see.
+        """
+        touched, near, weights = self._touched
+        at_places = taper(near, reach) @ weights.T
+        return at_places.astype(np.float32), weights @ at_places[touched]
 
     @functools.cached_property
-    def to_places(self) -> Floats:
-        """(place, place) distances in km."""
-        return _distances(self._where, self._where)
+    def _touched(self) -> tuple[healpix.Indices, Floats, Floats]:
+        """Cells that stations see; (cell, such cell) distances in km; and (place, such cell) weights."""
+        _, first = np.unique(self.places, return_index=True)
+        cells, weights = self._cells[:, first], self._weights[:, first]
+        touched, column = np.unique(cells, return_inverse=True)
+        of_places = np.zeros((len(first), len(touched)))
+        np.add.at(of_places, (np.arange(len(first)), column.reshape(cells.shape)), weights)
+        where = _unit_vectors(*healpix.lonlat(self.zoom))
+        return touched, _distances(where, where[touched]), of_places
 
 
 def _unit_vectors(lon: Floats, lat: Floats) -> Floats:

@@ -201,11 +201,11 @@ def _seconds(table: pd.DataFrame) -> npt.NDArray[np.int64]:
     column = table["time"]
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    elif column.dtype.kind not in "MO" or (column.dtype == object and isinstance(column.iloc[0], str)):
+    elif column.dtype.kind not in "MO" or isinstance(column.iloc[0], str):
         try:
             if column.dtype.kind in "iufb":
                 raise ValueError
-            column = pd.to_datetime(column, utc=True).dt.tz_localize(None)
+            column = pd.to_datetime(column, utc=True, format="ISO8601").dt.tz_localize(None)
         except (ValueError, TypeError):
             raise ValueError(
                 f"the times of the observations are no dates ({shown(column.iloc[0])}, ...): give datetime64, such as "
