@@ -158,10 +158,8 @@ def era5(bottle: Bottle, options: argparse.Namespace) -> dict[str, Any]:
         ).load()  # fmt: skip
         mean = {name: analysis[name].astype("f8").mean("member").transpose("time", "cell").values for name in ours}
         errors = rmse(mean)
-        spread = {
-            name: float(np.sqrt(healpix.interpolate(analysis[name].astype("f8").var("member", ddof=1).values, zoom, *held)
-                                .mean())) for name in ours
-        }  # fmt: skip
+        variance = {name: analysis[name].astype("f8").var("member", ddof=1).values for name in ours}
+        spread = {name: float(np.sqrt(healpix.interpolate(variance[name], zoom, *held).mean())) for name in ours}
         found[method] = {
             "RMSE at stations held out": errors,
             "less than the climate's by, %": {name: 100 * (1 - errors[name] / found["climate"][name]) for name in ours},
