@@ -66,8 +66,8 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
         "06_scale_out": {"END": "1990-01-08", "FOLDER": str(folder / "scaled")},
         "07_serve_and_view": {"PORT": 0, "CACHE_DIR": cache},
         "08_your_own_data": {
-            "SAMPLE": str(ROOT / "examples" / "own_data" / "era5_20260325.nc"), "STATIONS": 100, "MEMBERS": 2, "DRAWS": 12,
-            "CACHE_DIR": cache,
+            "SAMPLE": str(ROOT / "examples" / "own_data" / "era5_20260325.nc"),
+            "STATIONS": 100, "MEMBERS": 2, "DRAWS": 12, "CACHE_DIR": cache,
         },
     }  # fmt: skip
 

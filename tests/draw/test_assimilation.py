@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from tests.bottle.test_climatology import made
 from tests.bottles import synthetic_bottle
+from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.draw import denoising_errors
-from xr_cbottle.draw.assimilation import Case, assimilate
+from xr_cbottle.draw.assimilation import Case, _Units, assimilate
 from xr_cbottle.draw.emulator import Emulator, Instant, Sampler
 from xr_cbottle.draw.own_work import ASSIMILATION, Assimilation
 from xr_cbottle.fields.observations import Observations
@@ -136,3 +140,29 @@ def test_times_of_samples_are_spread_over_years_and_hours():
     hours = times.astype("datetime64[h]").astype(int) % 24
     assert len(set(hours.tolist())) > 20
     assert denoising_errors.times_of(100, 200, 8).min() >= np.datetime64(100, "s")
+
+
+def test_what_stations_see_is_what_the_bottle_shows(tmp_path):
+    """In the variables' units, through climatology, roots, gain, mapping and what is never negative; and its slope."""
+    channels = ("tas", "pr", "Z500")
+    two = made(channels=("tas", "pr"), cells=192)
+    three = {name: getattr(two, name)[:, [0, 1, 0]] for name in ("mean", "spread", "cycle")}
+    gain = np.ones((2, 3, 9))
+    gain[:, :, 2:] = 0.7
+    knots = np.linspace(0, 1e-3, 5) + np.zeros((2, 1, 5))
+    known = dataclasses.replace(
+        two, channels=channels, **three, center=np.array([280.0, 0.02, 54e3]), scale=np.array([10.0, 0.004, 3e3]),
+        root=np.array([1.0, 2.0, 1.0]), calibration=Calibration(gain, np.array([1]), knots, 0.8 * knots + 1e-5),
+    )  # fmt: skip
+    path = synthetic_bottle(tmp_path / "c.cbottle", channels=channels, climatology=known, nonnegative=("pr",))
+    emulator = Emulator(path, device="cpu", batch_size=1)
+    x = np.random.default_rng(3).normal(size=(1, 3, 192))
+    factors = np.array([[1.0], [1.0], [1 / 9.80665]])
+    whole = emulator.physical(x, "b", TIMES[:1])[0] * factors
+    for chosen in ([0, 1, 2], [1], [2]):
+        units = _Units(emulator, "b", TIMES[0], np.array(chosen), factors[chosen])
+        np.testing.assert_allclose(units.values(x[0, chosen]), whole[chosen], rtol=1e-6)
+    # The gain leaves the mean of the globe as it is, and so a field that is the same everywhere.
+    flat = _Units(emulator, "b", TIMES[0], np.array([0, 2]), factors[[0, 2]])
+    change = flat.values(np.full((2, 192), 1e-3)) - flat.values(np.zeros((2, 192)))
+    np.testing.assert_allclose(change, 1e-3 * flat.slope, rtol=1e-2)

@@ -56,7 +56,8 @@ class LocalUpdate:
         self._seen = seen - seen.mean(0)
         self._places, self._near = places, near_cells
         covariance = near_places[np.ix_(places, places)] * (self._seen.T @ self._seen) / count
-        covariance[np.diag_indices_from(covariance)] += variance
+        # The millionth keeps stations of one place, whose errors are said to be almost none, from dividing by nothing.
+        covariance[np.diag_indices_from(covariance)] += variance + 1e-6 * covariance.diagonal()
         self._factor = linalg.cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
         self._count = count
 
