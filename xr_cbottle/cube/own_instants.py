@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,7 +224,10 @@ class OwnInstants:
         spec = named(self.spec, self.bottle, self.bottle.settled(sst=self.climate.sst is None))
         drawn = dataclasses.replace(spec, given=None).namespace
         namespace = hashlib.sha256(f"denoising errors {_NUMERICS} {drawn}".encode()).hexdigest()
-        disk = self.reading.disk((denoising_errors.rows(emulator), healpix.n_cells(self.spec.native_zoom)))
+        # A folder and locks of their own: who draws an instant holds its lock while the samples are drawn for it.
+        folder = self.reading.cache_dir and os.path.join(self.reading.cache_dir, "denoising_errors")
+        apart = dataclasses.replace(self.reading, cache_dir=folder)
+        disk = apart.disk((denoising_errors.rows(emulator), healpix.n_cells(self.spec.native_zoom)))
         bar: list[Any] = []
 
         def keep(instants: Sequence[Instant], draw: Draw) -> list[Field]:
