@@ -153,9 +153,7 @@ def _add_cite(add: Add) -> None:
 
 
 _FIELDS = "your data: netCDF, or a folder with zarr"
-_OBSERVATIONS = (
-    "observations: .csv with lat, lon, time, variable, value, error; or netCDF or zarr, see docs/own-data.md"
-)
+_OBSERVATIONS = "observations: .csv with lat, lon, time, variable, value, error; or netCDF, zarr: see docs/own-data.md"
 
 
 def _own(add: Add, run: Any, name: str, about: str, data: str = _FIELDS) -> argparse.ArgumentParser:
