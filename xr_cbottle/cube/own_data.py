@@ -343,7 +343,7 @@ def made_of(cube: Cube) -> dict[str, Any]:
 
 
 def instants_of(cube: Cube) -> OwnInstants:
-    """What the cube of a user's data is made of."""
+    """Instants of the cube of a user's data."""
     assert isinstance(cube.instants, OwnInstants)
     return cube.instants
 

@@ -52,7 +52,7 @@ Datum = Field | ObservedTime
 
 
 class OwnGiven(Protocol):
-    """What a user gave, time by time; it can be pickled and sent to other processes."""
+    """Data of a user, time by time; it can be pickled and sent to other processes."""
 
     @property
     def seconds(self) -> npt.NDArray[np.int64]:
@@ -71,7 +71,7 @@ class OwnGiven(Protocol):
         """In words: what it is, and what was converted."""
 
     def at(self, positions: Sequence[int], as_variables: bool = False) -> Sequence[Datum] | npt.NDArray[np.float32]:
-        """What was given of some times, read."""
+        """Data of some times, read."""
 
 
 class _Data:

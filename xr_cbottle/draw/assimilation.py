@@ -72,7 +72,7 @@ class Analysis(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What one member of one time is made of.
+    """One member of one time: its key, the observations, and the background.
 
     Attributes
     ----------

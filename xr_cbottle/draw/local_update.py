@@ -62,7 +62,7 @@ class LocalUpdate:
         self._count = count
 
     def increment(self, innovation: Floats) -> Floats:
-        """What is added to a state, (channel, cell), for observations less what they should see, (observation,)."""
+        """Change a state, (channel, cell), by observations less what they should see, (observation,)."""
         weighted = self._seen * linalg.cho_solve(self._factor, innovation, check_finite=False)
         at_places = np.zeros((len(weighted), self._near.shape[1]), self._samples.dtype)
         for place, column in zip(self._places, weighted.T, strict=True):

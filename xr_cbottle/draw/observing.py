@@ -1,4 +1,4 @@
-"""What stations see of a field: bilinear weights of four cells, and an error for what cells do not hold."""
+"""Stations and fields: each sees four cells with bilinear weights, and has an error for what cells do not hold."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Observations:
         return len(self.seconds)
 
     def between(self, first: int, last: int) -> Observations:
-        """Those of a span of time in whole seconds, both ends included."""
+        """Observations of a span of time in whole seconds, both ends included."""
         part = slice(*np.searchsorted(self.seconds, [first, last + 1]))
         rest = (getattr(self, field.name)[part] for field in dataclasses.fields(self)[2:])
         return Observations(self.seconds[part], self.channel[part], *rest)

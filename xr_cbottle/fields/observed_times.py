@@ -21,7 +21,7 @@ MOST = 4000
 
 @dataclass(frozen=True, eq=False)
 class ObservedTime:
-    """What is given of one time.
+    """Observations about one time, and its background.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class ObservedTimes:
         return () if self.background is None else self.background.found
 
     def at(self, positions: Sequence[int], as_variables: bool = False) -> list[ObservedTime]:
-        """What is given of some times; the background is read."""
+        """Observations about some times, with the background, which is read."""
         fields: Any = [None] * len(positions)
         if self.background is not None:
             places = {seconds: i for i, seconds in enumerate(self.background.seconds.tolist())}
