@@ -10,7 +10,7 @@ import pytest
 from tests.bottle.test_climatology import made
 from tests.bottles import synthetic_bottle
 from xr_cbottle.bottle.calibration import Calibration
-from xr_cbottle.draw import denoising_errors
+from xr_cbottle.draw import denoising_errors, noise
 from xr_cbottle.draw.assimilation import Case, _Units, assimilate
 from xr_cbottle.draw.emulator import Emulator, Instant, Sampler
 from xr_cbottle.draw.own_work import ASSIMILATION, Assimilation
@@ -117,6 +117,23 @@ def test_a_background_is_kept_near_to_where_nothing_is_observed(small, truth, me
         (got,) = assimilate(small, [case(seen, background=background)], work)
         distance = ((got.values - truth)[TAS] ** 2).mean() ** 0.5 / small.model.scales[TAS]
         assert distance < near if near < 1 else distance > 0.2
+
+
+def test_optimal_interpolation_perturbs_what_is_observed(small, truth):
+    """By keyed noise as large as the error: without it members would be too sure of themselves."""
+    one = observed(truth, 12.0, 1)
+    other = dataclasses.replace(one, value=one.value + 20)
+    work = Assimilation("a", "enoi", 16, representativeness=())
+    seen = [
+        float(healpix.interpolate(np.asarray(made.values[TAS], float), 2, one.lon, one.lat)[0])
+        for made in assimilate(small, [case(one, 3), case(other, 3)], work)
+    ]
+    plain = small.draw_instants([Instant("a", 1, 3, TIMES[0])])[0]
+    before = float(healpix.interpolate(plain[TAS].astype(float), 2, one.lon, one.lat)[0])
+    gain = (seen[1] - seen[0]) / 20
+    assert 0.1 < gain < 1
+    added = noise.normals((1,), seed=1, stage="assimilate", member=3, time=TIMES[0], block=0)[0]
+    assert (seen[0] - before) / gain == pytest.approx(one.value[0] + 12 * added - before, rel=1e-3)
 
 
 def test_errors_of_the_network_are_of_its_levels(small):
