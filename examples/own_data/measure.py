@@ -118,8 +118,8 @@ def infill(bottle: Bottle, options: argparse.Namespace) -> dict[str, Any]:
     hidden = xr.DataArray(chequerboard(bottle.manifest.zoom), dims="cell")
     for label in bottle.manifest.labels:
         truth = drawn(bottle, label, options.instants, options)
-        given = truth.where(~hidden, keep_attrs=True)
-        given["zg"] = given.zg.where(given.pressure != Z500, keep_attrs=True)
+        given = truth.where(~hidden)
+        given["zg"] = given.zg.where(given.pressure != Z500)
         asked = {"label": label, "rounds": options.rounds, "seed": 7, "cache_dir": options.cache, "progress": False}
         fills = [xr_cbottle.infill(given, bottle, member=member, **asked).load() for member in (1, 2)]
         rows = {}

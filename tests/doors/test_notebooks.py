@@ -68,6 +68,10 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
         },
         "06_scale_out": {"END": "1990-01-08", "FOLDER": str(folder / "scaled")},
         "07_serve_and_view": {"PORT": 0, "CACHE_DIR": cache},
+        "08_your_own_data": {
+            "SAMPLE": str(ROOT / "examples" / "own_data" / "era5_20260325.nc"),
+            "STATIONS": 100, "MEMBERS": 2, "DRAWS": 12, "CACHE_DIR": cache,
+        },
     }  # fmt: skip
 
 
@@ -140,7 +144,7 @@ def test_what_is_kept_is_fit_to_be_seen(name):
 
 
 def test_all_of_them_are_small():
-    assert len(NOTEBOOKS) == len(settings(Path())) == 7
+    assert len(NOTEBOOKS) == len(settings(Path())) == 8
     assert sum(path.stat().st_size for path in NOTEBOOKS) < execute_notebooks.LIMITS["all"]
 
 
@@ -331,3 +335,17 @@ def check_serve_and_view(nb: SimpleNamespace) -> None:
     np.testing.assert_allclose(nb.members.sel(member=0), nb.july.tas.coarsen(cell=16).mean(), rtol=1e-6)
     assert nb.health["requests"]["refused"] == 0
     assert nb.server.returncode is not None
+
+
+def check_your_own_data(nb: SimpleNamespace) -> None:
+    known = ~nb.hidden
+    assert 0.2 < nb.hidden.mean() < 0.5
+    np.testing.assert_allclose(nb.fills[0].psl.values[known], nb.own.psl.values[known], rtol=1e-6)
+    assert (nb.fills[0].psl.values[nb.hidden] != nb.fills[1].psl.values[nb.hidden]).all()
+    assert set(nb.moved.data_vars) >= {"zg", "ua", "rlut", "psl"}
+    same = np.corrcoef(nb.moved.tas.values, nb.own.tas.values)[0, 1]
+    assert same > 0.9
+    assert len(nb.observations) == 4 * nb.STATIONS
+    assert nb.fields.sizes["member"] == nb.MEMBERS
+    assert (nb.scores["less, %"].loc[["psl", "tas"]] > 10).all(), nb.scores
+    assert (nb.scores["spread"] > 0).all()

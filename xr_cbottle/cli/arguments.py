@@ -12,7 +12,13 @@ from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.cli import commands, outputs
 from xr_cbottle.cli.options import OF_DOWNSCALING, OF_VALUES, add_keyword
 from xr_cbottle.cube.keywords import KEYWORDS, MOST_INSTANTS
-from xr_cbottle.draw.own_work import DEFAULT_ROUNDS, DEFAULT_STRENGTH
+from xr_cbottle.draw.own_work import (
+    ASSIMILATION,
+    DEFAULT_BACKGROUND_STRENGTH,
+    DEFAULT_DRAWS,
+    DEFAULT_ROUNDS,
+    DEFAULT_STRENGTH,
+)
 
 Add = Callable[[Any, str, str], argparse.ArgumentParser]
 FILES = ("bottle", "bottles", "data", "out", "output", "manifest", "part", "sst", "weights", "cache_dir")
@@ -37,6 +43,15 @@ def _grid(text: str) -> tuple[float, float]:
     if len(others) > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no grid: give degrees of longitude x latitude, such as 1x1")
     return first, others[0] if others else first
+
+
+def _by_variable(text: str) -> dict[str, float]:
+    """Numbers by variable, of ``psl=100,tas=1``; nothing of ``0``."""
+    parts = [part.partition("=") for part in text.split(",") if text.strip() != "0"]
+    try:
+        return {name.strip(): float(number) for name, _, number in parts}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no errors: write NAME=NUMBER, such as psl=100,tas=1") from None
 
 
 class _Completion(argparse.Action):
@@ -137,34 +152,60 @@ def _add_cite(add: Add) -> None:
     _values(cite)
 
 
-def _own(add: Add, run: Any, name: str, about: str) -> argparse.ArgumentParser:
-    made = add(run, name, about)
+_FIELDS = "your data: netCDF, or a folder with zarr"
+_OBSERVATIONS = "observations: .csv with lat, lon, time, variable, value, error; or netCDF, zarr: see docs/own-data.md"
+
+
+def _own(add: Add, run: Any, name: str, about: str, data: str = _FIELDS) -> argparse.ArgumentParser:
+    made = add(run, name, f"{about}; an interrupted .zarr is continued")
     _bottle(made)
-    made.add_argument("data", metavar="DATA", help="your data: netCDF, or a folder with zarr")
+    made.add_argument("data", metavar="DATA", help=data)
     made.add_argument("out", metavar="OUT.zarr|OUT.nc", help="where to; must not be there yet")
-    made.add_argument("--member", type=int, default=0, metavar="N", help="chooses the noise, as the seed does [0]")
     made.set_defaults(command=name)
     _written(made)
     return made
 
 
 def _add_own_data(add: Add) -> None:
-    translate = _own(
-        add, outputs.translate, "translate", "carry your data to a label; an interrupted .zarr is continued"
-    )
+    translate = _own(add, outputs.translate, "translate", "carry your data to a label")
     translate.add_argument("--source", metavar="LABEL", help="of your data [none knows them]")
     translate.add_argument("--target", metavar="LABEL", help="of the result [the bottle's default]")
     translate.add_argument(
         "--strength", type=float, default=DEFAULT_STRENGTH, metavar="S", help="noise level to turn at [%(default)g]"
     )
-    infill = _own(add, outputs.infill, "infill", "draw what is missing in your data; an interrupted .zarr is continued")
+    infill = _own(add, outputs.infill, "infill", "draw what is missing in your data")
     infill.add_argument(
         "--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N", help="at middle levels [%(default)d]"
     )
     add_keyword(infill, "label")
-    without = ("time", "time_method", "members", "label", "guide", "coherence", "weights")
     for made in (translate, infill):
+        made.add_argument("--member", type=int, default=0, metavar="N", help="chooses the noise, as the seed does [0]")
+    without = ("time", "time_method", "members", "label", "guide", "coherence", "weights")
+    for made in (translate, infill, _add_assimilate(add)):
         _keywords(made.add_argument_group("the data set"), (name for name in OF_VALUES if name not in without))
+
+
+def _add_assimilate(add: Add) -> argparse.ArgumentParser:
+    made = _own(add, outputs.assimilate, "assimilate", "draw globes given what stations observed", _OBSERVATIONS)
+    made.add_argument("--members", type=int, default=8, metavar="N", help="how many [%(default)d]")
+    made.add_argument("--time", metavar="TIME[,...]", help="of the analysis [each that was observed]")
+    made.add_argument("--window", default="1h", metavar="DURATION", help="what counts for a time [%(default)s]")
+    made.add_argument("--method", choices=ASSIMILATION, default=ASSIMILATION[0], help="[%(default)s]")
+    made.add_argument("--errors", type=_by_variable, metavar="NAME=X[,...]", help="of observations without one")
+    made.add_argument(
+        "--representativeness", type=_by_variable, metavar="NAME=X[,...]",
+        help="errors for what cells do not hold, or 0 [estimated]",
+    )  # fmt: skip
+    made.add_argument("--background", metavar="DATA", help="an earlier analysis or a forecast to start from")
+    made.add_argument(
+        "--strength", type=float, default=DEFAULT_BACKGROUND_STRENGTH, metavar="S",
+        help="noise level that is added to the background [%(default)g]",
+    )  # fmt: skip
+    made.add_argument(
+        "--draws", type=int, default=DEFAULT_DRAWS, metavar="N", help="that tell which errors go together [%(default)d]"
+    )
+    add_keyword(made, "label")
+    return made
 
 
 def _add_plot(add: Add) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -68,16 +69,46 @@ def infill(options: argparse.Namespace) -> None:
     _own(options, own_data.filled, label=options.label, rounds=options.rounds)
 
 
-def _own(options: argparse.Namespace, make: Callable[..., Cube], **how: Any) -> None:
-    """Write what a bottle makes of a user's data."""
-    from xr_cbottle.cube import keywords, own_data, writer
-    from xr_cbottle.fields.opening import open_data
+def assimilate(options: argparse.Namespace) -> None:
+    from xr_cbottle.cube import assimilating, own_data, writer
+    from xr_cbottle.fields.opening import open_data, open_table
+
+    asked, given = _asked_of_own(options), options.representativeness
+    with contextlib.ExitStack() as opened:
+        background = None if options.background is None else opened.enter_context(open_data(options.background))
+        cube = assimilating.assimilated(
+            background, open_table(options.data), options.bottle, asked, label=options.label,
+            time=options.time.split(",") if options.time else None, window=options.window, method=options.method,
+            errors=options.errors, draws=options.draws, strength=options.strength, members=options.members,
+            representativeness="estimated" if given is None else given or 0,
+        )  # fmt: skip
+        form = _form(options, cube.layout)
+        _check_amount(form.draws(cube.layout), cube.layout.unit, options.yes)
+        out = writer.write(
+            cube, options.out, options.variables, form=form,
+            like=assimilating.described_analysis(cube, cube.lazy_dataset(), background),
+            origin=json.dumps(own_data.made_of(cube), sort_keys=True), **_written(options),
+        )  # fmt: skip
+    _say_size(out, options)
+
+
+def _asked_of_own(options: argparse.Namespace) -> dict[str, Any]:
+    """All keywords of work on a user's own data, checked."""
+    from xr_cbottle.cube import keywords, own_data
 
     given = {name: getattr(options, name, None) for name in own_data.OWN_KEYWORDS}
-    asked = keywords.checked(
+    return keywords.checked(
         {**{name: value for name, value in given.items() if value is not None}, "max_instants": sys.maxsize},
         options.command, own_data.OWN_KEYWORDS,
     )  # fmt: skip
+
+
+def _own(options: argparse.Namespace, make: Callable[..., Cube], **how: Any) -> None:
+    """Write what a bottle makes of a user's data."""
+    from xr_cbottle.cube import own_data, writer
+    from xr_cbottle.fields.opening import open_data
+
+    asked = _asked_of_own(options)
     with open_data(options.data) as ds:
         cube = make(ds, options.bottle, asked, member=options.member, **how)
         form = _form(options, cube.layout)

@@ -17,12 +17,20 @@ from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.instant_figures import figure
 from xr_cbottle.cube.keywords import KEYWORDS
-from xr_cbottle.cube.own_instants import FIGURES, OwnInstants, Work
+from xr_cbottle.cube.own_instants import FIGURES, OwnGiven, OwnInstants, Work
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.spec import make_spec
-from xr_cbottle.draw.own_work import BANDS, DEFAULT_ROUNDS, DEFAULT_STRENGTH, Infilling, Likelihood, Translation
+from xr_cbottle.draw.own_work import (
+    BANDS,
+    DEFAULT_ROUNDS,
+    DEFAULT_STRENGTH,
+    Assimilation,
+    Infilling,
+    Likelihood,
+    Translation,
+)
 from xr_cbottle.fields import channels
-from xr_cbottle.fields.coarse_fields import Given, read_given
+from xr_cbottle.fields.coarse_fields import read_given
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.time_axis import TimeAxis
 
@@ -204,8 +212,8 @@ def _likelihood(ds: xr.Dataset, bottle: Bottle, work: Likelihood, asked: Mapping
     cube = _cube(ds, bottle, work, {**asked, "zoom": None}, member)
     lacking = [
         channels.parse(name, bottle.manifest.own).variable.name
-        for name, source in zip(bottle.manifest.channels, _instants(cube).given.sources, strict=True)
-        if source is None
+        for name in bottle.manifest.channels
+        if name not in {source.channel for source in instants_of(cube).given.found}
     ]
     if lacking:
         raise ValueError(
@@ -260,10 +268,16 @@ def filled(
 
 def _cube(ds: xr.Dataset, bottle: Bottle, work: Work, asked: Mapping[str, Any], member: int) -> Cube:
     manifest = bottle.manifest
-    asked = {**asked, "label": work.target if isinstance(work, Translation) else work.label}
-    climate = AskedClimate.of(manifest, asked)
     number = integer("member", member, 0, 2**32)
     given = read_given(ds, manifest.channels, manifest.zoom, manifest.name, with_holes=True, own=manifest.own)
+    return cube_of(given, bottle, work, asked, number)
+
+
+def cube_of(given: OwnGiven, bottle: Bottle, work: Work, asked: Mapping[str, Any], number: int = 0) -> Cube:
+    """The cube of work on what a user gave; ``asked`` are all keywords, checked, and ``number`` its only member."""
+    manifest = bottle.manifest
+    asked = {**asked, "label": work.target if isinstance(work, Translation) else work.label}
+    climate = AskedClimate.of(manifest, asked)
     _check_sea(given, manifest, climate.sst)
     # The data are not looked at to name them: each call has instants of its own, which are shared by what they are of.
     spec = make_spec(manifest, bottle.digest, asked, climate)
@@ -274,13 +288,13 @@ def _cube(ds: xr.Dataset, bottle: Bottle, work: Work, asked: Mapping[str, Any], 
     return Cube.over(instants, bottle, spec, dataclasses.replace(reading, cache_dir=None), {}, number)
 
 
-def axis_of(given: Given) -> TimeAxis:
+def axis_of(given: OwnGiven) -> TimeAxis:
     """The times of some data as the axis of a data set."""
     seconds = given.seconds.tolist()
     return TimeAxis(seconds[0], 1, len(seconds), 1, "inst", tuple(seconds))
 
 
-def _check_sea(given: Given, manifest: Manifest, sst: SeaSurfaceTemperature | None) -> None:
+def _check_sea(given: OwnGiven, manifest: Manifest, sst: SeaSurfaceTemperature | None) -> None:
     """Refuse times of which the sea is not known: that of another year would be taken, without a word."""
     if sst is not None:
         first, last = (int(time.astype("datetime64[s]").astype(np.int64)) for time in sst.coverage)
@@ -302,7 +316,7 @@ def _check_sea(given: Given, manifest: Manifest, sst: SeaSurfaceTemperature | No
 
 def described(cube: Cube, result: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
     """The data set of a cube with attributes that say what was done to which data."""
-    instants = _instants(cube)
+    instants = instants_of(cube)
     manifest, whole = cube.bottle.manifest, metadata.global_attrs(cube.spec, cube.bottle.manifest, {})
     about, done = _words(instants.work, manifest)
     line = f"xr_cbottle {whole['xr_cbottle_version']}: {done} ({instants.given.changes})"
@@ -315,7 +329,7 @@ def described(cube: Cube, result: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
         **{name: value for name, value in whole.items() if name not in ("summary", "source", "time_method")},
         **about,
         "own_variables": " ".join(source.channel for source in instants.given.found),
-        "member": cube.member,
+        **({"member": cube.member} if cube.spec.members is None else {}),
         "history": "\n".join(part for part in (str(ds.attrs.get("history", "")), line) if part),
     }
     return result
@@ -323,23 +337,30 @@ def described(cube: Cube, result: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
 
 def made_of(cube: Cube) -> dict[str, Any]:
     """All else that the values are a function of: what is done to which data."""
-    instants = _instants(cube)
+    instants = instants_of(cube)
     work = dataclasses.asdict(instants.work)
     return {**work, "work": type(instants.work).__name__, "member": cube.member, "data": instants.digest()}
 
 
-def _instants(cube: Cube) -> OwnInstants:
+def instants_of(cube: Cube) -> OwnInstants:
+    """Instants of the cube of a user's data."""
     assert isinstance(cube.instants, OwnInstants)
     return cube.instants
 
 
 def _as_given(cube: Cube, result: xr.Dataset) -> xr.Dataset:
     """Without a dimension of time where the data have none."""
-    return result if _instants(cube).given.has_time else result.isel(time=0)
+    return result if instants_of(cube).given.has_time else result.isel(time=0)
 
 
 def _words(work: Work, manifest: Manifest) -> tuple[dict[str, Any], str]:
     """Attributes, and what was done."""
+    if isinstance(work, Assimilation):
+        how = "optimal interpolation of its draws" if work.method == "enoi" else "draws given what is observed"
+        title = f"Analysis of observations by the bottle {manifest.name}"
+        strength = {} if work.strength is None else {"strength": work.strength}
+        analysed = {"title": title, "method": work.method, "draws": np.int32(work.draws), **strength}
+        return analysed, f"observations assimilated by {manifest.name}, {how}"
     if isinstance(work, Infilling):
         done = f"missing values drawn by {manifest.name}"
         return {"title": f"Missing values drawn by the bottle {manifest.name}", "rounds": work.rounds}, done
@@ -348,7 +369,7 @@ def _words(work: Work, manifest: Manifest) -> tuple[dict[str, Any], str]:
         return {"title": f"Likelihood by the bottle {manifest.name}", "probes": work.probes}, done
     source = "data that no label knows" if work.source is None and manifest.labels else work.source or manifest.name
     target = work.target or manifest.name
-    about = {
+    about: dict[str, Any] = {
         "title": f"Translated to {target} by the bottle {manifest.name}",
         "translated_from": source,
         "strength": work.strength,
@@ -359,7 +380,7 @@ def _words(work: Work, manifest: Manifest) -> tuple[dict[str, Any], str]:
 def _with_figures(cube: Cube, result: xr.Dataset, chunks: Any) -> xr.Dataset:
     """With variables that say how usual each instant is to the bottle."""
     times = None if chunks is None else result.chunksizes.get("time")
-    result = result.assign(_figures(cube, _instants(cube), times))
+    result = result.assign(_figures(cube, instants_of(cube), times))
     return _as_given(cube, result.assign_coords(degree=("degree", [first for first, _ in BANDS], _DEGREE)))
 
 

@@ -1,4 +1,4 @@
-"""Instants that a bottle makes of a user's own data: translated, filled where data lack, or how probable they are.
+"""Instants that a bottle makes of a user's own data: translated, filled, drawn as observed, or how probable they are.
 
 An instant is named by the digest of the data that it is made of, so that the same data are never worked on twice, in
 this process or by a folder in another, and other data never take their place.
@@ -11,10 +11,11 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,22 +26,52 @@ from xr_cbottle.cube import cache
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.cube.keys import Field, Key
-from xr_cbottle.cube.reading import Reading
+from xr_cbottle.cube.reading import Reading, progress_bar
 from xr_cbottle.cube.sources import Gappy, emulator_of, gaps_of, named, with_figures
 from xr_cbottle.cube.spec import CubeSpec
-from xr_cbottle.draw.own_work import Infilling, Likelihood, Translation
+from xr_cbottle.draw.own_work import Assimilation, Infilling, Likelihood, Translation
 from xr_cbottle.fields import channels
+from xr_cbottle.fields.observed_times import ObservedTime
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
-    from xr_cbottle.draw.emulator import Emulator
-    from xr_cbottle.fields.coarse_fields import Given
+    from xr_cbottle.draw.assimilation import Case
+    from xr_cbottle.draw.denoising_errors import Draw, Keep
+    from xr_cbottle.draw.emulator import Emulator, Instant
+    from xr_cbottle.fields.coarse_fields import CoarseField
 
-Work = Translation | Infilling | Likelihood
+Work = Translation | Infilling | Likelihood | Assimilation
 FIGURES = ("given_mean", "given_deviation", "latent_mean", "latent_deviation")
 """Figures of an instant that is translated; the powers of the latent by degree come after them."""
 _NUMERICS = 1  # raised when the same data begin to make other values
 _KEPT_DATA = 64
+
+
+Datum = Field | ObservedTime
+"""What a user gave of one time: (channel, cell NEST) in the units of variables, or observations."""
+
+
+class OwnGiven(Protocol):
+    """Data of a user, time by time; it can be pickled and sent to other processes."""
+
+    @property
+    def seconds(self) -> npt.NDArray[np.int64]:
+        """(time,) since 1970."""
+
+    @property
+    def found(self) -> tuple[CoarseField, ...]:
+        """The fields among it."""
+
+    @property
+    def has_time(self) -> bool:
+        """Whether time is a dimension."""
+
+    @property
+    def changes(self) -> str:
+        """In words: what it is, and what was converted."""
+
+    def at(self, positions: Sequence[int], as_variables: bool = False) -> Sequence[Datum] | npt.NDArray[np.float32]:
+        """Data of some times, read."""
 
 
 class _Data:
@@ -49,14 +80,14 @@ class _Data:
     def __init__(self) -> None:
         self._lock = Lock()
         self._uses: collections.Counter[str] = collections.Counter()
-        self._fields: dict[str, Field] = {}
+        self._fields: dict[str, Datum] = {}
 
-    def __getitem__(self, digest: str) -> Field:
+    def __getitem__(self, digest: str) -> Datum:
         with self._lock:
             return self._fields[digest]
 
     @contextmanager
-    def held(self, fields: dict[str, Field]) -> Iterator[None]:
+    def held(self, fields: dict[str, Datum]) -> Iterator[None]:
         """Keep data until they are worked on, and a few longer: whoever asked may have been interrupted."""
         with self._lock:
             self._fields |= fields
@@ -94,7 +125,7 @@ class OwnInstants:
         Where finished instants are kept.
     """
 
-    given: Given
+    given: OwnGiven
     work: Work
     bottle: Bottle
     spec: CubeSpec
@@ -148,6 +179,8 @@ class OwnInstants:
 
     def make(self, keys: Sequence[Key]) -> list[Field]:
         """Instants of data that are held, made now; imports torch. Those of one seed and member go together."""
+        if isinstance(self.work, Assimilation):
+            return self._analysed(keys, self.work)
         found: dict[Key, Field] = {}
         groups: dict[tuple[int, int], list[Key]] = {}
         for key in keys:
@@ -162,7 +195,7 @@ class OwnInstants:
         emulator, manifest = self.emulator(), self.bottle.manifest
         factors = channels.factors(manifest.channels, manifest.own)[:, None]
         times = np.array([key.seconds for key in keys], "datetime64[s]")
-        read = np.stack([_data[key.data or ""] for key in keys])
+        read = np.stack([np.asarray(_data[key.data or ""], np.float32) for key in keys])
         values = read / factors
         figures: Sequence[Sequence[float]] = [()] * len(keys)
         out: npt.NDArray[np.floating]
@@ -175,10 +208,59 @@ class OwnInstants:
             figures = [one.figures for one in found]
             out = drawn * factors
         else:
+            assert isinstance(self.work, Infilling)
             drawn = filling.infill(emulator, values, times, self.work, seed=seed, member=member)
             # What was there is put back as it was read: twice rounded, it would have lost its last bit.
             out = np.where(np.isfinite(read), read, drawn * factors)
         return [with_figures(field, row) for field, row in zip(out, figures, strict=True)]
+
+    def _analysed(self, keys: Sequence[Key], work: Assimilation) -> list[Field]:
+        """Members of any times together: they share what is known of the observations."""
+        from xr_cbottle.draw import assimilation
+
+        emulator = self.emulator()
+        made = assimilation.assimilate(emulator, [self._case(key) for key in keys], work, self._keep(emulator, work))
+        factors = channels.factors(self.bottle.manifest.channels)[:, None]
+        return [with_figures(one.values * factors, one.figures(len(factors))) for one in made]
+
+    def _keep(self, emulator: Emulator, work: Assimilation) -> Keep:
+        """What keeps samples of the network's errors in the folder of finished instants, and shows how far they are."""
+        from xr_cbottle.draw import denoising_errors
+
+        spec = named(self.spec, self.bottle, self.bottle.settled(sst=self.climate.sst is None))
+        drawn = dataclasses.replace(spec, given=None).namespace
+        namespace = hashlib.sha256(f"denoising errors {_NUMERICS} {drawn}".encode()).hexdigest()
+        # A folder and locks of their own: who draws an instant holds its lock while the samples are drawn for it.
+        folder = self.reading.cache_dir and os.path.join(self.reading.cache_dir, "denoising_errors")
+        apart = dataclasses.replace(self.reading, cache_dir=folder)
+        disk = apart.disk((denoising_errors.rows(emulator), healpix.n_cells(self.spec.native_zoom)))
+        bar: list[Any] = []
+
+        def keep(instants: Sequence[Instant], draw: Draw) -> list[Field]:
+            bar[:] = bar or [progress_bar(work.draws, self.reading.progress, "draw")]
+            by_key = {
+                Key(namespace, one.label, one.seed, one.member, int(one.time.astype(np.int64))): one for one in instants
+            }
+            if disk is None:
+                found = dict(zip(by_key, draw(instants), strict=True))
+            else:
+                found = disk.draw_once(list(by_key), lambda keys: draw([by_key[key] for key in keys]))
+            bar[0].update(len(instants))
+            if bar[0].n >= work.draws:
+                bar[0].close()
+            return [found[key] for key in by_key]
+
+        return keep
+
+    def _case(self, key: Key) -> Case:
+        from xr_cbottle.draw.assimilation import Case
+
+        given = _data[key.data or ""]
+        assert isinstance(given, ObservedTime)
+        factors = channels.factors(self.bottle.manifest.channels)[:, None]
+        background = None if given.background is None else given.background / factors
+        time = np.datetime64(key.seconds, "s")
+        return Case(key.seed, key.member, time, given.observed, background, f"{given.observed.digest()} {time}")
 
     def emulator(self) -> Emulator:
         """The emulator that draws, loaded once for this process; imports torch."""
@@ -198,5 +280,7 @@ class OwnInstants:
         return whole.hexdigest()
 
 
-def _digest(field: Field) -> str:
+def _digest(field: Datum) -> str:
+    if isinstance(field, ObservedTime):
+        return field.digest()
     return hashlib.sha256(np.ascontiguousarray(field, "<f4").tobytes()).hexdigest()

@@ -8,6 +8,12 @@ DEFAULT_STRENGTH = 5.0
 """Noise level up to which data are translated if nobody says: measured on `gcm`, see ``docs/own-data.md``."""
 DEFAULT_ROUNDS = 3
 """How often infilling takes the steps at the middle noise levels if nobody says; measured there too."""
+DEFAULT_DRAWS = 64
+"""Draws from which assimilation learns how errors of the bottle go together if nobody says; measured there too."""
+DEFAULT_BACKGROUND_STRENGTH = 1.0
+"""Noise level from which a background is drawn anew if nobody says."""
+ASSIMILATION = ("diffusion", "enoi")
+"""Methods of assimilation: posterior sampling with the network, and optimal interpolation of its draws."""
 BANDS = ((1, 4), (5, 10), (11, 21), (22, 33))
 """First and last degree of the spherical harmonics whose power in the latent is reported."""
 
@@ -61,3 +67,29 @@ class Infilling:
 
     label: str | None
     rounds: int = DEFAULT_ROUNDS
+
+
+@dataclass(frozen=True)
+class Assimilation:
+    """Under which label, and how.
+
+    Attributes
+    ----------
+    label
+        Data set whose states are drawn; None in a bottle without labels.
+    method
+        A name in `ASSIMILATION`.
+    draws
+        How many draws tell which errors go together.
+    strength
+        Noise level from which a background is drawn anew; None without one.
+    representativeness
+        Errors in the variables' units by variable, of what a station sees and a cell does not; None if they are
+        estimated.
+    """
+
+    label: str | None
+    method: str = "diffusion"
+    draws: int = DEFAULT_DRAWS
+    strength: float | None = None
+    representativeness: tuple[tuple[str, float], ...] | None = None

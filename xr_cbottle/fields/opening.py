@@ -1,4 +1,4 @@
-"""Opening data sets that are stored in files: netCDF or Zarr, by path or URL."""
+"""Opening data that are stored in files: netCDF or Zarr, by path or URL, and tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 
@@ -28,3 +29,24 @@ def open_data(path: str) -> xr.Dataset:
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} cannot be read as {'zarr' if is_zarr else 'netCDF'} ({reason})") from None
+
+
+def open_table(path: str) -> pd.DataFrame | xr.Dataset:
+    """A table of text whose columns are parted by commas, if its name ends in ``.csv``; else what `open_data` gives.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, in one sentence.
+    """
+    if not path.lower().endswith((".csv", ".csv.gz")):
+        return open_data(path)
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} cannot be read as a table ({reason})") from None
