@@ -18,12 +18,12 @@ from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.location import MANIFEST
 from xr_cbottle.bottle.manifest import Manifest
-from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
+from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, StaticSpec, SuperresSpec, TimeSpec
 from xr_cbottle.bottle.schema import is_url
 
 #: Channels ERA5 has not (README of cBottle): under its label they are drawn as ICON's.
 ERA5_MASKED = ("rlut", "rsut", "rsds")
-Spec = TypeVar("Spec", PartSpec, ConditionSpec)
+Spec = TypeVar("Spec", PartSpec, ConditionSpec, StaticSpec)
 #: Labels that are offered by number when a checkpoint does not say what they mean.
 _MOST_LABELS = 16
 
@@ -35,6 +35,7 @@ def pack(
     sst_file: str | os.PathLike[str] | None = None,
     climatology_file: str | os.PathLike[str] | None = None,
     coherence_file: str | os.PathLike[str] | None = None,
+    static_file: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write a bottle as one file; equal inputs give equal bytes.
 
@@ -52,6 +53,8 @@ def pack(
         The netCDF file of ``manifest.climatology``; None if that is None.
     coherence_file
         The netCDF file of ``manifest.coherence``; None if that is None.
+    static_file
+        The netCDF file of ``manifest.static``; None if that is None.
 
     Raises
     ------
@@ -70,6 +73,8 @@ def pack(
         raise ValueError("climatology_file must be given if and only if the manifest has climatology")
     if (coherence_file is None) != (manifest.coherence is None):
         raise ValueError("coherence_file must be given if and only if the manifest has coherence")
+    if (static_file is None) != (manifest.static is None):
+        raise ValueError("static_file must be given if and only if the manifest has static")
     members: dict[str, str | os.PathLike[str]] = {}
 
     def packed(spec: Spec, file: str | os.PathLike[str]) -> Spec:
@@ -89,7 +94,10 @@ def pack(
     coherence = None
     if manifest.coherence is not None and coherence_file is not None:
         coherence = packed(manifest.coherence, coherence_file)
-    manifest = dataclasses.replace(manifest, parts=parts, sst=sst, climatology=climatology, coherence=coherence)
+    static = packed(manifest.static, static_file) if manifest.static is not None and static_file is not None else None
+    manifest = dataclasses.replace(
+        manifest, parts=parts, sst=sst, climatology=climatology, coherence=coherence, static=static
+    )
     with archive.replacing(out) as temporary, zipfile.ZipFile(temporary, "w") as target:
         archive.add_member(target, MANIFEST, manifest.to_json().encode())
         for name, file in members.items():

@@ -226,6 +226,10 @@ def _add_pack(add: Add) -> None:
     )
     pack.add_argument("--sst", type=Path, metavar="FILE", help="netCDF of the sea surface temperature")
     pack.add_argument("--climatology", type=Path, metavar="FILE", help="netCDF of the climatology")
+    pack.add_argument(
+        "--static", action="append", default=[], metavar="[LABEL=]FILE",
+        help="netCDF of fields that do not change in time, such as orog and sftlf; of one label, or of all",
+    )  # fmt: skip
     pack.add_argument("--from", dest="bottle", metavar="BOTTLE", help="instead of these: a bottle that is there")
     pack.add_argument(
         "--choose-levels", metavar="N,N,...",

@@ -50,8 +50,8 @@ def plot(options: argparse.Namespace) -> None:
 
     cube = cube_of(options)
     name = options.variable
-    if name not in cube.layouts:
-        known = ", ".join(cube.layouts)
+    if name not in cube.layouts and name not in cube.static:
+        known = ", ".join([*cube.layouts, *cube.static])
         raise ValueError(f"{cube.bottle.manifest.name} has no variable {name!r}: choose among {known}")
     ds = cube.lazy_dataset().isel(time=0)
     if "member" in ds.dims:
@@ -139,7 +139,7 @@ def _pinned_path(options: argparse.Namespace, bottle: Bottle) -> Path:
 def pack(options: argparse.Namespace) -> None:
     from xr_cbottle.bottle import facts
     from xr_cbottle.bottle.bottle import open_bottle
-    from xr_cbottle.bottle.repacking import repack
+    from xr_cbottle.bottle.repacking import STATIC, repack, with_static
 
     steps = step_counts(options.choose_levels) if options.choose_levels is not None else ()
     changed = {name: getattr(options, name) for name in ("solver", "num_steps") if getattr(options, name) is not None}
@@ -153,7 +153,11 @@ def pack(options: argparse.Namespace) -> None:
             sampler = sampler.offering([choice.sigmas for choice in choices])
             for choice in choices:
                 say(choice)
-        repack(options.out, bottle, dataclasses.replace(bottle.manifest, sampler=sampler))
+        manifest, replaced = dataclasses.replace(bottle.manifest, sampler=sampler), {}
+        if options.static:
+            manifest, file = with_static(manifest, options.static, Path(folder))
+            replaced = {STATIC: file}
+        repack(options.out, bottle, manifest, replaced)
     say(facts.text(facts.facts(open_bottle(options.out))))
 
 

@@ -149,4 +149,5 @@ def _below(spec: CubeSpec, manifest: Manifest) -> list[str]:
     """Variables that there are up to the native zoom only, in a data set above it."""
     if spec.fine is None:
         return []
-    return sorted(set(channels.variables(manifest.channels)) - set(channels.variables(spec.fine.channels)))
+    static = manifest.static.variables if manifest.static else ()
+    return sorted({*channels.variables(manifest.channels), *static} - set(channels.variables(spec.fine.channels)))
