@@ -18,7 +18,16 @@ from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.coherence import Coherence
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
-from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
+from xr_cbottle.bottle.records import (
+    ConditionSpec,
+    FieldSpec,
+    LabelSpec,
+    PartSpec,
+    StaticSpec,
+    SuperresSpec,
+    TimeSpec,
+)
+from xr_cbottle.bottle.static_fields import StaticFields
 
 #: Fewest evaluations of the network with which the climate is still one: 4 steps from where weather appears.
 QUICK_SAMPLER = {"num_steps": 4, "sigma_max": 5.0}
@@ -109,6 +118,7 @@ def synthetic_bottle(
     conditions: int | None = None,
     superres: Mapping[str, SuperresSpec] | None = None,
     coherence: Coherence | None = None,
+    static: StaticFields | None = None,
     **fields,
 ) -> Path:
     """Pack a whole ``.cbottle`` of a small network with random weights.
@@ -133,6 +143,8 @@ def synthetic_bottle(
         {role: specification} of networks above the zoom; see `fine_specs`.
     coherence
         How long its noise lasts.
+    static
+        Its fields that do not change in time, in metres.
     **fields
         Others of the manifest, such as ``name``, ``time`` or ``sampler``.
     """
@@ -163,13 +175,24 @@ def synthetic_bottle(
         manifest = Manifest(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
             climatology=about and ConditionSpec("climatology.nc"),
-            coherence=coherence and ConditionSpec("coherence.nc"), **{**defaults, **fields},
+            coherence=coherence and ConditionSpec("coherence.nc"), static=static and static_spec(static),
+            **{**defaults, **fields},
         )  # fmt: skip
         lasting = None
         if coherence is not None:
             lasting = Path(folder, "coherence.nc")
             coherence.write(lasting)
-        return packing.pack(path, manifest, files, Path(folder, "sst.nc"), about, lasting)
+        constant = None
+        if static is not None:
+            constant = Path(folder, "static.nc")
+            static.write(constant)
+        return packing.pack(path, manifest, files, Path(folder, "sst.nc"), about, lasting, static_file=constant)
+
+
+def static_spec(static: StaticFields) -> StaticSpec:
+    """What a manifest says of static fields in metres."""
+    about = {name: FieldSpec("m", f"field {name}", "surface_altitude") for name in static.values}
+    return StaticSpec("static.nc", variables=about)
 
 
 def fine_specs(

@@ -24,7 +24,7 @@ from xr_cbottle.bottle.files import Files, Pins, Weights
 from xr_cbottle.bottle.location import MANIFEST, bundled_folder, find, is_remote
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import check_part
-from xr_cbottle.bottle.records import ConditionSpec, GapsSpec, PartSpec
+from xr_cbottle.bottle.records import CONDITIONS, ConditionSpec, GapsSpec, PartSpec, StaticSpec
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from xr_cbottle.bottle.coherence import Coherence
     from xr_cbottle.bottle.gaps import Gaps
     from xr_cbottle.bottle.harmonics import Floats
+    from xr_cbottle.bottle.static_fields import StaticFields
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 
-Spec = TypeVar("Spec", PartSpec, ConditionSpec, GapsSpec)
+Spec = TypeVar("Spec", PartSpec, ConditionSpec, GapsSpec, StaticSpec)
 M = TypeVar("M", "Climatology", "Coherence", "Gaps")
 
 
@@ -320,6 +321,30 @@ class Bottle:
             raise BottleError(f"{what} is of another zoom than the manifest says; they must agree")
         return found
 
+    def static_fields(self, *, progress: bool = True) -> StaticFields | None:
+        """Fields that do not change in time; None if there are none.
+
+        Raises
+        ------
+        BottleError
+            The file is damaged, or has other labels, fields or cells than the manifest.
+        FetchError
+            It is not here and cannot be fetched.
+        """
+        from xr_cbottle.bottle import netcdf
+        from xr_cbottle.bottle.static_fields import StaticFields
+
+        spec, manifest = self.manifest.static, self.manifest
+        if spec is None:
+            return None
+        what = f"{self.path}: {base_name(spec.location)}"
+        with self._dataset(spec, progress, lazy=True) as dataset, netcdf.readable(what):
+            _check_form(manifest, dataset.sizes, what)
+            found = StaticFields.from_dataset(dataset, tuple(spec.variables), what)
+        if set(manifest.labels) - set(found.labels) or found.zoom != manifest.zoom:
+            raise BottleError(f"{what} has other labels or cells than the manifest; they must agree")
+        return found
+
     def _agreeing(self, spec: ConditionSpec, read: Callable[[xr.Dataset, str], M], progress: bool) -> tuple[M, str]:
         """What is measured of each label and channel, after a look at its form, and its name in messages."""
         from xr_cbottle.bottle import netcdf
@@ -452,10 +477,7 @@ def pinned(bottle: Bottle, progress: bool = True) -> Manifest:
     return dataclasses.replace(
         manifest,
         parts=tuple(with_digest(part) for part in manifest.parts),
-        sst=manifest.sst and with_digest(manifest.sst),
-        climatology=manifest.climatology and with_digest(manifest.climatology),
-        coherence=manifest.coherence and with_digest(manifest.coherence),
-        gaps=manifest.gaps and with_digest(manifest.gaps),
+        **{name: with_digest(spec) for name in CONDITIONS if (spec := getattr(manifest, name)) is not None},
     )
 
 

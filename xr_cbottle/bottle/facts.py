@@ -55,6 +55,7 @@ def facts(bottle: Bottle) -> dict[str, Any]:
             name: {**layout.variable.attrs, "pressures": list(layout.pressures or ())}
             for name, layout in layouts.items()
         },
+        "static": {name: one.plain() for name, one in (manifest.static.variables if manifest.static else {}).items()},
         "channels": len(manifest.channels),
         "zoom": manifest.zoom,
         "cells": cells,
@@ -140,6 +141,7 @@ def text(found: Mapping[str, Any], *, whole: bool = False) -> str:
         ("", whole and found["summary"]),
         ("stands for", " x ".join(stands)),
         ("variables", ", ".join(names)),
+        ("static", ", ".join(f"{name} ({one['units']})" for name, one in found["static"].items())),
         *(
             (f"under {label}", f"{', '.join(lent)} are drawn under another label")
             for label, lent in found["lent_channels"].items()

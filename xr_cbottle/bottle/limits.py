@@ -56,6 +56,8 @@ PATCH_CELLS = 1_024
 
 #: Forcings of a bottle; a climate model has some tens.
 FORCINGS = 32
+#: Fields that do not change in time.
+STATIC = 32
 #: Times of the series of a forcing: months of eight centuries.
 FORCING_TIMES = 10_000
 #: Kelvins that a sea may differ on the global mean: no climate of the last billion years did more.

@@ -26,6 +26,7 @@ key                type                      meaning
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``coherence``      condition or null         how long the noise of each scale lasts, and how fast it travels
 ``gaps``           gaps or null              cells in which the data of a label have no values; absent: there are none
+``static``         static or null            fields that do not change in time, such as land and altitude
 ``nonnegative``    list of text              channels of which nothing is below 0
 ``bounds``         {channel: bound}          what is drawn is moved into these; absent: nothing is
 ``forcings``       {name: forcing}           numbers in time that networks and climatology are told beside the sea
@@ -73,6 +74,11 @@ channels of the manifest; the coherence what `xr_cbottle.bottle.coherence.Cohere
 number 0..1}}: which share of the globe has no value, of those labels and channels that have gaps). Networks draw 0
 there, and readers get NaN.
 
+**static** ``location``, ``sha256``, ``size``, ``variable`` (null) as of a condition, of a file that
+`xr_cbottle.bottle.static_fields.StaticFields.write` writes, with the labels of the manifest; ``variables``: {name:
+``units``, ``long_name``, ``standard_name``} of the fields in it. Names have small letters, digits and ``_``, and are
+none of the data set's other variables and coordinates.
+
 **bound** ``least``, ``most`` (numbers in the channel's unit, or null), ``sun`` ({label: hours 0..24}: at most what
 falls on the top of the atmosphere, as an instant or in the mean over so many hours; or null), ``saturation`` (number
 > 0: at most so many times what saturated air holds, for a channel of specific humidity at a level, or null), with
@@ -112,12 +118,15 @@ from xr_cbottle.bottle import json_text, limits, schema
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.records import (
     COARSE,
+    CONDITIONS,
+    SMALL_NAME,
     BoundSpec,
     ConditionSpec,
     ForcingSpec,
     GapsSpec,
     LabelSpec,
     PartSpec,
+    StaticSpec,
     TimeSpec,
     VariableSpec,
 )
@@ -131,9 +140,8 @@ if TYPE_CHECKING:
 
 FORMAT = "cbottle"
 VERSION = 1
-
-
-_forcing_name = schema.text(r"[a-z][a-z0-9_]{0,31}", "a name of small letters, digits and _, such as co2")
+COORDINATES = ("time", "cell", "pressure", "member", "crs", "cell_ids", "lat", "lon", "log_weight")
+"""Names that a data set, or what is made of it, may have beside its variables."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,12 +174,13 @@ class Manifest(Record):
     climatology: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     coherence: ConditionSpec | None = field(schema.optional(schema.nested(ConditionSpec)), None)  # noqa: RUF009
     gaps: GapsSpec | None = field(schema.optional(schema.nested(GapsSpec)), None)  # noqa: RUF009
+    static: StaticSpec | None = field(schema.optional(schema.nested(StaticSpec)), None)  # noqa: RUF009
     nonnegative: tuple[str, ...] = field(schema.each(schema.channel()), ())
     bounds: Mapping[str, BoundSpec] = field(
         schema.mapping(schema.channel(), schema.nested(BoundSpec), limits.CHANNELS), schema.empty
     )
     forcings: Mapping[str, ForcingSpec] = field(
-        schema.mapping(_forcing_name, schema.nested(ForcingSpec), limits.FORCINGS), schema.empty
+        schema.mapping(SMALL_NAME, schema.nested(ForcingSpec), limits.FORCINGS), schema.empty
     )
     sea_range: tuple[float, ...] = field(
         schema.each(schema.number(-limits.SEA_KELVIN, most=limits.SEA_KELVIN), 0, 2), ()
@@ -200,6 +209,7 @@ class Manifest(Record):
         self._check_bounds()
         self._check_labels()
         self._check_gaps()
+        self._check_static()
         self._check_forcings()
         levels = [part.sigma_min for part in self.coarse]
         if not levels:
@@ -274,6 +284,11 @@ class Manifest(Record):
                 if channel not in self.channels:
                     raise SchemaError(f"gaps.shares.{label}.{channel}", "one of channels", channel)
 
+    def _check_static(self) -> None:
+        for name in self.static.variables if self.static else ():
+            if name in COORDINATES or name in channels.variables(self.channels, self.own):
+                raise SchemaError(f"static.variables.{name}", "another name than those of the data set", name)
+
     def _check_forcings(self) -> None:
         # By name: the digest does not tell in which order an object was written.
         object.__setattr__(self, "forcings", dict(sorted(self.forcings.items())))
@@ -331,8 +346,8 @@ class Manifest(Record):
 
     @property
     def files(self) -> tuple[PartSpec | ConditionSpec, ...]:
-        """Every file the manifest names: the parts, then SST, climatology, coherence and gaps if there are."""
-        conditions = (self.sst, self.climatology, self.coherence, self.gaps)
+        """Every file the manifest names: the parts, then those of `CONDITIONS` that there are."""
+        conditions = (getattr(self, name) for name in CONDITIONS)
         return self.parts + tuple(spec for spec in conditions if spec is not None)
 
     def label(self, name: str | None) -> str | None:
@@ -422,10 +437,10 @@ def unforced(manifest: Manifest, given: Iterable[str]) -> str:
     return f"{manifest.name} knows nothing of {names}: it has {there}; leave {names} out"
 
 
-_LATER = ("variables", "climatology", "coherence", "gaps", "nonnegative", "bounds", "forcings", "sea_range")
+_LATER = ("variables", "climatology", "coherence", "gaps", "static", "nonnegative", "bounds", "forcings", "sea_range")
 _ORDER = (
     "name", "title", "summary", "licence", "references", "source", "created", "zoom", "channels", "variables", "labels",
-    "default_label", "parts", "sst", "climatology", "coherence", "gaps", "nonnegative", "bounds", "forcings",
+    "default_label", "parts", *CONDITIONS, "nonnegative", "bounds", "forcings",
     "sea_range", "time", "sampler", "trained_on",
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from xr_cbottle.base.plain_text import one_line
 from xr_cbottle.bottle import archive
@@ -18,12 +18,21 @@ from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.location import MANIFEST
 from xr_cbottle.bottle.manifest import Manifest
-from xr_cbottle.bottle.records import ConditionSpec, GapsSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
+from xr_cbottle.bottle.records import (
+    CONDITIONS,
+    ConditionSpec,
+    GapsSpec,
+    LabelSpec,
+    PartSpec,
+    StaticSpec,
+    SuperresSpec,
+    TimeSpec,
+)
 from xr_cbottle.bottle.schema import is_url
 
 #: Channels ERA5 has not (README of cBottle): under its label they are drawn as ICON's.
 ERA5_MASKED = ("rlut", "rsut", "rsds")
-Spec = TypeVar("Spec", PartSpec, ConditionSpec, GapsSpec)
+Spec = TypeVar("Spec", PartSpec, ConditionSpec, GapsSpec, StaticSpec)
 #: Labels that are offered by number when a checkpoint does not say what they mean.
 _MOST_LABELS = 16
 
@@ -36,6 +45,7 @@ def pack(
     climatology_file: str | os.PathLike[str] | None = None,
     coherence_file: str | os.PathLike[str] | None = None,
     gaps_file: str | os.PathLike[str] | None = None,
+    static_file: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write a bottle as one file; equal inputs give equal bytes.
 
@@ -55,6 +65,8 @@ def pack(
         The netCDF file of ``manifest.coherence``; None if that is None.
     gaps_file
         The netCDF file of ``manifest.gaps``; None if that is None.
+    static_file
+        The netCDF file of ``manifest.static``; None if that is None.
 
     Raises
     ------
@@ -67,14 +79,10 @@ def pack(
         raise ValueError(
             f"part_files must have one file for each of {len(manifest.parts)} parts, got {len(part_files)}"
         )
-    if (sst_file is None) != (manifest.sst is None):
-        raise ValueError("sst_file must be given if and only if the manifest has sst")
-    if (climatology_file is None) != (manifest.climatology is None):
-        raise ValueError("climatology_file must be given if and only if the manifest has climatology")
-    if (coherence_file is None) != (manifest.coherence is None):
-        raise ValueError("coherence_file must be given if and only if the manifest has coherence")
-    if (gaps_file is None) != (manifest.gaps is None):
-        raise ValueError("gaps_file must be given if and only if the manifest has gaps")
+    files = dict(zip(CONDITIONS, (sst_file, climatology_file, coherence_file, gaps_file, static_file), strict=True))
+    for name, file in files.items():
+        if (file is None) != (getattr(manifest, name) is None):
+            raise ValueError(f"{name}_file must be given if and only if the manifest has {name}")
     members: dict[str, str | os.PathLike[str]] = {}
 
     def packed(spec: Spec, file: str | os.PathLike[str]) -> Spec:
@@ -87,17 +95,10 @@ def pack(
     for spec, file in zip(manifest.parts, part_files, strict=True):
         check_part(manifest, *read_part_specs(file), os.fspath(file), spec)
     parts = tuple(packed(spec, file) for spec, file in zip(manifest.parts, part_files, strict=True))
-    sst = packed(manifest.sst, sst_file) if manifest.sst is not None and sst_file is not None else None
-    climatology = None
-    if manifest.climatology is not None and climatology_file is not None:
-        climatology = packed(manifest.climatology, climatology_file)
-    coherence = None
-    if manifest.coherence is not None and coherence_file is not None:
-        coherence = packed(manifest.coherence, coherence_file)
-    gaps = packed(manifest.gaps, gaps_file) if manifest.gaps is not None and gaps_file is not None else None
-    manifest = dataclasses.replace(
-        manifest, parts=parts, sst=sst, climatology=climatology, coherence=coherence, gaps=gaps
-    )
+    conditions: dict[str, Any] = {
+        name: packed(getattr(manifest, name), file) for name, file in files.items() if file is not None
+    }
+    manifest = dataclasses.replace(manifest, parts=parts, **conditions)
     with archive.replacing(out) as temporary, zipfile.ZipFile(temporary, "w") as target:
         archive.add_member(target, MANIFEST, manifest.to_json().encode())
         for name, file in members.items():

@@ -26,15 +26,25 @@ if TYPE_CHECKING:
 COARSE, SUPERRES, DISTILLED = "coarse", "superres", "superres-distilled"
 TRANSFORMS = ("linear", "log2")
 ROLES = (COARSE, SUPERRES, DISTILLED)
+CONDITIONS = ("sst", "climatology", "coherence", "gaps", "static")
+"""Keys of the manifest with files that are no networks."""
+UNITS = schema.text(r"[A-Za-z0-9 ./*%^-]{1,40}", "a unit such as ppmv")
+SMALL_NAME = schema.text(r"[a-z][a-z0-9_]{0,31}", "a name of small letters, digits and _, such as co2")
 
 
 @dataclasses.dataclass(frozen=True)
-class VariableSpec(Record):
-    """A variable of a bottle's own: what its values are, and whether it has levels."""
+class FieldSpec(Record):
+    """Unit and names of a field."""
 
-    units: str = field(schema.text(r"[A-Za-z0-9 ./*^%-]{1,40}", "a unit such as kg m-2"))
+    units: str = field(UNITS)
     long_name: str = field(schema.text(r".*", "text"), "")
     standard_name: str = field(schema.text(r"[a-z0-9_]*", "a standard name of CF, or empty", 200), "")
+
+
+@dataclasses.dataclass(frozen=True)
+class VariableSpec(FieldSpec):
+    """A variable of a bottle's own: what its values are, and whether it has levels."""
+
     levels: bool = field(schema.boolean(), False)
 
 
@@ -148,6 +158,22 @@ class GapsSpec(ConditionSpec):
 
 
 @dataclasses.dataclass(frozen=True)
+class StaticSpec(ConditionSpec):
+    """A netCDF file of fields that do not change in time, and what they are."""
+
+    variables: Mapping[str, FieldSpec] = field(
+        schema.mapping(SMALL_NAME, schema.nested(FieldSpec), limits.STATIC), schema.empty
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.variables:
+            raise SchemaError("variables", "one field at least", {})
+        # By name: the digest does not tell in which order an object was written.
+        object.__setattr__(self, "variables", dict(sorted(self.variables.items())))
+
+
+@dataclasses.dataclass(frozen=True)
 class BoundSpec(Record):
     """Bounds of a channel: a least and a most value, the sun above it, saturation, a steady global mean."""
 
@@ -181,7 +207,7 @@ class ForcingSpec(Record):
     ``values`` are linear between ``times``; without these there is one that always holds.
     """
 
-    units: str = field(schema.text(r"[A-Za-z0-9 ./*^-]{1,40}", "a unit such as ppmv"))
+    units: str = field(UNITS)
     low: float = field(schema.number(-limits.FORCING, most=limits.FORCING))
     high: float = field(schema.number(-limits.FORCING, most=limits.FORCING))
     reference: float = field(schema.number(-limits.FORCING, most=limits.FORCING))

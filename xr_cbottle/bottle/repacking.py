@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import pack
-from xr_cbottle.bottle.records import ConditionSpec, PartSpec
+from xr_cbottle.bottle.records import CONDITIONS, ConditionSpec, FieldSpec, PartSpec, StaticSpec
+from xr_cbottle.bottle.static_fields import StaticFields, opened
+
+STATIC = "static.nc"
+"""Member of a bottle with the fields that do not change in time."""
 
 
 def repack(
@@ -53,6 +60,55 @@ def repack(
 
         parts = [path for i, part in enumerate(manifest.parts) if (path := file(part, str(i))) is not None]
         conditions = (
-            file(getattr(manifest, name), name) for name in ("sst", "climatology", "coherence", "gaps")
+            file(getattr(manifest, name), name) for name in CONDITIONS
         )  # in the order in which `pack` takes them
         return pack(out, manifest, parts, *conditions)
+
+
+def with_static(manifest: Manifest, given: Sequence[str], folder: Path) -> tuple[Manifest, Path]:
+    """The manifest of a bottle with static fields, and the file that `repack` puts into the bottle as `STATIC`.
+
+    Parameters
+    ----------
+    manifest
+        Of a bottle that has none, or others.
+    given
+        ``LABEL=FILE`` for each label, or one ``FILE`` for all: netCDF of fields (cell,) in nested order at the bottle's
+        zoom, with ``units``. Every label must have the same fields.
+    folder
+        Where the file is made.
+
+    Raises
+    ------
+    ValueError
+        If a label has no file or two, or the files are not alike.
+    """
+    labels = tuple(manifest.labels) or ("",)
+    files = dict.fromkeys(labels, given[0]) if len(given) == 1 and _label_of(given[0], labels) is None else {}
+    for one in given if not files else ():
+        label = _label_of(one, labels)
+        if label is None or label in files:
+            raise ValueError(
+                f"--static {one}: give LABEL=FILE once for each of {', '.join(labels)}, or one FILE for all"
+            )
+        files[label] = one.partition("=")[2]
+    if lacking := [label for label in labels if label not in files]:
+        raise ValueError(f"--static lacks {', '.join(lacking)}: give LABEL=FILE for each label, or one FILE for all")
+    found = {label: opened(path, manifest.zoom) for label, path in files.items()}
+    first = found[labels[0]]
+    for label, ds in found.items():
+        if sorted(ds.data_vars) != sorted(first.data_vars):
+            raise ValueError(f"{files[label]} has other fields than {files[labels[0]]}: every label must have the same")
+    values = {str(name): np.stack([found[label][name].values for label in labels]) for name in first.data_vars}
+    about = {
+        name: FieldSpec(*(str(first[name].attrs.get(key, "")) for key in ("units", "long_name", "standard_name")))
+        for name in values
+    }
+    path = folder / STATIC
+    StaticFields(labels, values).write(path)
+    return dataclasses.replace(manifest, static=StaticSpec(STATIC, variables=about)), path
+
+
+def _label_of(given: str, labels: Sequence[str]) -> str | None:
+    label, equals, _ = given.partition("=")
+    return label if equals and label in labels else None

@@ -276,6 +276,10 @@ def _add_pack(add: Add) -> None:
         "--figures", type=Path, metavar="FILE.json", help="results of an evaluation, to keep in the manifest"
     )
     pack.add_argument(
+        "--static", action="append", default=[], metavar="[LABEL=]FILE",
+        help="netCDF of fields that do not change in time, such as orog and sftlf; of one label, or of all",
+    )  # fmt: skip
+    pack.add_argument(
         "--choose-levels", metavar="N,N,...",
         help="choose noise levels for each of these numbers of steps, by drawing; num_steps=N then takes them",
     )  # fmt: skip

@@ -51,8 +51,8 @@ def plot(options: argparse.Namespace) -> None:
 
     cube = cube_of(options)
     name = options.variable
-    if name not in cube.layouts:
-        known = ", ".join(cube.layouts)
+    if name not in cube.layouts and name not in cube.static:
+        known = ", ".join([*cube.layouts, *cube.static])
         raise ValueError(f"{cube.bottle.manifest.name} has no variable {name!r}: choose among {known}")
     ds = cube.lazy_dataset().isel(time=0)
     if "member" in ds.dims:
@@ -140,7 +140,7 @@ def _pinned_path(options: argparse.Namespace, bottle: Bottle) -> Path:
 def pack(options: argparse.Namespace) -> None:
     from xr_cbottle.bottle import facts
     from xr_cbottle.bottle.bottle import open_bottle
-    from xr_cbottle.bottle.repacking import repack
+    from xr_cbottle.bottle.repacking import STATIC, repack, with_static
 
     steps = step_counts(options.choose_levels) if options.choose_levels is not None else ()
     changed = {name: getattr(options, name) for name in ("solver", "num_steps") if getattr(options, name) is not None}
@@ -155,6 +155,8 @@ def pack(options: argparse.Namespace) -> None:
             for choice in choices:
                 say(choice)
         manifest, files = _with_parts(bottle.manifest, options)
+        if options.static:
+            manifest, files[STATIC] = with_static(manifest, options.static, Path(folder))
         repack(options.out, bottle, dataclasses.replace(manifest, sampler=sampler), files)
     say(facts.text(facts.facts(open_bottle(options.out))))
 

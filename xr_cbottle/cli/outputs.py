@@ -31,7 +31,8 @@ def sample(options: argparse.Namespace) -> None:
         from xr_cbottle.cube.portions import StorePart, portions
 
         asked = (options.part or StorePart()).of(portions(cube, options.chunk, form))
-        say(cost.estimate(cube, options.variables or list(cube.layouts), asked, form).text())
+        drawn = [name for name in options.variables or cube.layouts if name not in cube.static]
+        say(cost.estimate(cube, drawn, asked, form).text())
         return
     _check_amount(form.draws(cube.layout), cube.layout.unit, options.yes)
     out = writer.write(cube, options.out, options.variables, form=form, part=options.part, **_written(options))

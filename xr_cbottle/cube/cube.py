@@ -32,6 +32,7 @@ from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.selection import Selection
 from xr_cbottle.cube.sources import DrawnInstants, FieldSource, named
 from xr_cbottle.cube.spec import CubeSpec, make_spec
+from xr_cbottle.cube.static_variables import StaticArray, static_variable
 from xr_cbottle.cube.variables import CubeVariable
 from xr_cbottle.fields.channels import VariableLayout
 
@@ -159,6 +160,14 @@ class Cube:
         """Length of each dimension."""
         return self.layout.sizes
 
+    @functools.cached_property
+    def static(self) -> dict[str, StaticArray]:
+        """Fields that do not change in time, by their names; none above the bottle's zoom."""
+        spec, static = self.spec, self.bottle.manifest.static
+        if static is None or spec.fine is not None or not isinstance(self.instants, DrawnInstants):
+            return {}
+        return {name: StaticArray(self.bottle, spec.label, name, spec.zoom) for name in static.variables}
+
     def dims(self, name: str) -> tuple[str, ...]:
         """Dimensions of a variable."""
         return self.layout.dims(name)
@@ -255,8 +264,15 @@ class Cube:
             variable.attrs = metadata.variable_attrs(layout.variables[name], self.spec, manifest)
             variable.encoding = {"preferred_chunks": layout.preferred_chunks(name)}
         levels = any(layout.variables[name].pressures for name in variables)
-        coords, others = coordinates(self.spec, layout.pressures if levels else (), _names(drop_variables))
-        ds = xr.Dataset({**variables, **others}, coords, metadata.global_attrs(self.spec, manifest, self.told))
+        without = _names(drop_variables)
+        coords, others = coordinates(self.spec, layout.pressures if levels else (), without)
+        about = manifest.static.variables if manifest.static else {}
+        static = {
+            name: static_variable(array, about[name]) for name, array in self.static.items() if name not in without
+        }
+        ds = xr.Dataset(
+            {**variables, **static, **others}, coords, metadata.global_attrs(self.spec, manifest, self.told)
+        )
         ds = ds.set_coords(list(others))  # not as coords before, which would make base variables of them
         ds.encoding["source"] = self.bottle.path
         ds.set_close(self.close)

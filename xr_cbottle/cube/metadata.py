@@ -161,4 +161,4 @@ def _below(spec: CubeSpec, manifest: Manifest) -> list[str]:
     if spec.fine is None:
         return []
     native, fine = (set(channels.variables(names, manifest.own)) for names in (manifest.channels, spec.fine.channels))
-    return sorted(native - fine)
+    return sorted((native | set(manifest.static.variables if manifest.static else ())) - fine)

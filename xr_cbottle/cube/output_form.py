@@ -83,6 +83,14 @@ class OutputForm:
             return bare.assign_attrs(onto_latlon.dataset_attrs(bare.attrs, self.grid))
         return bare if self.cells is None else bare.isel(cell=self.cells)
 
+    def static(self, field: xr.DataArray) -> tuple[tuple[str, ...], npt.NDArray[np.float32], dict[str, Any]]:
+        """Dimensions, values and attributes of a (cell,) field that does not change in time, as they are written."""
+        values = self.horizontal(field.values if self.cells is None else field.values[self.cells])
+        if self.grid is None:
+            return ("cell",), values, dict(field.attrs)
+        attrs = {key: value for key, value in field.attrs.items() if key != "cell_methods"}
+        return ("lat", "lon"), values, onto_latlon.field_attrs(attrs, self.grid)
+
     def attrs(self, attrs: Mapping[str, Any]) -> dict[str, Any]:
         """Attributes of a variable as it is written."""
         found = dict(attrs)

@@ -88,11 +88,13 @@ def write(
         raise ValueError(f"{out}: only a store is written in parts, give a name that ends in .zarr")
     if part is None:
         _check_free(out)
-    names = list(cube.layouts) if variables is None else list(dict.fromkeys(variables))
-    unknown = [name for name in names if name not in cube.layouts]
+    known = [*cube.layouts, *cube.static]
+    names = known if variables is None else list(dict.fromkeys(variables))
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        known = ", ".join(cube.layouts)
-        raise ValueError(f"{cube.bottle.manifest.name} has no variable {', '.join(unknown)!r}: choose among {known}")
+        raise ValueError(
+            f"{cube.bottle.manifest.name} has no variable {', '.join(unknown)!r}: choose among {', '.join(known)}"
+        )
     form = form or OutputForm()
     if form.mean and cube.spec.guide is not None:
         raise ValueError("draws that are steered to an event count by their weights: write the members, and weigh them")
@@ -105,7 +107,7 @@ def write(
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(out.name + ".part")
     if out.suffix == ".nc":
-        _write_netcdf(cube, beside, template, names, times_per_chunk, progress, form)
+        _write_netcdf(cube, beside, template, _drawn(cube, names), times_per_chunk, progress, form)
         os.rename(beside, out)
     else:
         asked = {"variables": names, "chunks": times_per_chunk, "zarr_format": zarr_format, "form": form.told}
@@ -134,7 +136,7 @@ def _write_zarr(
     import zarr
     from filelock import FileLock, Timeout
 
-    names, times = settings["variables"], settings["chunks"]
+    names, times = _drawn(cube, settings["variables"]), settings["chunks"]
     store, record = beside / "store", beside / part.file("finished.json")
     beside.mkdir(exist_ok=True)
     try:
@@ -259,11 +261,14 @@ def _whole_or_nothing(part: Path) -> Iterator[None]:
 
 def _template(cube: Cube, whole: xr.Dataset, names: list[str], times: int, form: OutputForm) -> xr.Dataset:
     """The data set with variables that are not drawn, chunked as they will be written."""
-    lazy = whole.drop_vars([name for name in cube.layouts if name not in names])
-    if not any(cube.layouts[name].pressures for name in names):
+    lazy = whole.drop_vars([name for name in (*cube.layouts, *cube.static) if name not in names], errors="ignore")
+    if not any(cube.layouts[name].pressures for name in _drawn(cube, names)):
         lazy = lazy.drop_vars("pressure", errors="ignore")
     ds, sizes = form.template(lazy), form.sizes(cube.layout)
-    for name in names:
+    for name in cube.static:
+        if name in names:
+            ds[name] = form.static(lazy[name])
+    for name in _drawn(cube, names):
         dims = form.dims(cube.layout, name)
         shape = tuple(sizes[dim] for dim in dims)
         chunks = tuple({"time": times, "member": 1}.get(dim, sizes[dim]) for dim in dims)
@@ -273,6 +278,11 @@ def _template(cube: Cube, whole: xr.Dataset, names: list[str], times: int, form:
         chunks = tuple({"time": times, "member": 1}[dim] for dim in dims)
         ds[name] = _undrawn(dims, figure.shape, chunks, figure.attrs)
     return ds
+
+
+def _drawn(cube: Cube, names: Sequence[str]) -> list[str]:
+    """Those of some variables that are drawn."""
+    return [name for name in names if name in cube.layouts]
 
 
 def _undrawn(
@@ -289,7 +299,7 @@ def _undrawn(
 def _figures(cube: Cube) -> dict[str, xr.Variable]:
     """Figures of instants beside the fields, not read: the instants of a portion are in the cache when it was drawn."""
     ds = cube.lazy_dataset(list(cube.layouts))
-    return {str(name): array.variable for name, array in ds.data_vars.items()}
+    return {str(name): array.variable for name, array in ds.data_vars.items() if name not in cube.static}
 
 
 def _write_figures(figures: dict[str, xr.Variable], portion: Portion, into: Mapping[str, Any]) -> None:

@@ -298,7 +298,7 @@ def _channels(
         which = "have no level" if np.isnan(odd) else f"are at {odd:g} Pa"
         levels_there = ", ".join(str(level) for level in sorted(there, key=lambda one: one or 0))
         raise ValueError(
-            f"{int((out < 0).sum())} observations of {name} {which} and {what} has it at {levels_there} Pa: give a column "
-            "level with one of these"
+            f"{int((out < 0).sum())} observations of {name} {which} and {what} has it at {levels_there} Pa: give "
+            "a column level with one of these"
         )
     return out

@@ -74,7 +74,7 @@ class Chunk:
 
     @property
     def frames(self) -> tuple[tuple[int, int], ...]:
-        """The (member, time) it is of, as positions; none for a coordinate, which costs nothing.
+        """The (member, time) it is of, as positions; none for what is not drawn, which costs nothing.
 
         One that is not in the cache is drawn: ``cube.spec.axis.instants_per_value`` instants.
         """
@@ -100,6 +100,8 @@ class Chunk:
         """Read the bytes of the chunk. What is not in the cache is drawn, here or by whoever draws it already."""
         if self.selection is not None:
             values = self.cube.read({self.name: self.selection})[self.name].astype("<f4", copy=False)
+        elif self.name in self.cube.static:
+            values = self.cube.static[self.name].values[self._span].astype("<f4", copy=False)
         else:
             values = _coordinate(self.cube, self.name, self._span).astype("<i8", copy=False)
         return values.tobytes().ljust(self.nbytes, b"\0")
@@ -178,7 +180,7 @@ class Hierarchy:
         if spec.fine is not None:
             cells = spec.fine.cells(spec.zoom)
         dims = tuple(map(str, variable.dims))
-        if name in self.cube.layouts:
+        if name in self.cube.layouts or name in self.cube.static:
             dtype, attributes = "float32", variable.attrs
             lengths = {"member": 1, "time": 1, "pressure": 1, "cell": cells}
         else:
