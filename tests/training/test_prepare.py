@@ -164,7 +164,7 @@ def test_the_command_prepares_says_and_verifies(folder, capsys):
     assert cli.main(command) == 0
     out = capsys.readouterr().out
     assert "prepared in" in out
-    assert "tas          mean 26" in out
+    assert "tas          mean 27" in out
     assert "note: a: cells without values, NaN for readers: Z500 0.521 %" in out
     assert not (folder / "run").exists()
     assert cli.main(command) == 0

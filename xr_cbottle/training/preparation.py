@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from xr_cbottle.training import run_sources
-from xr_cbottle.training.source_config import SourceConfig
+from xr_cbottle.training.source_config import SourceConfig, StoreConfig
 
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -107,9 +107,17 @@ def place(
         Other files.
     """
     stores = [store for source in used for store in (source, *source.also)]
-    paths = [path for store in stores if store.catalog is None for path in run_sources.addresses(store)]
+    paths = [path for store in stores if store.catalog is None for path in _there(store)]
     text = json.dumps([*kinds, run_sources.fingerprint([*paths, *others])], sort_keys=True)
     return Path(run_sources.expanded(str(parent))) / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _there(store: StoreConfig) -> tuple[str, ...]:
+    """Addresses of a store; none where its files are not there, which preparing refuses and a dry run lists."""
+    try:
+        return run_sources.addresses(store)
+    except FileNotFoundError:
+        return ()
 
 
 def _digests(folder: Path) -> dict[str, str]:
