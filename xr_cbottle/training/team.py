@@ -127,7 +127,7 @@ class Team:
             dist.barrier()
 
     def gather_objects(self, values: T) -> list[T]:
-        """What each process has, in the order of the processes."""
+        """List of what each process has, in the order of the processes."""
         if self.size == 1:
             return [values]
         found: list[Any] = [None] * self.size

@@ -240,7 +240,7 @@ def check_like(like: Mapping[str, str], old: Known, labels: Sequence[str]) -> No
 
 
 def summary(old: Known, data: TrainingData) -> Iterator[str]:
-    """What a start from an old network takes over and what not, in lines for people."""
+    """Lines for people that say what a start from an old network takes over and what not."""
     labels = [label.label for label in data.labels]
     new = {
         "channels begin at 0": [name for name in data.channels if name not in old.info.channels],
