@@ -97,7 +97,7 @@ def with_static(manifest: Manifest, given: Sequence[str], folder: Path) -> tuple
     found = {label: opened(path, manifest.zoom) for label, path in files.items()}
     first = found[labels[0]]
     for label, ds in found.items():
-        if sorted(ds.data_vars) != sorted(first.data_vars):
+        if set(ds.data_vars) != set(first.data_vars):
             raise ValueError(f"{files[label]} has other fields than {files[labels[0]]}: every label must have the same")
     values = {str(name): np.stack([found[label][name].values for label in labels]) for name in first.data_vars}
     about = {
