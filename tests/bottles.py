@@ -18,7 +18,7 @@ from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.coherence import Coherence
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
-from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
+from xr_cbottle.bottle.records import BridgeSpec, ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
 
 #: Fewest evaluations of the network with which the climate is still one: 4 steps from where weather appears.
 QUICK_SAMPLER = {"num_steps": 4, "sigma_max": 5.0}
@@ -108,6 +108,7 @@ def synthetic_bottle(
     conditions: int | None = None,
     superres: Mapping[str, SuperresSpec] | None = None,
     coherence: Coherence | None = None,
+    bridge: BridgeSpec | None = None,
     **fields,
 ) -> Path:
     """Pack a whole ``.cbottle`` of a small network with random weights.
@@ -132,6 +133,8 @@ def synthetic_bottle(
         {role: specification} of networks above the zoom; see `fine_specs`.
     coherence
         How long its noise lasts.
+    bridge
+        Of a network between two states, which the bottle then has too.
     **fields
         Others of the manifest, such as ``name``, ``time`` or ``sampler``.
     """
@@ -159,6 +162,10 @@ def synthetic_bottle(
             fine = patch_config(spec.zoom, len(spec.channels), spec.patch)
             files.append(write_random_part(Path(folder, role), fine, spec.channels, seed + 100 + i))
             parts += (PartSpec(role, 0.0, f"{role}.checkpoint", superres=spec),)
+        if bridge is not None:
+            told = dataclasses.replace(config, condition_channels=config.condition_channels + 2 * len(channels) + 3)
+            files.append(write_random_part(Path(folder, "bridge"), told, channels, seed + 50))
+            parts += (PartSpec("bridge", 0.0, "bridge.checkpoint", bridge=bridge),)
         manifest = Manifest(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
             climatology=about and ConditionSpec("climatology.nc"),
