@@ -17,6 +17,7 @@ _HOMES = {
     "open_bottle": "xr_cbottle.bottle.bottle",
     "Emulator": "xr_cbottle.draw.emulator",
     "Cube": "xr_cbottle.cube.cube",
+    "continue_from": "xr_cbottle.cube.continuation",
     "downscale": "xr_cbottle.cube.downscaling",
     "infill": "xr_cbottle.cube.own_data",
     "log_likelihood": "xr_cbottle.cube.own_data",
@@ -30,6 +31,7 @@ __all__ = [
     "Cube",
     "Emulator",
     "__version__",
+    "continue_from",
     "downscale",
     "events",
     "infill",
@@ -43,6 +45,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import open_bottle
+    from xr_cbottle.cube.continuation import continue_from
     from xr_cbottle.cube.cube import Cube
     from xr_cbottle.cube.downscaling import downscale
     from xr_cbottle.cube.odds import probability
