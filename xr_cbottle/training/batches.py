@@ -19,6 +19,7 @@ from xr_cbottle.draw import conditions
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import images
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.data import Array, TrainingData
 from xr_cbottle.training.images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels
@@ -56,7 +57,7 @@ class Batch(Tensors):
 class Batches:
     """Draws batches for a configuration; images of all labels are mixed in proportion to their number."""
 
-    def __init__(self, config: Config, data: TrainingData) -> None:
+    def __init__(self, config: Config | BridgeConfig, data: TrainingData) -> None:
         self.data = data
         self.seed = config.training.seed
         self.label_dim = config.network.label_dim

@@ -14,6 +14,7 @@ from xr_cbottle.fields.series import Series
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training.batches import Batch, Batches
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.case import Losses, seen
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import TrainingData, prepare
@@ -45,22 +46,26 @@ class Coarse:
 
     def facts(self) -> dict[str, Any]:
         """Facts for the manifest about the data and the network."""
-        size, optim = self.config.network, self.config.training
-        return {
-            "data": {
-                label.label: {**_seen(self.data, label.label), "time_of_day_jitter_hours": label.jitter_hours}
-                for label in self.data.labels
-            },
-            **_response(self.data),
-            "started_from": optim.initial and os.path.basename(optim.initial),
-            "network": {
-                "model_channels": size.model_channels,
-                "channel_mult": list(size.channel_mult),
-                "num_blocks": size.num_blocks,
-                "attn_resolutions": list(size.attn_resolutions),
-            },
-            "sigma": [optim.sigma_min, optim.sigma_max],
-        }  # fmt: skip
+        return {**globe_facts(self.config, self.data), **_response(self.data)}
+
+
+def globe_facts(config: Config | BridgeConfig, data: TrainingData) -> dict[str, Any]:
+    """Facts of a run on globes: its data, its network and its noise levels."""
+    size, optim = config.network, config.training
+    return {
+        "data": {
+            label.label: {**_seen(data, label.label), "time_of_day_jitter_hours": label.jitter_hours}
+            for label in data.labels
+        },
+        "started_from": optim.initial and os.path.basename(optim.initial),
+        "network": {
+            "model_channels": size.model_channels,
+            "channel_mult": list(size.channel_mult),
+            "num_blocks": size.num_blocks,
+            "attn_resolutions": list(size.attn_resolutions),
+        },
+        "sigma": [optim.sigma_min, optim.sigma_max],
+    }
 
 
 def bottle_forcings(config: Config, data: TrainingData) -> dict[str, ForcingSpec]:
@@ -111,7 +116,7 @@ def coarse_loss(denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
     return Losses(*edm_loss(denoiser, batch, optim.coarse_weight), batch.sigma)
 
 
-def model_config(config: Config) -> ModelConfig:
+def model_config(config: Config | BridgeConfig) -> ModelConfig:
     """Description of the network that a configuration asks for."""
     size = config.network
     return ModelConfig(

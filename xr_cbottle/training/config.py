@@ -95,6 +95,9 @@ class DataConfig:
         Harmonics of the year in what they do to the mean.
     ridge
         Of the regression on them: added to the sums of squares of each, in instants times K2 or doublings squared.
+    standardised_as
+        A bottle whose climatology is taken instead of one that is measured, so that a network sees anomalies as the
+        bottle's own networks do; with ``scale: climatology``.
     """
 
     zoom: int
@@ -109,6 +112,7 @@ class DataConfig:
     sst_modes: tuple[str, ...] = ()
     response_harmonics: int = 1
     ridge: float = 5.0
+    standardised_as: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -148,6 +152,8 @@ class DataConfig:
             raise ValueError(f"data: roots are {wrong}: each must be a number from 1 to 8")
         if self.roots and self.scale != "climatology":
             raise ValueError("data: roots are taken with scale: climatology only")
+        if self.standardised_as is not None and self.scale != "climatology":
+            raise ValueError("data: standardised_as needs scale: climatology")
         if not 0 <= self.annual_harmonics <= 6:
             raise ValueError(f"data: annual_harmonics is {self.annual_harmonics}, must be 0 to 6")
 

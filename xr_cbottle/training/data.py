@@ -7,6 +7,7 @@ units, mean and spread are measured, and each label's instants are written as on
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
@@ -26,6 +28,7 @@ from xr_cbottle.training.config import DataConfig, as_dict
 from xr_cbottle.training.gathered import Gathered, gather
 from xr_cbottle.training.regression import ResponseSettings
 from xr_cbottle.training.run_climate import RunClimate, read_climates, write_climates
+from xr_cbottle.training.run_sources import expanded
 from xr_cbottle.training.source_config import SourceConfig
 from xr_cbottle.training.sst_condition import write_sst
 from xr_cbottle.training.statistics import Statistics
@@ -138,11 +141,14 @@ def _prepare(config: DataConfig, folder: Path, progress: bool) -> None:
     about: Statistics | Climatology
     if config.scale == "climatology":
         path = folder / "climatology.nc"
-        response = ResponseSettings(config.sst_modes, tuple(specs), config.response_harmonics, config.ridge)
-        measured = statistics.measure_climatology(
-            parts, config.annual_harmonics, sst, config.roots, response, progress=progress
-        )
-        measured.write(path)
+        if config.standardised_as is not None:
+            climatology_of(config).write(path)
+        else:
+            response = ResponseSettings(config.sst_modes, tuple(specs), config.response_harmonics, config.ridge)
+            measured = statistics.measure_climatology(
+                parts, config.annual_harmonics, sst, config.roots, response, progress=progress
+            )
+            measured.write(path)
         about = _open_climatology(path)  # rounded, as the bottle will have it
         numbers = statistics.about(about, config.zoom)
     else:
@@ -163,11 +169,43 @@ def _open_climatology(path: Path) -> Climatology:
         return Climatology.from_dataset(dataset.load(), str(path))
 
 
+def climatology_of(config: DataConfig) -> Climatology:
+    """Climatology of the bottle by which data are standardised, without its calibration, which is of its networks.
+
+    Raises
+    ------
+    ValueError
+        If it has none, or one of other channels or without a label of the data.
+    """
+    assert config.standardised_as is not None
+    bottle = open_bottle(expanded(config.standardised_as))
+    known, name = bottle.climatology(), bottle.manifest.name
+    if known is None:
+        raise ValueError(f"data: standardised_as is {name}, which has no climatology: give a bottle that has one")
+    if known.channels != config.channels:
+        raise ValueError(
+            f"data: standardised_as is {name}, whose channels are {chr(44).join(known.channels)}: take these"
+        )
+    if missing := [label for label in config.labels if label not in known.labels]:
+        raise ValueError(f"data: standardised_as is {name}, which has no label {', '.join(missing)}")
+    forcings = known.response.predictors if known.response is not None else ()
+    if forcings != (*config.sst_modes, *sorted(config.forcings)):
+        raise ValueError(
+            f"data: standardised_as is {name}, whose climatology moves with {', '.join(forcings) or 'nothing'}: "
+            "sst_modes and forcings must be these"
+        )
+    return dataclasses.replace(known, calibration=None)
+
+
 def prepared_folder(config: DataConfig, folder: str | os.PathLike[str]) -> Path:
     """Folder in which `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
     others = [path for path in (config.sst.path, config.sst.land_path) if path is not None]
     others += [source.sst for source in config.sources if source.sst is not None]
     settings = {**as_dict(config), "cache": None}
+    if config.standardised_as is None:
+        del settings["standardised_as"]  # a later key: what was prepared without it is still good
+    else:
+        settings["standardised_as"] = open_bottle(expanded(config.standardised_as)).digest
     return preparation.place(config.cache or folder, (FORMAT, settings), config.sources, others)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xr_cbottle.bottle.sampler import step_counts
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.patchwise import patch_config as configs
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pack", type=Path, metavar="OUT.cbottle", help="then write the bottle")
     parser.add_argument(
         "--into", type=Path, metavar="BOTTLE.cbottle",
-        help="of super-resolution and --coherence: what is packed is this bottle, with that added or replaced",
+        help="of super-resolution, bridges and --coherence: what is packed is this bottle, with that added or replaced",
     )  # fmt: skip
     parser.add_argument(
         "--expert", nargs=3, action="append", default=[], metavar=("SIGMA", "CONFIG.yaml", "FOLDER"),
@@ -87,11 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--into says what is packed: give --pack OUT.cbottle too, which may be the same file")
     if options.pack is not None and coarse != (options.into is None):
         parser.error(
-            "--into is of super-resolution and its distillation: leave it out" if coarse
-            else "super-resolution is packed into a bottle that is there: give --into BOTTLE.cbottle"
+            "--into is of super-resolution, its distillation and bridges: leave it out" if coarse
+            else "this is packed into a bottle that is there: give --into BOTTLE.cbottle"
         )  # fmt: skip
-    if not coarse and (options.expert or options.figures or options.dry_run or steps):
-        parser.error("--expert, --figures, --choose-levels and --dry-run are of coarse networks: leave them out")
+    bridge = isinstance(config, BridgeConfig)
+    if not coarse and (options.figures or options.dry_run or options.calibrate or steps):
+        parser.error("--figures, --choose-levels, --calibrate and --dry-run are of coarse networks: leave them out")
+    if options.expert and not (coarse or bridge):
+        parser.error("--expert is of coarse networks and bridges: leave it out")
     run = options.run or Path(options.config.stem)
 
     if options.dry_run and isinstance(config, Config):
@@ -112,7 +116,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from xr_cbottle.training import loop  # imports torch
 
     state = loop.Run(config, run) if options.only_pack else loop.train(config, run)
-    if options.into is not None and state.team.leads:
+    if bridge and options.into is not None and state.team.leads:
+        from xr_cbottle.training.bridge_packing import pack_bridge
+
+        experts = [(float(sigma), loop.Run(configs.load(path), folder)) for sigma, path, folder in options.expert]
+        print(pack_bridge(state, options.pack, options.into, experts=experts))
+    elif options.into is not None and state.team.leads:
         from xr_cbottle.training.patchwise.part_packing import pack_part
 
         print(pack_part(state, options.pack, options.into))
