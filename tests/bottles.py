@@ -19,6 +19,7 @@ from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.coherence import Coherence
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
 from xr_cbottle.bottle.records import (
+    BridgeSpec,
     ConditionSpec,
     FieldSpec,
     LabelSpec,
@@ -119,6 +120,7 @@ def synthetic_bottle(
     superres: Mapping[str, SuperresSpec] | None = None,
     coherence: Coherence | None = None,
     static: StaticFields | None = None,
+    bridge: BridgeSpec | None = None,
     **fields,
 ) -> Path:
     """Pack a whole ``.cbottle`` of a small network with random weights.
@@ -145,6 +147,8 @@ def synthetic_bottle(
         How long its noise lasts.
     static
         Its fields that do not change in time, in metres.
+    bridge
+        Of a network between two states, which the bottle then has too.
     **fields
         Others of the manifest, such as ``name``, ``time`` or ``sampler``.
     """
@@ -172,6 +176,10 @@ def synthetic_bottle(
             fine = patch_config(spec.zoom, len(spec.channels), spec.patch)
             files.append(write_random_part(Path(folder, role), fine, spec.channels, seed + 100 + i))
             parts += (PartSpec(role, 0.0, f"{role}.checkpoint", superres=spec),)
+        if bridge is not None:
+            told = dataclasses.replace(config, condition_channels=config.condition_channels + 2 * len(channels) + 3)
+            files.append(write_random_part(Path(folder, "bridge"), told, channels, seed + 50))
+            parts += (PartSpec("bridge", 0.0, "bridge.checkpoint", bridge=bridge),)
         manifest = Manifest(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
             climatology=about and ConditionSpec("climatology.nc"),

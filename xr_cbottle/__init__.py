@@ -18,6 +18,7 @@ _HOMES = {
     "Emulator": "xr_cbottle.draw.emulator",
     "Cube": "xr_cbottle.cube.cube",
     "assimilate": "xr_cbottle.cube.assimilating",
+    "continue_from": "xr_cbottle.cube.continuation",
     "downscale": "xr_cbottle.cube.downscaling",
     "infill": "xr_cbottle.cube.own_data",
     "log_likelihood": "xr_cbottle.cube.own_data",
@@ -32,6 +33,7 @@ __all__ = [
     "Emulator",
     "__version__",
     "assimilate",
+    "continue_from",
     "downscale",
     "events",
     "infill",
@@ -46,6 +48,7 @@ __all__ = [
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import open_bottle
     from xr_cbottle.cube.assimilating import assimilate
+    from xr_cbottle.cube.continuation import continue_from
     from xr_cbottle.cube.cube import Cube
     from xr_cbottle.cube.downscaling import downscale
     from xr_cbottle.cube.odds import probability

@@ -16,8 +16,9 @@ from xr_cbottle.bottle import manifest as rooms
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults, schema_text
-from xr_cbottle.bottle.records import ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
+from xr_cbottle.bottle.records import BridgeSpec, ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
 from xr_cbottle.bottle.sampler import SOLVERS
+from xr_cbottle.grid.time_tree import TimeTree
 
 GOOD = {
     "format": "cbottle",
@@ -148,7 +149,7 @@ def test_every_field_is_documented():
         ("channels", ["tas", "rlut", "tas"], "channels must be a list of different names"),
         ("channels.1", 7, "channels[1] must be a channel's name of letters, digits and _, at most 64, got 7"),
         ("parts", [], "parts must be a list of at least 1"),
-        ("parts.0.role", "Coarse", "parts[0].role must be one of coarse, superres, superres-distilled, got 'Coarse'"),
+        ("parts.0.role", "Coarse", "parts[0].role must be one of coarse, bridge, superres, "),
         ("parts.0.sigma_min", -1, "parts[0].sigma_min must be a number >= 0, got -1"),
         ("parts.0.sigma_min", 0, "parts[1].sigma_min must be less than the one before (0.0)"),
         ("parts.1.sigma_min", 1, "parts[1].sigma_min must be 0, as this part is the last, got 1.0"),
@@ -337,6 +338,48 @@ def test_super_resolution():
     ],
 )  # fmt: skip
 def test_wrong_super_resolution(parts, says):
+    with pytest.raises(SchemaError) as caught:
+        Manifest.from_json(finer(*parts))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+ENDS = {"step": "PT6H", "interval": "P8D", "labels": ["era5"]}
+BETWEEN = {"role": "bridge", "sigma_min": 0, "location": "e.checkpoint", "bridge": ENDS}
+
+
+def test_a_bridge():
+    assert "bridge" not in Manifest.from_json(finer(FINE)).canonical()  # older bottles keep their digests
+    manifest = Manifest.from_json(finer(FINE, {**BETWEEN, "sigma_min": 2, "location": "f.checkpoint"}, FEW, BETWEEN))
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert [part.sigma_min for part in manifest.bridges] == [2, 0]
+    assert manifest.bridge == BridgeSpec("PT6H", "P8D", ("era5",))
+    assert [part.role for part in manifest.superres] == ["superres", "superres-distilled"]
+    assert manifest.bridge.tree() == TimeTree(6 * 3600, 5)
+    assert Manifest.from_json(json.dumps(GOOD)).bridge is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ([{**BETWEEN, "bridge": None}], "parts[2].bridge must be given, as the role is bridge, got None"),
+        ([{**FINE, "bridge": ENDS}], "parts[2].bridge must be absent, as the role is superres"),
+        ([{**BETWEEN, "superres": FINE["superres"]}], "parts[2].superres must be absent, as the role is bridge"),
+        ([{**BETWEEN, "sigma_min": 1}], "parts[2].sigma_min must be 0, as this part is the last of role bridge, got"),
+        ([BETWEEN, BETWEEN], "parts[3].sigma_min must be less than the one before (0.0), got 0.0"),
+        (
+            [{**BETWEEN, "sigma_min": 1}, {**BETWEEN, "bridge": {**ENDS, "step": "PT12H"}}],
+            "parts[3].bridge must be that of parts[2], got",
+        ),
+        ([{**BETWEEN, "bridge": {**ENDS, "interval": "P5D"}}], "parts[2].bridge.interval must be step (PT6H)"),
+        ([{**BETWEEN, "bridge": {**ENDS, "interval": "PT3H"}}], "times 2, 4, 8, ..., at most 2 to the"),
+        ([{**BETWEEN, "bridge": {**ENDS, "interval": "PT6H"}}], "parts[2].bridge.interval must be step"),
+        ([{**BETWEEN, "bridge": {**ENDS, "step": "6h"}}], "parts[2].bridge.step must be"),
+        ([{**BETWEEN, "bridge": {**ENDS, "labels": ["z"]}}], "parts[2].bridge.labels[0] must be one of labels"),
+        ([{**BETWEEN, "bridge": {**ENDS, "labels": []}}], "parts[2].bridge.labels must be one or more of"),
+    ],
+)  # fmt: skip
+def test_wrong_bridges(parts, says):
     with pytest.raises(SchemaError) as caught:
         Manifest.from_json(finer(*parts))
     assert says in str(caught.value)

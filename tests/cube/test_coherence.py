@@ -98,10 +98,10 @@ def test_attributes_say_what_a_sequence_means(bottle):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["bridge", "-2D", "0h", "2", 2, 2.5, True, "400D", "1.5s", "NaT", "", [], np.timedelta64("NaT")]
+    "wrong", ["bridges", "-2D", "0h", "2", 2, 2.5, True, "400D", "1.5s", "NaT", "", [], np.timedelta64("NaT")]
 )
 def test_nonsense_is_refused_in_a_sentence(bottle, wrong):
-    with pytest.raises(ValueError, match=r"^coherence is .*: choose none, latents, or how long[^\n]*$"):
+    with pytest.raises(ValueError, match=r"^coherence is .*: choose none, latents, bridge, or how long[^\n]*$"):
         Cube(bottle, coherence=wrong)
 
 

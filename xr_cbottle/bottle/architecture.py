@@ -60,7 +60,7 @@ _BOUNDS = {
     "model_channels": (4, limits.MODEL_CHANNELS),
     "label_dim": (0, limits.LABEL_VECTOR),
     "out_channels": (1, limits.CHANNELS),
-    "condition_channels": (0, 2 * limits.CHANNELS),
+    "condition_channels": (0, 2 * limits.CHANNELS + limits.FORCINGS + 5),
     "time_length": (1, limits.FRAMES),
     "level": (0, limits.ZOOM),
     "position_embed_channels": (0, limits.CHANNELS),

@@ -20,8 +20,9 @@ _EARTH_RADIUS_KM = 6371.0
 _WIDTH = 100
 _MOST_LETTERS = 900
 _IN_TIME = {
-    False: "independent draws, or noise of any memory (coherence='2D'); none is fitted to a simulation",
-    True: "independent draws, or weather that lasts and travels as in what it imitates (coherence='latents')",
+    "none": "independent draws, or noise of any memory (coherence='2D'); none is fitted to a simulation",
+    "latents": "independent draws, or weather that lasts and travels as in what it imitates (coherence='latents')",
+    "bridge": "independent draws, or weather that a network draws between states days apart (coherence='bridge')",
 }
 
 
@@ -73,7 +74,7 @@ def facts(bottle: Bottle) -> dict[str, Any]:
             "levels": _levels(manifest.sampler),
         },
         "networks": len(manifest.coarse),
-        "coherence": ["none", *(["latents"] if manifest.coherence else []), "a duration"],
+        "coherence": ["none", *_in_time(manifest), "a duration"],
         "superres": _superres(manifest),
         "sea_range": list(manifest.sea_range),
         "forcings": {
@@ -87,6 +88,11 @@ def facts(bottle: Bottle) -> dict[str, Any]:
         "trained_on": _plain(manifest.trained_on),
         "digest": f"sha256:{bottle.digest}",
     }
+
+
+def _in_time(manifest: Manifest) -> list[str]:
+    """What a bottle carries of how instants follow each other, as `coherence=` names it."""
+    return [*(["latents"] if manifest.coherence else []), *(["bridge"] if manifest.bridges else [])]
 
 
 def _levels(sampler: SamplerDefaults) -> str:
@@ -157,7 +163,7 @@ def text(found: Mapping[str, Any], *, whole: bool = False) -> str:
             f"the network, {sampler['levels']}, {_counted(found['networks'], 'network')}",
         ),
         ("forced by", _forced(found)),
-        ("in time", _IN_TIME["latents" in found["coherence"]]),
+        ("in time", next(_IN_TIME[how] for how in ("bridge", "latents", "none") if how in found["coherence"])),
         ("licence", found["licence"]),
         ("made from", whole and found["source"]),
         ("made by", whole and found["created"]),

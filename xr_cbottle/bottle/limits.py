@@ -37,6 +37,8 @@ LABELS = 1_024
 LABEL_VECTOR = 65_536
 #: Networks of a bottle; the published one has five.
 PARTS = 32
+#: Halvings of the interval of a bridge: 5 from eight days to six hours. All states of an interval are kept together.
+HALVINGS = 8
 #: Values of one instant, channels times cells: 256 MiB of float32. The published model has 2.2 million.
 INSTANT_VALUES = 1 << 26
 #: Instants of the time axis: two thousand years of hours. The index of a data set holds 8 bytes for each.

@@ -21,7 +21,8 @@ key                type                      meaning
 ``labels``         {name: label}             data sets the model imitates; ``{}`` if it knows only one
 ``default_label``  name or null              the label used when none is asked for (null: the first)
 ``parts``          list of part              the networks: those of role ``coarse`` by descending ``sigma_min``,
-                                             the last with 0; then at most one of each other role
+                                             the last with 0; then at most one of each other role, of ``bridge``
+                                             as many as there are ranges of noise
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``coherence``      condition or null         how long the noise of each scale lasts, and how fast it travels
@@ -50,10 +51,17 @@ levels, and is not that of a variable or a channel that xr_cbottle knows.
 **label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
 not have; they are drawn under ``donor``), ``donor`` (another label, or null).
 
-**part** ``role`` (``"coarse"``, ``"superres"``, ``"superres-distilled"``), ``sigma_min`` (number >= 0: used for
-noise levels sigma >= sigma_min that no earlier part takes; 0 for super-resolution), ``location``, ``sha256`` (hex
-or null), ``size`` (bytes or null): a cBottle v1 checkpoint file. ``superres``: what only the parts of
+**part** ``role`` (``"coarse"``, ``"bridge"``, ``"superres"``, ``"superres-distilled"``), ``sigma_min`` (number >= 0:
+used for noise levels sigma >= sigma_min that no earlier part of the role takes; 0 for super-resolution), ``location``,
+``sha256`` (hex or null), ``size`` (bytes or null): a cBottle v1 checkpoint file. ``superres``: what only the parts of
 super-resolution have, and must have; their files are patch networks, told the coarse field of the same channels.
+``bridge``: what only the parts of role ``bridge`` have, and must have, all the same.
+
+**bridge** ``step``, ``interval`` (ISO-8601 durations, the second 2, 4, 8, ... times the first: a network that draws the
+state between two states that lie from twice ``step`` to ``interval`` apart), ``labels`` (list of text: those that it
+was trained on, at least one where the bottle has labels). Its files are like those of coarse parts and are told more:
+after the conditions of those come the channels of the state before and of that after, standardised as the network draws
+them, whether there is one before and one after (0 or 1), and how far they lie (`xr_cbottle.network.bridging`).
 
 **superres** ``zoom`` (int above the bottle's), ``channels`` (list of text, each one of the bottle's, in the order of
 the network's output), ``patch`` (int: cells along an edge of a patch), ``overlap`` (int: cells that patches share),
@@ -108,6 +116,7 @@ instead of those that ``rho`` spaces; or absent. Not of super-resolution).
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -117,10 +126,12 @@ import numpy as np
 from xr_cbottle.bottle import json_text, limits, schema
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.records import (
+    BRIDGE,
     COARSE,
     CONDITIONS,
     SMALL_NAME,
     BoundSpec,
+    BridgeSpec,
     ConditionSpec,
     ForcingSpec,
     GapsSpec,
@@ -212,24 +223,46 @@ class Manifest(Record):
         self._check_gaps()
         self._check_static()
         self._check_forcings()
-        levels = [part.sigma_min for part in self.coarse]
-        if not levels:
+        if not self.coarse:
             raise SchemaError("parts", "such that there is one of role coarse", [part.role for part in self.parts])
         for i, part in enumerate(self.parts):
-            if (i < len(levels)) != (part.role == COARSE):
+            if (i < len(self.coarse)) != (part.role == COARSE):
                 raise SchemaError(f"parts[{i}].role", "such that coarse parts come first", part.role)
-        for i, level in enumerate(levels):
-            if i and level >= levels[i - 1]:
-                raise SchemaError(f"parts[{i}].sigma_min", f"less than the one before ({levels[i - 1]})", level)
-        if levels[-1] != 0:
-            raise SchemaError(f"parts[{len(levels) - 1}].sigma_min", "0, as this part is the last", levels[-1])
-        self._check_superres(len(levels))
+        for role in (COARSE, BRIDGE):
+            self._check_levels([i for i, part in enumerate(self.parts) if part.role == role])
+        self._check_bridges()
+        self._check_superres()
 
-    def _check_superres(self, first: int) -> None:
-        for i, part in enumerate(self.parts[first:], first):
-            spec, path = part.superres, f"parts[{i}]"
+    def _check_levels(self, places: list[int]) -> None:
+        """Refuse networks of a role that do not share the noise levels."""
+        for before, i in itertools.pairwise(places):
+            level, above = self.parts[i].sigma_min, self.parts[before].sigma_min
+            if level >= above:
+                raise SchemaError(f"parts[{i}].sigma_min", f"less than the one before ({above})", level)
+        if places and self.parts[places[-1]].sigma_min != 0:
+            must = "0, as this part is the last" + (f" of role {BRIDGE}" if places[0] else "")
+            raise SchemaError(f"parts[{places[-1]}].sigma_min", must, self.parts[places[-1]].sigma_min)
+
+    def _check_bridges(self) -> None:
+        places = [i for i, part in enumerate(self.parts) if part.role == BRIDGE]
+        for i in places:
+            spec, path = self.parts[i].bridge, f"parts[{i}].bridge"
             assert spec is not None  # PartSpec demands it
-            if part.role in [other.role for other in self.parts[first:i]]:
+            if spec != self.parts[places[0]].bridge:
+                raise SchemaError(path, f"that of parts[{places[0]}]", spec.plain())
+            for j, label in enumerate(spec.labels):
+                if label not in self.labels:
+                    raise SchemaError(f"{path}.labels[{j}]", "one of labels", label)
+            if self.labels and not spec.labels:
+                raise SchemaError(f"{path}.labels", "one or more of labels", [])
+
+    def _check_superres(self) -> None:
+        places = [i for i, part in enumerate(self.parts) if part.superres is not None]
+        for i in places:
+            part, path, first = self.parts[i], f"parts[{i}]", places[0]
+            spec = part.superres
+            assert spec is not None
+            if part.role in [self.parts[other].role for other in places if other < i]:
                 raise SchemaError(f"{path}.role", "one that no earlier part has, unless coarse", part.role)
             if spec.zoom <= self.zoom:
                 raise SchemaError(f"{path}.superres.zoom", f"above that of the bottle ({self.zoom})", spec.zoom)
@@ -343,7 +376,17 @@ class Manifest(Record):
     @property
     def superres(self) -> tuple[PartSpec, ...]:
         """The networks above the bottle's zoom."""
-        return tuple(part for part in self.parts if part.role != COARSE)
+        return tuple(part for part in self.parts if part.superres is not None)
+
+    @property
+    def bridges(self) -> tuple[PartSpec, ...]:
+        """The networks that draw the state between two states."""
+        return tuple(part for part in self.parts if part.role == BRIDGE)
+
+    @property
+    def bridge(self) -> BridgeSpec | None:
+        """The states that those networks bridge; None if there are none."""
+        return next((part.bridge for part in self.bridges), None)
 
     @property
     def files(self) -> tuple[PartSpec | ConditionSpec, ...]:

@@ -19,6 +19,7 @@ from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.location import MANIFEST
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.records import (
+    BRIDGE,
     CONDITIONS,
     ConditionSpec,
     GapsSpec,
@@ -129,10 +130,13 @@ def check_part(
             f"{what}: this part makes other channels than the manifest says ({', '.join(info.channels)}); "
             "they must agree"
         )
-    wanted = 1 if manifest.climatology is None else 2 + len(manifest.forcings)
+    bridge = spec is not None and spec.role == BRIDGE
+    wanted = base_conditions(manifest) + (bridge_conditions(manifest) if bridge else 0)
     if config.condition_channels != wanted:
-        why = "is told the SST alone" if wanted == 1 else "with a climatology is told the SST and its anomaly"
+        alone = manifest.climatology is None
+        why = "is told the SST alone" if alone else "with a climatology is told the SST and its anomaly"
         why += f", and {', '.join(manifest.forcings)}" if manifest.forcings else ""
+        why += ", and a bridge of the states before and after" if bridge else ""
         raise BottleError(
             f"{what}: this part takes {config.condition_channels} conditions, but a bottle that {why}: it must take "
             f"{wanted}"
@@ -142,6 +146,16 @@ def check_part(
         raise BottleError(
             f"{what}: this part knows {config.label_dim} labels and the manifest uses index {most}; they must agree"
         )
+
+
+def base_conditions(manifest: Manifest) -> int:
+    """Number of fields that a network of instants is told: the SST, and with a climatology its anomaly and forcings."""
+    return 1 if manifest.climatology is None else 2 + len(manifest.forcings)
+
+
+def bridge_conditions(manifest: Manifest) -> int:
+    """Number of fields that a bridge is told beside: two states, whether they are there, and how far they lie."""
+    return 2 * len(manifest.channels) + 3
 
 
 def _check_superres(spec: SuperresSpec, config: ModelConfig, info: BatchInfo, what: str) -> None:

@@ -19,13 +19,14 @@ from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.bottle.schema import Record, field
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.patches import PatchGrid
+from xr_cbottle.grid.time_tree import TimeTree
 
 if TYPE_CHECKING:
     from xr_cbottle.fields.series import Series
 
-COARSE, SUPERRES, DISTILLED = "coarse", "superres", "superres-distilled"
+COARSE, BRIDGE, SUPERRES, DISTILLED = "coarse", "bridge", "superres", "superres-distilled"
 TRANSFORMS = ("linear", "log2")
-ROLES = (COARSE, SUPERRES, DISTILLED)
+ROLES = (COARSE, BRIDGE, SUPERRES, DISTILLED)
 CONDITIONS = ("sst", "climatology", "coherence", "gaps", "static")
 """Keys of the manifest with files that are no networks."""
 UNITS = schema.text(r"[A-Za-z0-9 ./*%^-]{1,40}", "a unit such as ppmv")
@@ -96,6 +97,28 @@ class SuperresSpec(Record):
 
 
 @dataclasses.dataclass(frozen=True)
+class BridgeSpec(Record):
+    """A network that draws the state between two states: the least and the most that these may be apart."""
+
+    step: str = field(schema.duration())
+    interval: str = field(schema.duration())
+    labels: tuple[str, ...] = field(schema.each(schema.label(), 0, limits.LABELS), ())
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        step, interval = (time_axis.parse_period(text) for text in (self.step, self.interval))
+        halvings = (interval // step).bit_length() - 1
+        if interval != step << max(halvings, 0) or not 1 <= halvings <= limits.HALVINGS:
+            must = f"step ({self.step}) times 2, 4, 8, ..., at most 2 to the power of {limits.HALVINGS}"
+            raise SchemaError("interval", must, self.interval)
+
+    def tree(self, origin: int = 0) -> TimeTree:
+        """The tree whose instants the network draws, with a root at ``origin`` seconds since 1970."""
+        step, interval = (time_axis.parse_period(text) for text in (self.step, self.interval))
+        return TimeTree(step, (interval // step).bit_length() - 1, origin)
+
+
+@dataclasses.dataclass(frozen=True)
 class PartSpec(Record):
     """One network: used for ``sigma >= sigma_min`` that no earlier part takes; a v1 checkpoint file."""
 
@@ -105,13 +128,17 @@ class PartSpec(Record):
     sha256: str | None = field(schema.optional(schema.sha256()), None)
     size: int | None = field(schema.optional(schema.integer(1)), None)
     superres: SuperresSpec | None = field(schema.optional(schema.nested(SuperresSpec)), None)  # noqa: RUF009
+    bridge: BridgeSpec | None = field(schema.optional(schema.nested(BridgeSpec)), None)  # noqa: RUF009
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        spec = self.superres
-        if self.role == COARSE:
+        spec, bridge = self.superres, self.bridge
+        if (bridge is None) != (self.role != BRIDGE):
+            must = "given" if bridge is None else "absent"
+            raise SchemaError("bridge", f"{must}, as the role is {self.role}", bridge and bridge.plain())
+        if self.role in (COARSE, BRIDGE):
             if spec is not None:
-                raise SchemaError("superres", f"absent, as the role is {COARSE}", spec.plain())
+                raise SchemaError("superres", f"absent, as the role is {self.role}", spec.plain())
             return
         if spec is None:
             raise SchemaError("superres", f"given, as the role is {self.role}", None)
@@ -126,11 +153,8 @@ class PartSpec(Record):
             )
 
     def plain(self) -> dict[str, Any]:
-        """The record as JSON's types, without ``superres`` where there is none: older bottles keep their digests."""
-        values = super().plain()
-        if self.superres is None:
-            del values["superres"]
-        return values
+        """The record as JSON's types, without what other roles have: older bottles keep their digests."""
+        return {key: value for key, value in super().plain().items() if value or key not in ("superres", "bridge")}
 
 
 @dataclasses.dataclass(frozen=True)

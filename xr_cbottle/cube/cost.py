@@ -11,6 +11,7 @@ import numpy as np
 
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.output_form import OutputForm
+from xr_cbottle.cube.spec import CubeSpec
 
 if TYPE_CHECKING:
     from xr_cbottle.cube.portions import Portion
@@ -59,6 +60,15 @@ class Cost:
         )
 
 
+def _states_per_instant(spec: CubeSpec) -> float:
+    """How many states are drawn for an instant, in the mean over the first times: not one if they hang in a tree."""
+    if spec.tree is None:
+        return 1.0
+    times = [time for i in range(min(spec.axis.count, 1024)) for time in spec.axis.instants(i).tolist()]
+    levels = spec.tree.levels(leaf for time in times for leaf in spec.tree.around(time))
+    return sum(map(len, levels)) / len(times)
+
+
 def estimate(cube: Cube, names: Sequence[str], portions: Iterable[Portion], form: OutputForm | None = None) -> Cost:
     """Estimate the cost of some variables of portions of a data set; one evaluation of the network is made to tell.
 
@@ -84,6 +94,7 @@ def estimate(cube: Cube, names: Sequence[str], portions: Iterable[Portion], form
         for count, length in ((full, cube.layout.values_per_task), (1, rest)):
             batches += each * count * math.ceil(length * spec.axis.instants_per_value / spec.batch_size)
     instants = each * values * spec.axis.instants_per_value
+    batches = math.ceil(batches * _states_per_instant(spec))
     when = np.datetime64(int(spec.axis.instants(0)[0]), "s")
     seconds, tiles = batches * stopwatch.seconds_of_a_batch(emulator, spec.label, when), 0
     if spec.fine is not None:

@@ -18,6 +18,7 @@ from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.cube import cache, graph, keywords, metadata
 from xr_cbottle.cube import chunks as chunking
 from xr_cbottle.cube.assembly import CubeReader
+from xr_cbottle.cube.bridged import BridgedInstants
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.chunked import ChunkedVariable
 from xr_cbottle.cube.climate import AskedClimate, warn
@@ -91,7 +92,8 @@ class Cube:
         spec = dataclasses.replace(spec, outside=climate.outside(bottle, spec.axis))
         warn(spec.outside)
         reading = Reading.of(asked)
-        instants = DrawnInstants(bottle, spec, climate, reading, asked["guide"])
+        kind = DrawnInstants if spec.tree is None else BridgedInstants
+        instants = kind(bottle, spec, climate, reading, asked["guide"])
         self._fill(instants, bottle, spec, reading, keywords.told(given))
 
     @classmethod
@@ -293,7 +295,9 @@ def warn_of_means(cube: Cube) -> None:
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
         frame, level = frame.f_back, level + 1
-    best = "'latents'" if cube.bottle.manifest.coherence is not None else "'2D'"
+    manifest = cube.bottle.manifest
+    bridged = manifest.bridge is not None and (cube.spec.label is None or cube.spec.label in manifest.bridge.labels)
+    best = "'bridge'" if bridged else "'latents'" if manifest.coherence is not None else "'2D'"
     warnings.warn(
         f"time_method='mean' of independent draws: means of {axis.instants_per_value} of them vary far less than means "
         f"of weather do, and have no persistence; open it with coherence={best} for weather that lasts",

@@ -98,13 +98,19 @@ class Layout:
     def values_per_task(self) -> int:
         """Times of the axis that one task of dask draws: those of a batch, or fewer where all tiles of them are much.
 
-        Below the native zoom that is `values_per_batch`.
+        Below the native zoom that is `values_per_batch`; of instants that hang in a tree it is those between two roots.
         """
-        if self.spec.fine is None:
+        if self.spec.fine is None and self.spec.tree is None:
             return self.values_per_batch
-        batch = max(1, self.spec.batch_size // self.spec.axis.instants_per_value)
+        batch = max(1, self._instants_at_once // self.spec.axis.instants_per_value)
         nbytes = 4 * self.sizes["cell"] * len(self.channels)
         return min(batch, max(1, _MOST_BYTES_IN_A_TASK // nbytes))
+
+    @property
+    def _instants_at_once(self) -> int:
+        tree, axis = self.spec.tree, self.spec.axis
+        between = axis.native if axis.method == "mean" or axis.listed is not None else axis.step
+        return self.spec.batch_size if tree is None else max(self.spec.batch_size, tree.interval // between)
 
     @property
     def unit(self) -> str:

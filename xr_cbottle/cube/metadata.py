@@ -10,13 +10,14 @@ import numpy as np
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.cube.spec import CubeSpec
-from xr_cbottle.draw.defaults import LATENTS
+from xr_cbottle.draw.defaults import BRIDGE, LATENTS
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.channels import VariableLayout
 from xr_cbottle.grid import time_axis
 
 # The first in which HEALPix is a grid mapping.
 CONVENTIONS = "CF-1.13"
+_FINE = "noise above the native zoom changes slowly in its place, and does not travel"
 PRECISION_WORDS = {
     "float32": "float32",
     "tf32": "float32 with TF32 products",
@@ -147,13 +148,19 @@ def _coherence(spec: CubeSpec) -> dict[str, str]:
             meaning += "; means over them vary far less than means of weather do"
         return {"coherence": meaning}
     law = "each instant has the law of an independent draw; statistics in time and no dynamics"
+    if spec.coherence == BRIDGE and spec.tree is not None:
+        root, step = (time_axis.format_period(seconds) for seconds in (spec.tree.interval, spec.tree.step))
+        return {
+            "coherence": f"bridge: states every {root} are drawn first, and a network halves the time between two of "
+            f"them down to {step}, within which one turns into the next; statistics in time and no dynamics",
+            **({} if spec.fine is None else {"superres_coherence": _FINE}),
+        }
     if spec.coherence == LATENTS:
         meaning = f"latents: noise that lasts and travels as long and fast as in the simulations, by scale; {law}"
     else:
         memory = time_axis.format_period(int(spec.coherence))
         meaning = f"noise in place, whose correlation falls to 1/e after {memory}; {law}"
-    fine = "noise above the native zoom changes slowly in its place, and does not travel"
-    return {"coherence": meaning, **({} if spec.fine is None else {"superres_coherence": fine})}
+    return {"coherence": meaning, **({} if spec.fine is None else {"superres_coherence": _FINE})}
 
 
 def _below(spec: CubeSpec, manifest: Manifest) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.cube import keywords as keyword
@@ -278,7 +279,7 @@ def cube_of(given: OwnGiven, bottle: Bottle, work: Work, asked: Mapping[str, Any
     manifest = bottle.manifest
     asked = {**asked, "label": work.target if isinstance(work, Translation) else work.label}
     climate = AskedClimate.of(manifest, asked)
-    _check_sea(given, manifest, climate.sst)
+    check_sea(given.seconds, manifest, climate.sst)
     # The data are not looked at to name them: each call has instants of its own, which are shared by what they are of.
     spec = make_spec(manifest, bottle.digest, asked, climate)
     spec = dataclasses.replace(spec, axis=axis_of(given), given=uuid.uuid4().hex)
@@ -294,7 +295,7 @@ def axis_of(given: OwnGiven) -> TimeAxis:
     return TimeAxis(seconds[0], 1, len(seconds), 1, "inst", tuple(seconds))
 
 
-def _check_sea(given: OwnGiven, manifest: Manifest, sst: SeaSurfaceTemperature | None) -> None:
+def check_sea(seconds: npt.NDArray[np.int64], manifest: Manifest, sst: SeaSurfaceTemperature | None) -> None:
     """Refuse times of which the sea is not known: that of another year would be taken, without a word."""
     if sst is not None:
         first, last = (int(time.astype("datetime64[s]").astype(np.int64)) for time in sst.coverage)
@@ -302,7 +303,7 @@ def _check_sea(given: OwnGiven, manifest: Manifest, sst: SeaSurfaceTemperature |
         first, last, _ = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
     else:
         return
-    outside = given.seconds[(given.seconds < first) | (given.seconds > last)]
+    outside = seconds[(seconds < first) | (seconds > last)]
     if len(outside):
         whose = "the bottle's" if sst is None else "your"
         raise ValueError(

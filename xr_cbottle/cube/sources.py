@@ -129,13 +129,21 @@ class DrawnInstants:
         self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
     ) -> None:
         """Give each instant to ``deliver`` once, in any order; what is nowhere yet is drawn. See `FieldSource`."""
-        bottle = self.bottle.settled(sst=self.climate.sst is None)
+        bottle = self._settled()
         if bottle is not self.bottle:  # its files were not here when it was opened: keys speak of what has come
             settled = dataclasses.replace(self, bottle=bottle, spec=named(self.spec, self.bottle, bottle))
             asked = {key._replace(namespace=settled.spec.namespace): key for key in keys}
             ahead = [key._replace(namespace=settled.spec.namespace) for key in following]
             settled.gather(list(asked), lambda key, field: deliver(asked[key], field), following=ahead, passing=passing)
             return
+        self._gather(keys, deliver, following, passing)
+
+    def _settled(self) -> Bottle:
+        """The bottle with digests of all that makes these instants."""
+        return self.bottle.settled(sst=self.climate.sst is None, bridge=self.spec.tree is not None)
+
+    def _gather(self, keys: Sequence[Key], deliver: Deliver, following: Sequence[Key], passing: bool) -> None:
+        """`gather` of a bottle whose files are here."""
         shape = len(self.channels) + (self.guide is not None), healpix.n_cells(self.spec.native_zoom)
         share, batch = self.reading.share(passing), self.spec.batch_size
         fits = 4 * math.prod(shape) * batch <= share.limit  # what does not stay is not drawn ahead
@@ -169,7 +177,7 @@ class DrawnInstants:
 
     def emulator(self) -> Emulator:
         """The emulator that draws, loaded once for this process; imports torch."""
-        return emulator_of(self.bottle.settled(sst=self.climate.sst is None), self.spec, self.climate)
+        return emulator_of(self._settled(), self.spec, self.climate)
 
 
 def with_figures(field: npt.NDArray[np.floating], figures: Sequence[float]) -> Field:

@@ -16,10 +16,11 @@ import numpy as np
 from xr_cbottle.base.plain_text import shown
 from xr_cbottle.cube.checks import is_integer
 from xr_cbottle.cube.climate import AskedClimate
-from xr_cbottle.draw.defaults import LATENTS, default_batch_size
+from xr_cbottle.draw.defaults import BRIDGE, LATENTS, default_batch_size
 from xr_cbottle.draw.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.time_axis import TimeAxis
+from xr_cbottle.grid.time_tree import TimeTree
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.manifest import Manifest
@@ -55,7 +56,8 @@ class CubeSpec:
     sst
         Digest of the user's SST, None for the bottle's.
     coherence
-        ``"latents"``, the bottle's; or the seconds that noise lasts; None if instants are independent draws.
+        ``"latents"``, the bottle's; or the seconds that noise lasts; ``"bridge"``: instants are drawn between others;
+        None if they are independent draws.
     given
         What stands for the user's data that instants are taken from; None where they are drawn.
     fine
@@ -68,6 +70,8 @@ class CubeSpec:
         What of all this is outside of training, in sentences.
     guide
         The event that draws are steered to, as text; None if they are not.
+    tree
+        Over time, that the instants hang in; None if they do not.
     """
 
     digest: str
@@ -90,6 +94,7 @@ class CubeSpec:
     outside: tuple[str, ...] = ()
     guide: str | None = None
     coherence: int | str | None = None
+    tree: TimeTree | None = None
 
     @functools.cached_property
     def namespace(self) -> str:
@@ -115,7 +120,7 @@ class CubeSpec:
     def token(self) -> str:
         """Digest of the whole data set: dask's token."""
         values = dataclasses.asdict(self)
-        later = ("fine", "given", "sigmas", "guide", "sst_offset", "forcings", "outside", "coherence")
+        later = ("fine", "given", "sigmas", "guide", "sst_offset", "forcings", "outside", "coherence", "tree")
         of_some = {name for name in later if not values[name]}
         return _sha256({"numerics": _NUMERICS, **{k: v for k, v in values.items() if k not in of_some}})
 
@@ -174,7 +179,25 @@ def make_spec(
         forcings=tuple((name, one.token, one.name) for name, one in sorted(asked.forcings.items())),
         guide=None if guide is None else guide.token,
         coherence=_coherence(manifest, keywords["coherence"]),
+        tree=_tree(manifest, manifest.label(keywords["label"])) if keywords["coherence"] == BRIDGE else None,
     )
+
+
+def _tree(manifest: Manifest, label: str | None) -> TimeTree:
+    spec = manifest.bridge
+    if spec is None:
+        others = "none, latents" if manifest.coherence is not None else "none"
+        raise ValueError(
+            f"coherence is 'bridge': {manifest.name} has no network that draws weather between two states, choose "
+            f"{others} or a duration such as '2D', or a bottle that was given one by xr-cbottle train"
+        )
+    if label is not None and label not in spec.labels:
+        known = ", ".join(spec.labels)
+        raise ValueError(
+            f"coherence is 'bridge': that of {manifest.name} was trained on {known} and knows nothing of {label}, "
+            f"choose label={spec.labels[0]!r} or another coherence"
+        )
+    return spec.tree()
 
 
 def _coherence(manifest: Manifest, coherence: int | str) -> int | str | None:

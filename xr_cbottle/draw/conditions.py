@@ -73,9 +73,18 @@ def encode(
 
 
 def forced(
-    specs: Mapping[str, ForcingSpec], series: Mapping[str, Series], times: npt.ArrayLike
+    specs: Mapping[str, ForcingSpec], series: Mapping[str, Series], times: npt.ArrayLike, *, held: bool = False
 ) -> npt.NDArray[np.float64]:
     """Forcings at (n,) datetime64 as networks and climatology are told of them: (n, forcing) float64.
+
+    Parameters
+    ----------
+    specs, series
+        Forcings of the bottle, and the values of each in time.
+    times
+        Of instants.
+    held
+        Whether the first and the last value of a series hold before and after it, instead of an error.
 
     Raises
     ------
@@ -85,7 +94,8 @@ def forced(
     stamps = np.atleast_1d(np.asarray(times, "datetime64[s]"))
     out = np.zeros((len(stamps), len(specs)))
     for column, (name, spec) in zip(out.T, specs.items(), strict=True):
-        series[name].check_covers(stamps.min(), stamps.max(), name)
+        if not held:
+            series[name].check_covers(stamps.min(), stamps.max(), name)
         column[:] = spec.predictor(series[name].at(stamps))
     return out
 

@@ -7,6 +7,8 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 LATENTS = "latents"
 """The coherence that a bottle carries, as a keyword has it."""
+BRIDGE = "bridge"
+"""The coherence of instants that a bridge network draws between others, as a keyword has it."""
 
 
 def default_batch_size(zoom: int) -> int:

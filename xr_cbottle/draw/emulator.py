@@ -22,13 +22,12 @@ from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import unforced
-from xr_cbottle.bottle.records import LabelSpec
 from xr_cbottle.bottle.sampler import SamplerDefaults, evaluations
 from xr_cbottle.draw import conditions, noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.bounds import Bounds
 from xr_cbottle.draw.coherent_noise import Parts, spacing_of
-from xr_cbottle.draw.defaults import LATENTS, default_batch_size
+from xr_cbottle.draw.defaults import BRIDGE, LATENTS, default_batch_size
 from xr_cbottle.draw.models import Model, choose_device, load_model
 from xr_cbottle.draw.once import Once
 from xr_cbottle.draw.padded_batch import PaddedBatch
@@ -112,6 +111,8 @@ class Emulator:
     coherence
         None: instants are independent of each other. Seconds: latents change slowly, such that their correlation falls
         to 1 / e in so long. ``"latents"``: as slowly, and travelling as fast, as the bottle carries for each scale.
+        ``"bridge"``: as the latter, if the bottle carries that, of states between which others are drawn
+        (`xr_cbottle.draw.bridge`); it draws no instants then.
 
     Attributes
     ----------
@@ -136,7 +137,7 @@ class Emulator:
         coherence: int | str | None = None,
     ) -> None:
         opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle)
-        self.bottle = opened.settled(sst=sst is None)
+        self.bottle = opened.settled(sst=sst is None, bridge=coherence == BRIDGE)
         manifest = self.bottle.manifest
         self.zoom = manifest.zoom
         self.channels = manifest.channels
@@ -150,7 +151,7 @@ class Emulator:
         self.forcings = {name: given.get(name) or spec.series(name) for name, spec in manifest.forcings.items()}
         self.coherence = coherence
         self._known_parts: dict[str | None, Parts] = {}
-        self._carried = self.bottle.coherence() if coherence == LATENTS else None
+        self._carried = self.bottle.coherence() if coherence in (LATENTS, BRIDGE) else None
         self.gaps = self.bottle.gaps()
         self.device = choose_device(device)
         self.drawn = self.ahead = 0
@@ -211,6 +212,11 @@ class Emulator:
         """Draw instants in batches of one shape: (instant, channel, cell NEST) in the channels' units."""
         return self._draw(instants, lambda count: None)
 
+    def count_drawn(self, count: int) -> None:
+        """Count so many instants more that were drawn."""
+        with self._lock:
+            self.drawn += count
+
     def count_ahead(self, count: int) -> None:
         """Count so many of the instants drawn last as those that nobody had asked for."""
         with self._lock:
@@ -218,6 +224,8 @@ class Emulator:
             self.ahead += count
 
     def _draw(self, instants: Sequence[Instant], done: Callable[[int], object]) -> npt.NDArray[np.float32]:
+        if self.coherence == BRIDGE:
+            raise ValueError("an emulator draws no instants between others: open a data set with coherence='bridge'")
         values = np.empty((len(instants), len(self.channels), healpix.n_cells(self.zoom)), np.float32)
         by_label: dict[str | None, list[int]] = {}
         for i, instant in enumerate(instants):
@@ -235,8 +243,7 @@ class Emulator:
         with drawing(self.precision):
             values = self.physical(drawn, label, times)
         self.finite(values)
-        with self._lock:
-            self.drawn += len(instants)
+        self.count_drawn(len(instants))
         return values.astype(np.float32)
 
     def finite(self, values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
@@ -266,7 +273,7 @@ class Emulator:
     def latents(self, label: str | None, instant: Instant) -> npt.NDArray[np.float32]:
         """Standard normal numbers that an instant is drawn from, (channel, cell NEST), under a label of the bottle."""
         stream: dict[str, Any] = {"seed": instant.seed, "member": instant.member, "time": instant.time}
-        if self.coherence is None:
+        if self.coherence is None or (self.coherence == BRIDGE and self._carried is None):
             return noise.normals((len(self.channels), healpix.n_cells(self.zoom)), stage="coarse", **stream)
         return self._parts(label).normals(**stream)
 
@@ -314,14 +321,23 @@ class Emulator:
             return self.finite(self.physical(drawn, label, times)).astype(np.float64)
 
     @contextlib.contextmanager
-    def batch(self, times: npt.NDArray[np.datetime64]) -> Iterator[tuple[PaddedBatch, dict[str, torch.Tensor]]]:
+    def batch(
+        self, times: npt.NDArray[np.datetime64], networks: Model | None = None
+    ) -> Iterator[tuple[PaddedBatch, dict[str, torch.Tensor]]]:
         """Have the networks alone, for instants at (n,) times, n at most the batch size.
+
+        Parameters
+        ----------
+        times
+            Of the instants.
+        networks
+            Others than those that draw instants.
 
         Yields
         ------
         The instants as the networks take them, and what `denoise` is told of them.
         """
-        batch = PaddedBatch(self.model, self.zoom, times, self.batch_size)
+        batch = PaddedBatch(networks or self.model, self.zoom, times, self.batch_size)
         condition = self.condition(batch.padded(times))
         with batch.model.lock:
             told = torch.from_numpy(condition).to(batch.model.device, batch.model.dtype)
@@ -331,7 +347,7 @@ class Emulator:
         """Make what the network is told of sea and forcings at (n,) times: (n, condition, 1, cell PAD_XY)."""
         specs = self.bottle.manifest.forcings
         learnt = [spec.learnt for spec in specs.values()]
-        told = conditions.forced(specs, self.forcings, times)
+        told = conditions.forced(specs, self.forcings, times, held=self.coherence == BRIDGE)
         fields = conditions.encode(self.sst.at(times), times, self.climatology, told, learnt)
         return np.ascontiguousarray(fields[..., healpix.nest_to_padxy(self.zoom)][:, :, None])
 
@@ -340,7 +356,8 @@ class Emulator:
         climatology = self.climatology
         if climatology is None or climatology.response is None:
             return None
-        told = conditions.forced(self.bottle.manifest.forcings, self.forcings, times)
+        specs, held = self.bottle.manifest.forcings, self.coherence == BRIDGE
+        told = conditions.forced(specs, self.forcings, times, held=held)
         return climatology.predictors(self.sst.at(times), times, told)
 
     def physical(
@@ -424,25 +441,31 @@ class Emulator:
         return edm.known_zeros(denoise, there)
 
     def _denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
-        model, labels = self.model, self.bottle.manifest.labels
+        own, masked = self.denoise_alone(self.model, label, **inputs), self.masked(label)
+        if masked is None:
+            return own
+        return edm.lend_channels(own, self.denoise_alone(self.model, masked[1], **inputs), masked[0])
 
-        def under(spec: LabelSpec | None) -> edm.Denoise:
-            one_hot = torch.zeros(self.batch_size, model.label_dim, dtype=torch.float32, device=model.device)
-            if spec is not None:
-                one_hot[:, spec.index] = 1
-
-            def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-                levels = sigma.to(x.device).expand(len(x))
-                return edm.expert(model.experts, float(sigma))(x, levels, labels=one_hot, **inputs)
-
-            return denoise
-
-        spec = labels[label] if label is not None else None
+    def masked(self, label: str | None) -> tuple[torch.Tensor, str] | None:
+        """Which channels the data of a label lacked, (channel, 1, 1), and the label that lends them; None if none."""
+        spec = self.bottle.manifest.labels[label] if label is not None else None
         if spec is None or not spec.masked:
-            return under(spec)
-        masked = torch.tensor([name in spec.masked for name in self.channels], device=model.device)
+            return None
         assert spec.donor is not None  # the manifest demands one for masked channels
-        return edm.lend_channels(under(spec), under(labels[spec.donor]), masked[:, None, None])
+        lacking = torch.tensor([name in spec.masked for name in self.channels], device=self.device)
+        return lacking[:, None, None], spec.donor
+
+    def denoise_alone(self, model: Model, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
+        """Make the denoiser of some networks under a label, to which none lends channels."""
+        one_hot = torch.zeros(self.batch_size, model.label_dim, dtype=torch.float32, device=model.device)
+        if label is not None:
+            one_hot[:, self.bottle.manifest.labels[label].index] = 1
+
+        def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+            levels = sigma.to(x.device).expand(len(x))
+            return edm.expert(model.experts, float(sigma))(x, levels, labels=one_hot, **inputs)
+
+        return denoise
 
 
 def without_negatives(

@@ -20,6 +20,7 @@ from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.bottle.records import BRIDGE, COARSE
 from xr_cbottle.draw import devices
 from xr_cbottle.draw.arithmetic import loading
 from xr_cbottle.draw.defaults import PRECISIONS
@@ -145,6 +146,22 @@ def load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
     return store(device).get(key, lambda: _load_model(bottle, device, precision))
 
 
+def load_bridge(bottle: Bottle, device: torch.device, precision: str) -> Model:
+    """Give a bottle's networks between two states on a device, loaded once in a process for each device and precision.
+
+    Raises
+    ------
+    ValueError
+        If the precision is unknown, or the bottle has no bridge.
+    BottleError
+        If a part is damaged, or is a network that does not make instants.
+    """
+    if not bottle.manifest.bridges:
+        raise ValueError(f"{bottle.manifest.name} has no network that bridges two states: choose a bottle that has")
+    key = (bottle.digest, str(device), precision, BRIDGE)
+    return store(device).get(key, lambda: _load_model(bottle, device, precision, BRIDGE))
+
+
 def load_superres(bottle: Bottle, part: int, device: torch.device, precision: str) -> PatchModel:
     """Give a bottle's patch network on a device, loaded once in a process for each device and precision.
 
@@ -159,11 +176,13 @@ def load_superres(bottle: Bottle, part: int, device: torch.device, precision: st
     return store(device).get(key, lambda: _load_superres(bottle, part, device, precision))
 
 
-def _load_model(bottle: Bottle, device: torch.device, precision: str) -> Model:
+def _load_model(bottle: Bottle, device: torch.device, precision: str, role: str = COARSE) -> Model:
     climatology = bottle.climatology()
     experts = []
     with loading():
-        for i, spec in enumerate(bottle.manifest.coarse):  # the first of the parts
+        for i, spec in enumerate(bottle.manifest.parts):
+            if spec.role != role:
+                continue
             part = bottle.read_part(i)
             if part.config.time_length != 1:
                 raise BottleError(

@@ -21,7 +21,7 @@ from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.draw import coherent_noise, noise
 from xr_cbottle.draw.arithmetic import drawing
-from xr_cbottle.draw.defaults import LATENTS
+from xr_cbottle.draw.defaults import BRIDGE, LATENTS
 from xr_cbottle.draw.models import PatchModel, choose_device, load_superres
 from xr_cbottle.draw.noise import Time
 from xr_cbottle.draw.once import Once
@@ -280,11 +280,13 @@ def _spacing(bottle: Bottle, coherence: int | str | None) -> int | None:
     """Seconds between the knots of fine noise: as long as the smallest scales of the coarse noise last."""
     if coherence is None:
         return None
-    if coherence != LATENTS:
+    if coherence not in (LATENTS, BRIDGE):
         return coherent_noise.spacing_of(float(coherence))
-    carried = bottle.coherence()
-    assert carried is not None  # it was asked whether it has it
-    return carried.finest_spacing
+    carried, bridge = bottle.coherence(), bottle.manifest.bridge
+    if carried is not None:
+        return carried.finest_spacing
+    assert bridge is not None  # it was asked whether it has either
+    return coherent_noise.spacing_of(2 * bridge.tree().step)
 
 
 def _sampler(spec: SuperresSpec) -> PatchSampler:

@@ -19,6 +19,7 @@ from xr_cbottle.draw import conditions
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import images
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.data import Array, TrainingData
 from xr_cbottle.training.images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels
@@ -65,7 +66,11 @@ class Batches:
     """
 
     def __init__(
-        self, config: Config, data: TrainingData, numbers: Mapping[str, int] | None = None, label_dim: int | None = None
+        self,
+        config: Config | BridgeConfig,
+        data: TrainingData,
+        numbers: Mapping[str, int] | None = None,
+        label_dim: int | None = None,
     ) -> None:
         self.data = data
         self.seed = config.training.seed

@@ -13,6 +13,7 @@ from torch import Tensor
 from xr_cbottle.bottle.architecture import ModelConfig
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.network.unet import Network
+from xr_cbottle.training.bridge_config import BridgePartConfig
 from xr_cbottle.training.config import BottleConfig, OptimConfig
 from xr_cbottle.training.patchwise.patch_config import PartConfig
 
@@ -71,7 +72,7 @@ class ImageBatches(Protocol):
 
 
 class TrainingCase(Protocol):
-    """One kind of run with its data: of the coarse network, of super-resolution, or of its distillation."""
+    """One kind of run with its data: of a coarse network, a bridge, super-resolution or its distillation."""
 
     @property
     def data(self) -> Any:
@@ -90,7 +91,7 @@ class TrainingCase(Protocol):
         """Description of the network that learns."""
 
     @property
-    def packing(self) -> BottleConfig | PartConfig:
+    def packing(self) -> BottleConfig | PartConfig | BridgePartConfig:
         """Section of the configuration that says how the network is packed."""
 
     def network(self) -> Network:

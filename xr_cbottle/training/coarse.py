@@ -18,6 +18,7 @@ from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training import warm_start
 from xr_cbottle.training.batches import Batch, Batches
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.case import Losses, digest_of, seen
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import TrainingData, prepare
@@ -53,12 +54,8 @@ class Coarse:
 
     @property
     def data_digest(self) -> str:
-        """Digest of times, statistics and some instants of all runs."""
-        parts = [self.data.statistics.center, self.data.statistics.scale]
-        for run in self.data.runs:
-            parts += [np.frombuffer(run.label.encode(), np.uint8), run.times, run.validation]
-            parts += [np.nan_to_num(np.asarray(run.values[i])) for i in (0, -1)]
-        return digest_of(*parts)
+        """Digest of the data, see `data_digest`."""
+        return data_digest(self.data)
 
     def network(self) -> unet.Network:
         """The network with its initial weights."""
@@ -89,22 +86,36 @@ class Coarse:
 
     def facts(self) -> dict[str, Any]:
         """Facts for the manifest about the data and the network."""
-        size, optim, start = self.model_config, self.config.training, self.config.network.from_
-        return {
-            "data": {
-                label.label: {**_seen(self.data, label.label), "time_of_day_jitter_hours": label.jitter_hours}
-                for label in self.data.labels
-            },
-            **_response(self.data),
-            "started_from": os.path.basename(optim.initial or start or "") or None,
-            "network": {
-                "model_channels": size.model_channels,
-                "channel_mult": list(size.channel_mult),
-                "num_blocks": size.num_blocks,
-                "attn_resolutions": list(size.attn_resolutions),
-            },
-            "sigma": [optim.sigma_min, optim.sigma_max],
-        }  # fmt: skip
+        facts = globe_facts(self.config, self.data, self.model_config)
+        return {**facts, **_response(self.data)}
+
+
+def globe_facts(config: Config | BridgeConfig, data: TrainingData, size: ModelConfig) -> dict[str, Any]:
+    """Facts of a run on globes: its data, its network and its noise levels."""
+    optim, start = config.training, config.network.from_
+    return {
+        "data": {
+            label.label: {**_seen(data, label.label), "time_of_day_jitter_hours": label.jitter_hours}
+            for label in data.labels
+        },
+        "started_from": os.path.basename(optim.initial or start or "") or None,
+        "network": {
+            "model_channels": size.model_channels,
+            "channel_mult": list(size.channel_mult),
+            "num_blocks": size.num_blocks,
+            "attn_resolutions": list(size.attn_resolutions),
+        },
+        "sigma": [optim.sigma_min, optim.sigma_max],
+    }
+
+
+def data_digest(data: TrainingData) -> str:
+    """Digest of times, statistics and some instants of all runs."""
+    parts = [data.statistics.center, data.statistics.scale]
+    for run in data.runs:
+        parts += [np.frombuffer(run.label.encode(), np.uint8), run.times, run.validation]
+        parts += [np.nan_to_num(np.asarray(run.values[i])) for i in (0, -1)]
+    return digest_of(*parts)
 
 
 def bottle_forcings(config: Config, data: TrainingData) -> dict[str, ForcingSpec]:
@@ -199,7 +210,7 @@ class Rescaled:
         return np.asarray(self.values[index], np.float32) * self.factor[:, None] + self.offset[:, None]
 
 
-def model_config(config: Config) -> ModelConfig:
+def model_config(config: Config | BridgeConfig) -> ModelConfig:
     """Description of the network that a configuration asks for.
 
     Raises
@@ -213,9 +224,9 @@ def model_config(config: Config) -> ModelConfig:
         raise ValueError(str(error).replace("model.json", "network")) from None
 
 
-def _model_config(config: Config) -> ModelConfig:
+def _model_config(config: Config | BridgeConfig) -> ModelConfig:
     size, data = config.network, config.data
-    if (old := old_network(config)) is not None:
+    if isinstance(config, Config) and (old := old_network(config)) is not None:
         return warm_start.form(
             old, channels=data.channels, told=warm_start.conditions(tuple(data.forcings), data.scale == "climatology"),
             labels=label_numbers(data.labels, old), zoom=data.zoom, dropout=size.label_dropout,

@@ -133,6 +133,9 @@ class DataConfig:
     most_deviations
         Values farther from their channel's mean than so many of its deviations (over cells and time) are refused before
         training; ``.inf`` takes any.
+    standardised_as
+        A bottle whose climatology is taken instead of one that is measured, so that a network sees anomalies as the
+        bottle's own networks do; with ``scale: climatology``.
     """
 
     zoom: int
@@ -150,6 +153,7 @@ class DataConfig:
     least_presence: float = 0.5
     gaps: Literal["mask", "skip", "refuse"] = "mask"
     most_deviations: float = 50.0
+    standardised_as: str | None = None
     define: dict[str, DefinedVariable] = field(default_factory=dict)
 
     @property
@@ -217,6 +221,8 @@ class DataConfig:
             raise ValueError(f"data: least_presence is {self.least_presence}, must be above 0, and at most 1")
         if not self.most_deviations > 1:
             raise ValueError(f"data: most_deviations is {self.most_deviations}, must be above 1 (.inf takes any value)")
+        if self.standardised_as is not None and self.scale != "climatology":
+            raise ValueError("data: standardised_as needs scale: climatology")
         if not 0 <= self.annual_harmonics <= 6:
             raise ValueError(f"data: annual_harmonics is {self.annual_harmonics}, must be 0 to 6")
 

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.gaps import Gaps
 from xr_cbottle.bottle.records import ForcingSpec
@@ -37,6 +38,7 @@ from xr_cbottle.training.gathered import Gathered, each, gather
 from xr_cbottle.training.presence import find_presence
 from xr_cbottle.training.regression import ResponseSettings
 from xr_cbottle.training.run_climate import RunClimate, read_climates, write_climates
+from xr_cbottle.training.run_sources import expanded
 from xr_cbottle.training.source_config import SourceConfig
 from xr_cbottle.training.sst_condition import write_sst
 from xr_cbottle.training.statistics import Statistics
@@ -197,11 +199,14 @@ def _measure(
     """Find what is missing, and the statistics of all else; ``said.json`` is written last."""
     found = find_presence(config, read, progress=progress)
     if config.scale == "climatology":
-        response = ResponseSettings(config.sst_modes, forcings, config.response_harmonics, config.ridge)
-        measured = statistics.measure_climatology(
-            found.parts, config.annual_harmonics, sst, config.roots, response, incomplete=found.incomplete,
-            progress=progress,
-        )  # fmt: skip
+        if config.standardised_as is not None:
+            measured = climatology_of(config)
+        else:
+            response = ResponseSettings(config.sst_modes, forcings, config.response_harmonics, config.ridge)
+            measured = statistics.measure_climatology(
+                found.parts, config.annual_harmonics, sst, config.roots, response, incomplete=found.incomplete,
+                progress=progress,
+            )  # fmt: skip
         with preparation.written(folder / "climatology.nc") as path:
             measured.write(path)
         about = _open_climatology(folder / "climatology.nc")  # rounded, as the bottle will have it
@@ -269,11 +274,43 @@ def _open_climatology(path: Path) -> Climatology:
         return Climatology.from_dataset(dataset.load(), str(path))
 
 
+def climatology_of(config: DataConfig) -> Climatology:
+    """Climatology of the bottle by which data are standardised, without its calibration, which is of its networks.
+
+    Raises
+    ------
+    ValueError
+        If it has none, or one of other channels or without a label of the data.
+    """
+    assert config.standardised_as is not None
+    bottle = open_bottle(expanded(config.standardised_as))
+    known, name = bottle.climatology(), bottle.manifest.name
+    if known is None:
+        raise ValueError(f"data: standardised_as is {name}, which has no climatology: give a bottle that has one")
+    if known.channels != config.channels:
+        raise ValueError(
+            f"data: standardised_as is {name}, whose channels are {chr(44).join(known.channels)}: take these"
+        )
+    if missing := [label for label in config.labels if label not in known.labels]:
+        raise ValueError(f"data: standardised_as is {name}, which has no label {', '.join(missing)}")
+    forcings = known.response.predictors if known.response is not None else ()
+    if forcings != (*config.sst_modes, *sorted(config.forcings)):
+        raise ValueError(
+            f"data: standardised_as is {name}, whose climatology moves with {', '.join(forcings) or 'nothing'}: "
+            "sst_modes and forcings must be these"
+        )
+    return dataclasses.replace(known, calibration=None)
+
+
 def prepared_folder(config: DataConfig, folder: str | os.PathLike[str]) -> Path:
     """Folder in which `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
     others = [path for path in (config.sst.path, config.sst.land_path) if path is not None]
     others += [source.sst for source in config.sources if source.sst is not None]
     settings = {**as_dict(config), "cache": None}
+    if config.standardised_as is None:
+        del settings["standardised_as"]  # a later key: what was prepared without it is still good
+    else:
+        settings["standardised_as"] = open_bottle(expanded(config.standardised_as)).digest
     return preparation.place(config.cache or folder, (FORMAT, settings), config.sources, others)
 
 

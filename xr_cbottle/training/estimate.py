@@ -22,6 +22,7 @@ from xr_cbottle.grid import healpix
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training.batches import Batch, Batches
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.case import Losses
 from xr_cbottle.training.coarse import coarse_loss, model_config
 from xr_cbottle.training.config import Config, OptimConfig
@@ -116,8 +117,12 @@ def asked(config: AnyConfig, run: Path) -> Asked:
     Raises
     ------
     ValueError
-        If there is no teacher.
+        If there is no teacher, or it is of a bridge, of which nothing is estimated.
     """
+    if isinstance(config, BridgeConfig):
+        raise ValueError(
+            "the cost of a bridge is not estimated: look at that of its coarse network, which is about the same"
+        )
     if isinstance(config, Config):
         data = config.data
         values = len(data.channels) * healpix.n_cells(data.zoom)

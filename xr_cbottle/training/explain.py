@@ -11,6 +11,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.patchwise.patch_config import DistilConfig, SuperresConfig
 
@@ -33,8 +34,9 @@ def text() -> str:
     """All keys of a YAML file by section: type, default, meaning."""
     about = "Keys of a configuration, with [defaults]; those without one must be given. See examples/training.\n"
     seen: set[type] = set()
-    parts = ["\n".join(_lines(cls, 0, seen)) for cls in (Config, SuperresConfig, DistilConfig)]
-    return about + "\nOf super-resolution:\n".join(parts[:2]) + "\nOf its distillation:\n" + parts[2] + "\n"
+    parts = ["\n".join(_lines(cls, 0, seen)) for cls in (Config, BridgeConfig, SuperresConfig, DistilConfig)]
+    heads = ("of a bridge between two states", "of super-resolution", "of its distillation")
+    return about + parts[0] + "".join(f"\n{h.capitalize()}:\n{p}" for h, p in zip(heads, parts[1:], strict=True)) + "\n"
 
 
 def type_words(hint: Any) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from xr_cbottle.training.bridge_case import BridgeCase
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.case import TrainingCase
 from xr_cbottle.training.coarse import Coarse
 from xr_cbottle.training.config import Config
@@ -17,6 +19,8 @@ def make_case(config: AnyConfig, folder: str | os.PathLike[str], *, progress: bo
     """Make the case of a configuration, with its data prepared in a folder."""
     if isinstance(config, Config):
         return Coarse(config, folder, progress=progress)
+    if isinstance(config, BridgeConfig):
+        return BridgeCase(config, folder, progress=progress)
     if isinstance(config, DistilConfig):
         return Distillation(config, progress=progress)
     return Denoising(config, Path(folder), progress=progress)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xr_cbottle.bottle import facts
 from xr_cbottle.training import data, preparation
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.coarse import model_config
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.patchwise import patch_data
@@ -43,12 +44,12 @@ def prepare_run(
     ValueError
         If the data cannot be learnt from, another process prepares them, or what is there has changed.
     """
-    if isinstance(config, Config):
+    if isinstance(config, (Config, BridgeConfig)):
         model_config(config)  # what cannot be trained is not prepared
     workers = processes or len(os.sched_getaffinity(0))
     folder, began = _folder(config, Path(run)), time.monotonic()
     new = not (folder / "done").exists()
-    if isinstance(config, Config):
+    if isinstance(config, (Config, BridgeConfig)):
         data.prepare(config.data, Path(run) / "data", progress=progress, processes=workers)
     else:
         superres, where = _superres(config, Path(run))
@@ -66,7 +67,7 @@ def _superres(config: SuperresConfig | DistilConfig, run: Path) -> tuple[Superre
 
 
 def _folder(config: AnyConfig, run: Path) -> Path:
-    if isinstance(config, Config):
+    if isinstance(config, (Config, BridgeConfig)):
         return data.prepared_folder(config.data, run / "data")
     superres, where = _superres(config, run)
     return patch_data.prepared_folder(superres.superres, where / "data")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xr_cbottle.bottle.sampler import step_counts
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.patchwise import patch_config as configs
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pack", type=Path, metavar="OUT.cbottle", help="then write the bottle")
     parser.add_argument(
         "--into", type=Path, metavar="BOTTLE.cbottle",
-        help="of super-resolution and --coherence: what is packed is this bottle, with that added or replaced",
+        help="of super-resolution, bridges and --coherence: what is packed is this bottle, with that added or replaced",
     )  # fmt: skip
     parser.add_argument(
         "--expert", nargs=3, action="append", default=[], metavar=("SIGMA", "CONFIG.yaml", "FOLDER"),
@@ -103,11 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--into says what is packed: give --pack OUT.cbottle too, which may be the same file")
     if options.pack is not None and coarse != (options.into is None):
         parser.error(
-            "--into is of super-resolution and its distillation: leave it out" if coarse
-            else "super-resolution is packed into a bottle that is there: give --into BOTTLE.cbottle"
+            "--into is of super-resolution, its distillation and bridges: leave it out" if coarse
+            else "this is packed into a bottle that is there: give --into BOTTLE.cbottle"
         )  # fmt: skip
-    if not coarse and (options.expert or options.figures or steps):
-        parser.error("--expert, --figures and --choose-levels are of coarse networks: leave them out")
+    bridge = isinstance(config, BridgeConfig)
+    if not coarse and (options.figures or options.calibrate or steps):
+        parser.error("--figures, --choose-levels and --calibrate are of coarse networks: leave them out")
+    if options.expert and not (coarse or bridge):
+        parser.error("--expert is of coarse networks and bridges: leave it out")
     run = options.run or Path(options.config.stem)
 
     if options.dry_run:
@@ -128,7 +132,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if state.team.leads:
             print(f"stopped at {state.images:,} of {config.training.total_images:,} images: the same command goes on")
         return STOPPED
-    if options.into is not None and state.team.leads:
+    if bridge and options.into is not None and state.team.leads:
+        from xr_cbottle.training.bridge_packing import pack_bridge
+
+        lower = [(float(sigma), _trained(Path(at), configs.load(path), loop.Run)) for sigma, path, at in options.expert]
+        print(pack_bridge(state, options.pack, options.into, experts=lower))
+    elif options.into is not None and state.team.leads:
         from xr_cbottle.training.patchwise.part_packing import pack_part
 
         print(pack_part(state, options.pack, options.into))

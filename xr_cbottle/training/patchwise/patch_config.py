@@ -24,6 +24,7 @@ from xr_cbottle.bottle.manifest import SamplerDefaults
 from xr_cbottle.bottle.records import SuperresSpec
 from xr_cbottle.fields.channels import parse as parse_channel
 from xr_cbottle.training import config as coarse
+from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.parsing import build, check_choices, read
 from xr_cbottle.training.source_config import SourceConfig
@@ -301,8 +302,8 @@ class DistilConfig:
         _no_coarse_weight(self.training)
 
 
-AnyConfig = Config | SuperresConfig | DistilConfig
-_SECTIONS = {"superres": SuperresConfig, "distil": DistilConfig}
+AnyConfig = Config | BridgeConfig | SuperresConfig | DistilConfig
+_SECTIONS = {"bridge": BridgeConfig, "superres": SuperresConfig, "distil": DistilConfig}
 
 
 def load(path: str | os.PathLike[str]) -> AnyConfig:
@@ -319,10 +320,10 @@ def load(path: str | os.PathLike[str]) -> AnyConfig:
 def parse(values: dict[str, Any], where: str = "config") -> AnyConfig:
     """Check nested mappings, as a YAML file gives them, and make the configuration of the kind that they are."""
     kinds = [name for name in (*_SECTIONS, "data") if name in values]
-    if len(kinds) > 1:
+    if len(kinds) > 1 and kinds != ["bridge", "data"]:
         raise ValueError(
-            f"{where}: has sections {' and '.join(kinds)}: a run is of one kind; data is of a coarse network, superres "
-            "of super-resolution, distil of its distillation"
+            f"{where}: has sections {' and '.join(kinds)}: a run is of one kind; data is of a coarse network, bridge "
+            "and data of one between two states, superres of super-resolution, distil of its distillation"
         )
     for name, cls in _SECTIONS.items():
         if name in values:
