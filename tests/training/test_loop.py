@@ -267,6 +267,18 @@ def test_steps_of_muon_have_equal_singular_values(shape):
     assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
 
 
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_muon_moves_a_kernel_as_the_matrix_of_its_rows(memory):
+    generator = torch.Generator().manual_seed(0)
+    start, gradient = torch.randn(2, 6, 4, 3, 3, generator=generator)
+    kernel = torch.nn.Parameter(start.clone().to(memory_format=memory))
+    kernel.grad = gradient.clone().to(memory_format=memory)
+    optimizer.Muon([kernel], lr=0.1).step()
+    ahead = gradient * (1 - 0.95) + 0.05 * 0.95 * gradient  # of a momentum that was 0, and looks ahead
+    expected = start - 0.1 * optimizer.orthogonalised(ahead.reshape(6, -1)).view(start.shape)
+    torch.testing.assert_close(kernel.detach(), expected, atol=1e-5, rtol=1e-4)
+
+
 def test_the_rate_rises_stays_and_falls():
     optim = configs.build(
         configs.OptimConfig,

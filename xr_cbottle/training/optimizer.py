@@ -74,14 +74,15 @@ class Muon(torch.optim.Optimizer):
                     continue
                 buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
                 buffer.lerp_(p.grad, 1 - group["momentum"])
-                ahead = p.grad.lerp(buffer, group["momentum"]).reshape(len(p), -1)
+                # Columns in the order in which memory has them, which changes no step and copies nothing.
+                ahead = p.grad.lerp(buffer, group["momentum"]).movedim(1, -1).reshape(len(p), -1)
                 shapes.setdefault(tuple(ahead.shape), []).append((p, ahead))
             for (rows, columns), members in shapes.items():
                 steps = orthogonalised(torch.stack([ahead for _, ahead in members]))
                 size = group["lr"] * max(1.0, rows / columns) ** 0.5
                 for (p, _), step in zip(members, steps, strict=True):
                     p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.sub_(step.view(p.shape), alpha=size)
+                    p.sub_(step.view(len(p), *p.shape[2:], p.shape[1]).movedim(-1, 1), alpha=size)
 
 
 class Optimizers:
