@@ -124,6 +124,7 @@ from xr_cbottle.bottle.records import (
 from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.bottle.schema import Record, field
 from xr_cbottle.fields import channels
+from xr_cbottle.fields.channels import Variable
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
@@ -231,10 +232,10 @@ class Manifest(Record):
                 raise SchemaError(f"{path}.superres", f"of the zoom and channels of parts[{first}]", spec.plain())
 
     @property
-    def own(self) -> dict[str, channels.Variable]:
+    def own(self) -> dict[str, Variable]:
         """The variables that the bottle defines, by their names."""
         return {
-            name: channels.Variable(name, one.units, one.long_name, one.standard_name, one.levels)
+            name: Variable(name, one.units, one.long_name, one.standard_name, one.levels)
             for name, one in self.variables.items()
         }
 

@@ -81,7 +81,7 @@ def measure(parts: Sequence[Gathered], scaling: str, *, progress: bool) -> Stati
             count += have.sum(0)
             square += np.einsum("tcx,tcx->cx", anomaly, anomaly)
             annual += np.einsum("kt,tcx->kcx", np.stack([np.ones(len(phase)), np.cos(phase), np.sin(phase)]), anomaly)
-    _require(channels, (count > 0).any(1))
+    _require(channels, np.asarray((count > 0).any(1)))
     with np.errstate(invalid="ignore"):
         mean, cosine, sine = annual / count
         variance = square / count - mean**2
