@@ -147,8 +147,10 @@ def test_a_channel_that_no_label_can_lend(values, tmp_path):
     values["data"]["channels"].append("pr")
     values["data"]["sources"][0]["missing"] = ["pr"]
     values["data"]["sources"][1]["missing"] += ["pr"]
-    with pytest.raises(ValueError, match=r"no source has a training instant of channel\(s\) \['pr'\]"):
-        loop.train(configs.parse(values), tmp_path / "run", progress=False)
+    with pytest.raises(
+        ValueError, match=r"'a': no other label has all the channels that it is missing \(pr\): take them"
+    ):
+        configs.parse(values)
 
 
 def test_figures_of_a_report_are_kept_short():

@@ -301,7 +301,8 @@ def test_a_forcing_may_differ_from_file_to_file(values, folder, tmp_path):
 
 
 def test_files_of_one_source_must_agree(values, folder, tmp_path):
-    values["data"]["sources"][1]["files"] = [str(folder / "base.nc"), str(folder / "a.nc")]
+    del values["data"]["sources"][0]  # of which base.nc is a file too
+    values["data"]["sources"][0]["files"] = [str(folder / "base.nc"), str(folder / "a.nc")]
     with pytest.raises(ValueError, match="its files differ in sst_offset: make a source of each run"):
         prepared(values, folder)
 

@@ -305,7 +305,6 @@ def test_the_command_line_trains_and_packs(values, bottle, folder, tmp_path, cap
     for wrong, sentence in (
         (["--pack", str(out)], "give --into BOTTLE.cbottle"),
         (["--into", str(bottle)], "give --pack OUT.cbottle too"),
-        (["--dry-run"], "are of coarse networks: leave them out"),
     ):
         with pytest.raises(SystemExit):
             cli.main([*command, *wrong])

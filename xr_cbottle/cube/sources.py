@@ -239,7 +239,10 @@ class GivenInstants:
 
     as_variables = False
 
-    gaps: Gappy = dataclasses.field(default_factory=dict, init=False)
+    @property
+    def gaps(self) -> Gappy:
+        """No channel: what is missing is so in the data."""
+        return {}
 
     @property
     def land(self) -> None:

@@ -61,7 +61,8 @@ def build(cls: type[T], values: Any, where: str) -> T:
     try:
         return cls(**{key: _convert(value, hints[key], f"{where}: {key}") for key, value in values.items()})
     except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+        said = str(error).removeprefix(f"{where.rpartition(': ')[2]}: ")
+        raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {said}") from None
 
 
 def check_choices(config: Any, where: str) -> None:
