@@ -130,7 +130,11 @@ def test_given_to_a_bottle_by_the_command_line(tmp_path):
         (lambda given, folder: given[:1], "--static lacks b: give LABEL=FILE for each label"),
         (lambda given, folder: [given[0], given[0]], "once for each of a, b"),
         (lambda given, folder: ["c=x", given[1]], "once for each of a, b"),
-        (lambda given, folder: [given[0], f"b={folder / 'none.nc'}"], "is no netCDF file that can be read"),
+        (
+            lambda given, folder: [given[0], f"b={folder / 'none.nc'}"],
+            "none.nc: give FILE, or LABEL=FILE with a label of the bottle",
+        ),
+        (lambda given, folder: [__file__], "is no netCDF file that can be read"),
         (lambda given, folder: files(folder, zoom=1), "the bottle zoom 2: give cells of it, or finer"),
         (lambda given, folder: files(folder, ("tas", "orog")), "another name than those of the data set"),
         (lambda given, folder: files(folder, ("Orog",)), "a name of small letters"),

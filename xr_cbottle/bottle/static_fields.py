@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,8 @@ def opened(path: str, zoom: int) -> xr.Dataset:
 
     from xr_cbottle.fields.cells import find_cells
 
+    if not os.path.exists(path):
+        raise ValueError(f"there is no {path}: give FILE, or LABEL=FILE with a label of the bottle")
     try:
         with xr.open_dataset(path, engine="netcdf4") as file:
             ds = file.load()
