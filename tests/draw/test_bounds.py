@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import healpy
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,9 +13,11 @@ from tests import bottles
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.records import BoundSpec
+from xr_cbottle.bottle.static_fields import StaticFields
 from xr_cbottle.draw import bounds
 from xr_cbottle.draw.emulator import Emulator
-from xr_cbottle.fields import humidity, sun
+from xr_cbottle.fields import humidity, open_water, sun
+from xr_cbottle.fields.sst_offset import SstOffset
 from xr_cbottle.grid import healpix
 
 fields = hnp.arrays(np.float64, (3, 48), elements=st.floats(-2, 3, width=32))
@@ -146,9 +149,53 @@ def test_bounds_are_part_of_the_bottle(tmp_path):
         ({"clt": {"saturation": 1, "temperature": "T850"}}, r"bounds\.clt\.saturation.*specific humidity"),
         ({"Q850": {"saturation": 1}}, r"bounds\.Q850\.temperature.*given with saturation"),
         ({"Q850": {"saturation": 1, "temperature": "clt"}}, r"bounds\.Q850\.temperature.*temperature at 85000 Pa"),
+        ({"clt": {"sea": True}}, r"bounds\.clt\.sea.*a channel in K"),
         ({"pres_msl": {"mean": 0.2}}, r"bounds\.pres_msl\.mean.*no climatology"),
     ],
 )
 def test_wrong_bounds_are_a_sentence(tmp_path, given, message):
     with pytest.raises(BottleError, match=message):
         bottles.synthetic_bottle(tmp_path / "x.cbottle", 2, CHANNELS, bounds=given)
+
+
+# The sea ------------------------------------------------------------------------------------------------------------
+
+
+@given(hnp.arrays(np.float64, (2, 192), elements=st.one_of(st.just(np.nan), st.floats(265, 305, width=32))))
+def test_open_water_is_far_from_land_and_ice(sst):
+    found = open_water.share(sst)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    around = np.array(healpy.get_all_neighbours(4, np.arange(192), nest=True)).T
+    for field, share in zip(sst, found, strict=True):
+        beside = np.where(around < 0, np.arange(192)[:, None], around)
+        coldest = np.minimum(field, np.where(np.isnan(field[beside]), -np.inf, field[beside]).min(1))
+        assert (share[np.isnan(coldest) | (coldest <= 272.35)] == 0).all()
+        assert (share[coldest >= 273.35] == 1).all()
+
+
+@pytest.fixture(scope="module")
+def washed(tmp_path_factory):
+    land = np.zeros((2, 192), np.float32)
+    land[1, :96] = 0.5
+    path = tmp_path_factory.mktemp("washed") / "b.cbottle"
+    bottles.synthetic_bottle(
+        path, 2, ("ts", "tas"), bounds={"ts": {"sea": True}}, static=StaticFields(("a", "b"), {"sftlf": land})
+    )
+    return path
+
+
+@pytest.mark.parametrize(("label", "offset"), [("a", None), ("b", None), ("a", "+3K")])
+def test_open_water_is_as_warm_as_the_sea_that_is_given(washed, label, offset):
+    times = np.array(["1980-01-20T06", "1980-02-01", "1981-07-01T18"], "datetime64[s]")
+    emulator = Emulator(washed, sst_offset=SstOffset.of(offset, 2) if offset else None)
+    drawn = emulator.draw(times, label=label, progress=False)
+    sst = emulator.sst.at(times)
+    share = open_water.share(sst)
+    if label == "b":
+        share[:, :96] = 0  # where this model has land
+    sea = share == 1
+    assert 0.1 < sea.mean() < 0.9
+    np.testing.assert_allclose(drawn.sel(channel="ts").values[sea], sst[sea], atol=1e-4)
+    assert (np.abs(drawn.sel(channel="ts").values - np.nan_to_num(sst))[share == 0] > 1e-2).mean() > 0.9
+    assert np.abs(drawn.sel(channel="tas").values - np.nan_to_num(sst))[sea].mean() > 0.1

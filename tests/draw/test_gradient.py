@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests import forcings
 from tests.bottle.test_climatology import made
 from tests.bottles import sst_cells, synthetic_bottle
 from xr_cbottle.bottle import calibration
+from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.calibration import Calibration
+from xr_cbottle.bottle.climatology import departure
+from xr_cbottle.bottle.static_fields import StaticFields
 from xr_cbottle.draw import adjoint, gradient
 from xr_cbottle.draw.bounds import within
-from xr_cbottle.draw.emulator import Emulator, Instant, without_negatives
+from xr_cbottle.draw.emulator import Emulator, Instant, Sampler, without_negatives
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
+from xr_cbottle.fields.sst_offset import SstOffset
 
 TIMES = np.datetime64("1980-02-01T00", "s") + np.arange(2) * np.timedelta64(6, "h")
 CELLS = 192
@@ -115,3 +120,65 @@ def test_against_finite_differences(emulator: Emulator, solver: str) -> None:
         np.testing.assert_allclose(found @ direction, numeric, atol=2e-3 * scale + 2e-4)
     alone = gradient.of_sea(ours(np.zeros(CELLS)), instants[1:], weights)
     np.testing.assert_allclose(alone[0], found[1], atol=1e-5 * np.abs(found).max())
+
+
+# A climate that changes -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory: pytest.TempPathFactory) -> Bottle:
+    """Mean and spread respond to the sea; one channel is the sea over open water, the other keeps its global mean."""
+    bounds = {"tas": {"sea": True}, "pr": {"mean": 0.3}}
+    static = StaticFields(("a", "b"), {"sftlf": np.zeros((2, CELLS), np.float32)})
+    path = tmp_path_factory.mktemp("bottles") / "changing.cbottle"
+    return open_bottle(forcings.bottle(path, bounds=bounds, static=static))
+
+
+def under(bottle: Bottle, change: np.ndarray, offset: str) -> Emulator:
+    """Its emulator under a sea that is changed, and warmer by an offset."""
+    sea = sst_cells(2)
+    sea["sst"] = (sea.sst.astype("f8") + change).assign_attrs(units="K")
+    sst = SeaSurfaceTemperature.from_dataset(sea, 2).changed(SstOffset.of(offset, 2))
+    return Emulator(bottle, device="cpu", batch_size=2, sst=sst, sampler=Sampler(4, 0.05, 20.0, solver="heun"))
+
+
+WEIGHTS = np.random.default_rng(4).uniform(0.5, 1.5, (2, CELLS)) * np.array([1.0, 1e5])[:, None] / CELLS
+
+
+@pytest.mark.parametrize("channels", [[0], [1], [0, 1]])
+def test_the_climate_of_a_state(changing: Bottle, channels: list[int]) -> None:
+    """What sea and climatology make of one state."""
+    rng = np.random.default_rng(6)
+    x, direction = rng.normal(size=(2, 2, CELLS)), rng.normal(size=CELLS)
+    weights = np.zeros((2, CELLS))
+    weights[channels] = WEIGHTS[channels]
+    ours = under(changing, np.zeros(CELLS), "+1K")
+
+    def total(step: float) -> np.ndarray:
+        moved = under(changing, step * direction, "+1K")
+        return (weights * moved.physical(x, "b", TIMES)).sum((1, 2))
+
+    back = adjoint.through(ours, x, "b", TIMES, np.broadcast_to(weights, x.shape))
+    assert back.predictors is not None
+    kelvin, known = ours.sst.at(TIMES), ours.climatology
+    by_sea = known.response.values_back(departure(kelvin, TIMES, known.sst), back.predictors) + back.sst
+    numeric = (total(0.02) - total(-0.02)) / 0.04
+    np.testing.assert_allclose(by_sea @ direction, numeric, rtol=2e-3, atol=1e-4 * np.abs(numeric).max())
+    assert np.abs(back.sst).max() > 0 or 0 not in channels
+    assert np.abs(back.predictors).max() > 0
+
+
+@pytest.mark.parametrize("offset", ["+1K", "+4K"])
+def test_a_climate_that_changes_against_finite_differences(changing: Bottle, offset: str) -> None:
+    """Within the sea that was learnt, and beyond it, where the network is told of the warmest that it knows."""
+    instants = [Instant("a", 3, 1, time) for time in TIMES]
+    found = gradient.of_sea(under(changing, np.zeros(CELLS), offset), instants, WEIGHTS)
+    for direction in (np.ones(CELLS), np.random.default_rng(0).normal(size=CELLS)):
+
+        def total(step: float, direction: np.ndarray = direction) -> np.ndarray:
+            drawn = under(changing, step * direction, offset).draw_instants(instants).astype(np.float64)
+            return (WEIGHTS * (drawn - np.array([280.0, 0.0])[:, None])).sum((1, 2))
+
+        numeric = (total(0.05) - total(-0.05)) / 0.1
+        scale = np.abs(found @ np.abs(direction)).max()
+        np.testing.assert_allclose(found @ direction, numeric, atol=3e-3 * scale)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.bottle.harmonics import combined, responses
+from xr_cbottle.bottle.harmonics import basis, combined, responses
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -146,6 +146,43 @@ class Response:
         factor = np.exp(np.clip(logarithm, -_MOST, _MOST))
         shape = (len(rows), channels, cells)
         return combined(rows, columns).reshape(shape), factor.reshape(shape)
+
+    def change_back(
+        self, label: int, times: npt.ArrayLike, predictors: Floats, by_mean: Floats, by_logarithm: Floats
+    ) -> npt.NDArray[np.float64]:
+        """Carry gradients back through `change`.
+
+        Parameters
+        ----------
+        label, times, predictors
+            As there.
+        by_mean, by_logarithm
+            (n, channel, cell NEST) with respect to what is added to the mean, and to the logarithm of the factor.
+
+        Returns
+        -------
+        (n, predictor) with respect to the predictors.
+        """
+        season = basis(times, self.seasons, 0)[:, :, 0]
+        found = np.einsum("ncx,pcsx,ns->np", by_mean, self.mean[label], season, optimize=True)
+        logarithm = np.einsum("np,pcx->ncx", predictors, self.spread[label], optimize=True)
+        kept = np.where(np.abs(logarithm) < _MOST, by_logarithm, 0.0)
+        return np.asarray(found + np.einsum("ncx,pcx->np", kept, self.spread[label], optimize=True))
+
+    def values_back(self, anomaly: Floats, gradient: Floats) -> npt.NDArray[np.float64]:
+        """Carry a gradient, (n, predictor), back through `values` to that with respect to the anomaly, (n, cell)."""
+        have = ~np.isnan(anomaly)
+        weights = self.patterns.astype(np.float64)
+        present = have @ np.abs(weights).T
+        stands_for = np.divide(np.abs(weights).sum(1), present, out=np.zeros_like(present), where=present > 0)
+        return np.asarray(((gradient[:, : len(self.modes)] * stands_for) @ weights) * have)
+
+    def excess_back(self, predictors: Floats, gradient: Floats) -> npt.NDArray[np.float64]:
+        """Carry a gradient, (n,), back through `excess` to that with respect to the predictors, (n, predictor)."""
+        out = np.zeros(predictors.shape)
+        if GLOBAL in self.modes:
+            out[:, self.modes.index(GLOBAL)] = np.where(self.excess(predictors) != 0, gradient, 0.0)
+        return out
 
     def excess(self, predictors: Floats) -> Floats:
         """How far the global mean of the sea is outside of what was learnt, (n,) K: 0 inside, and without that mode."""

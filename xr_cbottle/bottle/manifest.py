@@ -91,8 +91,9 @@ none of the data set's other variables and coordinates.
 falls on the top of the atmosphere, as an instant or in the mean over so many hours; or null), ``saturation`` (number
 > 0: at most so many times what saturated air holds, for a channel of specific humidity at a level, or null), with
 ``temperature`` (the channel of the air's temperature there), ``mean`` (number 0..1: which share of the departure of the
-global mean from that of the climatology is kept, or null). Fields are moved with their global mean kept. Channels that
-have no bounds are as they are drawn; a part of super-resolution above them keeps their means, not their bounds.
+global mean from that of the climatology is kept, or null), ``sea`` (true: over open water it is the SST that drives the
+draw, for a channel in K; or null). Fields are moved with their global mean kept, but for ``sea``. Channels that have
+no bounds are as they are drawn; a part of super-resolution above them keeps their means, not their bounds.
 **forcing** ``units``, ``low`` and ``high`` (the range that was trained on), ``reference`` (a number in that range),
 ``transform`` (``"log2"``: networks and climatology are told log2(value / reference), the number of doublings;
 ``"linear"``, the default: (value - reference) / (high - low)), ``long_name``, and the series of the bottle's own
@@ -301,6 +302,8 @@ class Manifest(Record):
                 raise SchemaError(f"{path}.mean", "absent, as there is no climatology", bound.mean)
             if bound.saturation is not None:
                 self._check_saturation(name, bound)
+            if bound.sea and (self.sst is None or channels.parse(name, self.own).variable.units != "K"):
+                raise SchemaError(f"{path}.sea", "of a channel in K, in a bottle with an sst", bound.sea)
 
     def _check_saturation(self, name: str, bound: BoundSpec) -> None:
         path, air = f"bounds.{name}", bound.temperature

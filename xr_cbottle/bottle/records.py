@@ -199,7 +199,7 @@ class StaticSpec(ConditionSpec):
 
 @dataclasses.dataclass(frozen=True)
 class BoundSpec(Record):
-    """Bounds of a channel: a least and a most value, the sun above it, saturation, a steady global mean."""
+    """Bounds of a channel: least, most, the sun above it, saturation, a steady global mean, the sea itself."""
 
     least: float | None = field(schema.optional(schema.number(-limits.SIGMA)), None)
     most: float | None = field(schema.optional(schema.number(-limits.SIGMA)), None)
@@ -209,6 +209,7 @@ class BoundSpec(Record):
     saturation: float | None = field(schema.optional(schema.number(0, open_end=True)), None)
     temperature: str | None = field(schema.optional(schema.channel()), None)
     mean: float | None = field(schema.optional(schema.number(0, most=1)), None)
+    sea: bool | None = field(schema.optional(schema.boolean()), None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -217,7 +218,7 @@ class BoundSpec(Record):
         if (self.saturation is None) != (self.temperature is None):
             raise SchemaError("temperature", "given with saturation, and only with it", self.temperature)
         if not self.plain():
-            raise SchemaError("", "of one bound at least (least, most, sun, saturation, mean)", {})
+            raise SchemaError("", "of one bound at least (least, most, sun, saturation, mean, sea)", {})
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON's types, without what is null."""

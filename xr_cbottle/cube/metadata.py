@@ -43,8 +43,12 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
         comments.append(f"The data of label {spec.label} had no {', '.join(lent)}: drawn under label {label.donor}.")
     if all(names[i] in manifest.nonnegative for i in layout.channels):
         comments.append("Values below 0 are set to 0, and those above scaled to keep the mean over the globe.")
-    if spec.fine is None and all(names[i] in manifest.bounds for i in layout.channels):
-        comments.append("Moved within physical bounds, with the mean over the globe kept.")
+    bounds = [manifest.bounds[names[i]] for i in layout.channels if names[i] in manifest.bounds and spec.fine is None]
+    if len(bounds) == len(layout.channels):
+        if any(bound.sea for bound in bounds):
+            comments.append("Over open water it is the sea surface temperature that drives the model.")
+        if any(set(bound.plain()) != {"sea"} for bound in bounds):
+            comments.append("Moved within physical bounds, with the mean over the globe kept.")
     if layout.variable.ocean_only and (spec.sst or manifest.sst):
         comments.append("Missing where the sea surface temperature that drives the model is missing.")
     if gappy := _gaps([names[i] for i in layout.channels], spec, manifest):

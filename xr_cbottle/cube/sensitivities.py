@@ -153,11 +153,6 @@ def _drawn(da: xr.DataArray) -> LazyVariable:
         raise ValueError(
             f"{da.name} is not drawn at the bottle's own zoom: open the bottle with zoom={spec.native_zoom} or less"
         )
-    if lazy.reader.source.bottle.manifest.sea_range:
-        raise ValueError(
-            f"{da.name} is of a bottle whose climatology responds to the sea, and that part of the derivative is not "
-            "known yet: use a bottle without such a response"
-        )
     if spec.guide is not None:
         raise ValueError(f"{da.name} is steered to an event: open the bottle without guide")
     if spec.tree is not None:

@@ -6,13 +6,14 @@ of (a vector-Jacobian product). All are exact, that of the spherical harmonics' 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.bottle.climatology import powered
-from xr_cbottle.draw.bounds import Bounds, steadied, within
+from xr_cbottle.draw.bounds import steadied, within
 from xr_cbottle.draw.emulator import Emulator
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -38,17 +39,47 @@ def physical(
     -------
     (n, channel, cell NEST) float64 with respect to ``x``.
     """
+    return through(emulator, x, label, times, gradient).x
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Gradients with respect to all that `Emulator.physical` makes values of.
+
+    Attributes
+    ----------
+    x
+        (n, channel, cell NEST) of the state.
+    predictors
+        (n, predictor) of the response of the climatology; None without one.
+    sst
+        (n, cell NEST) per K of the sea where it is a bound; 0 elsewhere.
+    """
+
+    x: Floats
+    predictors: Floats | None
+    sst: Floats
+
+
+def through(
+    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+) -> Gradients:
+    """Carry a gradient back through `Emulator.physical`, to state and climate; parameters as of `physical`."""
     known = emulator.climatology
     gradient = np.array(gradient, np.float64)
+    by_usual: Floats = np.zeros_like(gradient)
+    by_sst: Floats = np.zeros((len(gradient), gradient.shape[-1]))
     if emulator.bottle.manifest.bounds:
-        gradient = bounded(emulator, x, label, times, gradient)
+        gradient, by_usual, by_sst = bounded(emulator, x, label, times, gradient)
     chosen = [emulator.channels.index(name) for name in emulator.bottle.manifest.nonnegative]
     if known is None:
         scales, center = emulator.model.scales[:, None], emulator.model.center[:, None]
         gradient[:, chosen] = without_negatives((x * scales + center)[:, chosen], gradient[:, chosen])
-        return gradient * scales
-    mean, spread = known.at(label, times, emulator.predictors(times))
-    linear = known.center[:, None] + known.scale[:, None] * (mean + spread * known.amplified(x, label))
+        return Gradients(gradient * scales, None, by_sst)
+    predictors = emulator.predictors(times)
+    mean, spread = known.at(label, times, predictors)
+    anomalies = known.amplified(x, label)
+    linear = known.center[:, None] + known.scale[:, None] * (mean + spread * anomalies)
     values = powered(linear, known.root)
     calibration, number = known.calibration, known.number(label)
     final = values if calibration is None else calibration.mapped(values, number)
@@ -58,11 +89,19 @@ def physical(
             gradient[:, channel] *= slopes(
                 values[:, channel], calibration.drawn[number, i], calibration.known[number, i]
             )
+    usual = known.center[:, None] + known.scale[:, None] * mean.astype(np.float64)
     for channel in np.flatnonzero(known.root != 1).tolist():
         power = float(known.root[channel])
         gradient[:, channel] *= power * np.maximum(linear[:, channel], 0) ** (power - 1)
-    gradient *= known.scale[:, None] * spread
-    return gradient if calibration is None else amplified(gradient, calibration.gain[number])
+        by_usual[:, channel] *= power * np.maximum(usual[:, channel], 0) ** (power - 1)
+    gradient *= known.scale[:, None]
+    by_predictors = None
+    if known.response is not None and predictors is not None:
+        by_mean = gradient + by_usual * known.scale[:, None]
+        by_predictors = known.response.change_back(number, times, predictors, by_mean, gradient * spread * anomalies)
+    gradient = gradient * spread
+    by_x = gradient if calibration is None else amplified(gradient, calibration.gain[number])
+    return Gradients(by_x, by_predictors, by_sst)
 
 
 def without_negatives(values: Floats, gradient: Floats) -> Floats:
@@ -78,18 +117,28 @@ def without_negatives(values: Floats, gradient: Floats) -> Floats:
 
 def bounded(
     emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
-) -> Floats:
-    """Carry a gradient back through `xr_cbottle.draw.bounds.Bounds.applied`, as `physical` does."""
-    known, bounds = emulator.climatology, Bounds(emulator.bottle.manifest)
-    usual = None if known is None else known.usual(label, times)
+) -> tuple[Floats, Floats, Floats]:
+    """Carry a gradient back through `xr_cbottle.draw.bounds.Bounds.applied`, as `through` does.
+
+    Returns
+    -------
+    (n, channel, cell) with respect to the values, and to what is usual; (n, cell) with respect to the SST.
+    """
+    known, bounds, sst = emulator.climatology, emulator.bounds, emulator.sst.at(times)
+    usual = None if known is None else known.usual(label, times, emulator.predictors(times))
     values = emulator.unbounded(x, label, times)
-    final = bounds.applied(values, label, times, usual)
-    out = np.array(gradient)
+    final = bounds.applied(values, label, times, usual, sst)
+    out, by_usual, by_sst = np.array(gradient), np.zeros_like(gradient), np.zeros(sst.shape)
     for name in reversed(bounds.order):
         spec, c = bounds.specs[name], bounds.channels.index(name)
         steady = spec.mean is not None and usual is not None
         field = steadied(values[:, c], usual[:, c], spec.mean) if steady else values[:, c]  # type: ignore[index, arg-type]
         least, most = bounds.limits(name, spec, final, label, times)
+        if spec.sea:
+            share = bounds.water(sst, label)
+            change = np.nan_to_num(sst) - within(field, least, most)
+            by_sst += share * out[:, c] + bounds.water_back(sst, label, out[:, c] * change)
+            out[:, c] *= 1 - share
         if least is not None or most is not None:
             out[:, c], by_most = within_back(field, least, most, out[:, c])
             if spec.saturation is not None and spec.temperature is not None:
@@ -100,8 +149,10 @@ def bounded(
                 ends = [bounds.limits(name, spec, one, label, times)[1] for one in shifted]
                 out[:, t] += by_most * (ends[0] - ends[1]) / (2 * _KELVIN_STEP)  # type: ignore[operator]
         if steady:
-            out[:, c] -= (1 - spec.mean) * out[:, c].mean(-1, keepdims=True)  # type: ignore[operator]
-    return out
+            shared = (1 - spec.mean) * out[:, c].mean(-1, keepdims=True)  # type: ignore[operator]
+            out[:, c] -= shared
+            by_usual[:, c] += shared
+    return out, by_usual, by_sst
 
 
 def within_back(values: Floats, least: Floats | None, most: Floats | None, gradient: Floats) -> tuple[Floats, Floats]:

@@ -3,7 +3,7 @@
 A network draws a little beyond what it has seen: clouds over more than all of a cell, sunshine at night, more vapour
 than air can hold. A bottle may declare bounds of its channels (see `xr_cbottle.bottle.manifest`). A field is then moved
 into them *with its global mean kept*, so that what is cut off at one place is made up for where there is room: a plain
-clip would make the mean drift.
+clip would make the mean drift. And the surface of open water is as warm as the sea that drives the draw.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ import numpy.typing as npt
 
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.records import BoundSpec
-from xr_cbottle.fields import channels, humidity, sun
+from xr_cbottle.bottle.static_fields import StaticFields
+from xr_cbottle.fields import channels, humidity, open_water, sun
 from xr_cbottle.grid import healpix
 
 Floats = npt.NDArray[np.floating[Any]]
 
+LAND = "sftlf"
+"""Name of the static field that is the fraction of land."""
+MOST_LAND = 0.01
+"""Fraction of land from which on a cell is no open water."""
 _HALVINGS = 50
 """Of the interval in which a factor is looked for: more than float64 has digits left of it."""
 _LARGEST_FACTOR = 1e3
@@ -33,17 +38,26 @@ class Bounds:
     ----------
     manifest
         It says which channels have which bounds.
+    static
+        Of the bottle, if it has any: where the model of a label has land (`LAND`), there is no open water.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, static: StaticFields | None = None) -> None:
+        self.static = static if static is not None and LAND in static.values else None
         self.channels = manifest.channels
         self.specs: Mapping[str, BoundSpec] = manifest.bounds
+        self.zoom = manifest.zoom
         self.lon, self.lat = healpix.lonlat(manifest.zoom)
         # Temperature comes before the humidity that it bounds.
         self.order = sorted(self.specs, key=lambda name: self.specs[name].saturation is not None)
 
     def applied(
-        self, values: Floats, label: str | None, times: npt.NDArray[np.datetime64], usual: Floats | None
+        self,
+        values: Floats,
+        label: str | None,
+        times: npt.NDArray[np.datetime64],
+        usual: Floats | None,
+        sst: Floats | None = None,
     ) -> Floats:
         """Fields within their bounds.
 
@@ -57,6 +71,8 @@ class Bounds:
             (n,) datetime64.
         usual
             (n, channel, cell) means by climatology in the channels' units; None in a bottle without one.
+        sst
+            (n, cell) K, NaN over land, that drives the draw; needed where ``sea`` is a bound.
 
         Returns
         -------
@@ -69,8 +85,23 @@ class Bounds:
             if spec.mean is not None and usual is not None:
                 field = steadied(field, usual[:, c], spec.mean)
             least, most = self.limits(name, spec, out, label, times)
-            out[:, c] = within(field, least, most) if least is not None or most is not None else field
+            field = within(field, least, most) if least is not None or most is not None else field
+            if spec.sea and sst is not None:
+                share = self.water(sst, label)
+                field = (1 - share) * field + share * np.nan_to_num(sst)
+            out[:, c] = field
         return out
+
+    def water(self, sst: Floats, label: str | None) -> Floats:
+        """Share of each cell that is certainly open water, (n, cell) of an SST in K, for a label."""
+        share = open_water.share(sst)
+        return share if self.static is None else share * (self.static.at(LAND, label, self.zoom) < MOST_LAND)
+
+    def water_back(self, sst: Floats, label: str | None, gradient: Floats) -> Floats:
+        """Carry a gradient with respect to `water`, (n, cell), back to that with respect to the SST, per K."""
+        if self.static is not None:
+            gradient = gradient * (self.static.at(LAND, label, self.zoom) < MOST_LAND)
+        return open_water.share_back(sst, gradient)
 
     def limits(
         self, name: str, spec: BoundSpec, values: Floats, label: str | None, times: npt.NDArray[np.datetime64]

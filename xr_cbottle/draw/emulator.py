@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -367,8 +368,15 @@ class Emulator:
         values, climatology = self.unbounded(x, label, times), self.climatology
         if self.bottle.manifest.bounds:
             usual = None if climatology is None else climatology.usual(label, times, self.predictors(times))
-            values = Bounds(self.bottle.manifest).applied(values, label, times, usual)
+            values = self.bounds.applied(values, label, times, usual, self.sst.at(times))
         return values
+
+    @functools.cached_property
+    def bounds(self) -> Bounds:
+        """Bounds of what is drawn."""
+        manifest = self.bottle.manifest
+        seas = any(spec.sea for spec in manifest.bounds.values())
+        return Bounds(manifest, self.bottle.static_fields() if seas else None)
 
     def unbounded(
         self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]

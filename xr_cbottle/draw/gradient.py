@@ -1,4 +1,4 @@
-"""The gradient of a weighted sum of drawn fields with respect to the sea that the network is told of.
+"""The gradient of a weighted sum of drawn fields with respect to the sea that drives the draw.
 
 It is that of the very function that a bottle is, through all steps of the sampler (reverse mode), and not an estimate:
 the noise is that of the instant and stays as it is. What a step needs is computed again when its turn comes, so that
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from xr_cbottle.bottle.climatology import SST_ANOMALY_KELVIN
+from xr_cbottle.bottle.climatology import SST_ANOMALY_KELVIN, departure
 from xr_cbottle.draw import adjoint, conditions
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.emulator import Emulator, Instant
@@ -39,7 +39,8 @@ def of_sea(emulator: Emulator, instants: Sequence[Instant], weights: Floats) -> 
 
     Returns
     -------
-    (instant, cell NEST) per K; 0 over land, of which the network is told nothing.
+    (instant, cell NEST) per K; 0 over land. What the network is told, the response of the climatology, and the surface
+    of open water where that is bound to the sea, count alike.
     """
     out = np.empty((len(instants), healpix.n_cells(emulator.zoom)))
     for start in range(0, len(instants), emulator.batch_size):
@@ -59,18 +60,37 @@ def _batch(emulator: Emulator, instants: Sequence[Instant], weights: Floats) -> 
         start = batch.put(latents).double() * sigmas[0]
         drawn = edm.SOLVERS[emulator.sampler.solver](_forgetful(denoise), start, sigmas)
         x = batch.back(drawn.detach())
-        back = adjoint.physical(emulator, x, label, times, np.broadcast_to(weights, x.shape))
+        back = adjoint.through(emulator, x, label, times, np.broadcast_to(weights, x.shape))
         # The copies that fill the batch are not looked at.
-        wanted = batch.put(back)
+        wanted = batch.put(back.x)
         wanted[len(instants) :] = 0
         (found,) = torch.autograd.grad(drawn, told, wanted)
         by_condition = batch.back(found.double())
-    return _per_kelvin(by_condition, emulator.sst.at(times))
+    kelvin = emulator.sst.at(times)
+    told_of = _per_kelvin(by_condition, kelvin)
+    by_response = _by_response(emulator, times, kelvin, told_of.sum(-1), back.predictors)
+    return told_of + by_response + np.where(np.isnan(kelvin), 0.0, back.sst)
 
 
 def _forgetful(denoise: edm.Denoise) -> edm.Denoise:
     """The denoiser, which computes again what the gradient needs of it."""
     return lambda x, sigma: checkpoint(denoise, x, sigma, use_reentrant=False, preserve_rng_state=False)
+
+
+def _by_response(
+    emulator: Emulator, times: npt.NDArray[np.datetime64], kelvin: Floats, by_all: Floats, by_predictors: Floats | None
+) -> Floats:
+    """What the climatology's response adds, (n, cell) per K; 0 without one.
+
+    Beyond the global mean that was learnt, the network is told of a sea that is cooler everywhere by the excess:
+    ``by_all`` (n,) is what a kelvin more of all the sea does to what it draws.
+    """
+    known = emulator.climatology
+    predictors = emulator.predictors(times)
+    if known is None or known.response is None or predictors is None or by_predictors is None:
+        return np.zeros(kelvin.shape)
+    gradient = by_predictors - known.response.excess_back(predictors, by_all)
+    return known.response.values_back(departure(kelvin, times, known.sst), gradient)
 
 
 def _per_kelvin(gradient: Floats, kelvin: Floats) -> Floats:
