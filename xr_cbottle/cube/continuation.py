@@ -15,6 +15,7 @@ import numpy as np
 
 from xr_cbottle.base.plain_text import shown
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
+from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.cube import keywords as keyword
 from xr_cbottle.cube import metadata
 from xr_cbottle.cube.bridged import BridgedInstants, Place, instant_of
@@ -97,6 +98,7 @@ def continued(
     """The cube behind `continue_from`, whose parameters these are; ``asked`` are all keywords, checked."""
     opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle, weights=asked["weights"])
     manifest = opened.manifest
+    _check_bridge(manifest, asked["label"])
     climate = AskedClimate.of(manifest, asked)
     spec = make_spec(manifest, opened.digest, {**asked, "coherence": BRIDGE}, climate)
     assert spec.tree is not None
@@ -116,6 +118,21 @@ def continued(
     told = keyword.told({name: value for name, value in asked.items() if name in CONTINUED_KEYWORDS})
     # Above the native zoom nothing tells in a folder what a piece was made of.
     return Cube.over(instants, opened, spec, dataclasses.replace(reading, cache_dir=None), told)
+
+
+def _check_bridge(manifest: Manifest, label: str | None) -> None:
+    """Refuse a bottle that cannot go on from a state of a label, before anybody speaks of keywords that nobody gave."""
+    if manifest.bridge is None:
+        raise ValueError(
+            f"{manifest.name} has no network that draws weather between two states, and so cannot go on from one: give "
+            "a bottle that was given one by xr-cbottle train"
+        )
+    known = manifest.label(label)
+    if known is not None and known not in manifest.bridge.labels:
+        raise ValueError(
+            f"{manifest.name} goes on from states of {', '.join(manifest.bridge.labels)} and not of {known}: choose "
+            f"label={manifest.bridge.labels[0]!r}"
+        )
 
 
 def _state_of(ds: xr.Dataset, bottle: Bottle) -> Given:
