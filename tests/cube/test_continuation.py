@@ -87,7 +87,7 @@ def test_bad_states_are_refused_in_a_sentence(bottle, state, tmp_path):
     with pytest.raises(ValueError, match="lacks values of tas: draw them first"):
         continue_from(state.assign(tas=state.tas.where(state.cell > 3)), bottle).tas.isel(time=3).load()
     plain = bottles.synthetic_bottle(tmp_path / "plain.cbottle")
-    with pytest.raises(ValueError, match="^plain has no network that draws weather between two states, and so cannot"):
+    with pytest.raises(ValueError, match=r"^plain has no network that draws weather between two states, and so cannot"):
         continue_from(state, plain)
     with pytest.raises(TypeError, match="unknown keyword coherence"):
         continue_from(state, bottle, coherence="bridge")
