@@ -481,6 +481,34 @@ def test_pack_adds_figures_and_files_to_a_bottle(run, bottle, tmp_path):
     assert "--coherence is added to a bottle that is there: give --from BOTTLE" in err
 
 
+def test_pack_adds_the_networks_of_another_bottle(run, tmp_path):
+    from xr_cbottle.bottle.bottle import open_bottle
+
+    names = ("tas", "pr")
+    fine = bottles.synthetic_bottle(tmp_path / "fine.cbottle", 2, names, superres=bottles.fine_specs(4, names, 8, 4))
+    plain = bottles.synthetic_bottle(tmp_path / "plain.cbottle", 2, (*names, "clt"), seed=1)
+    status, _, err = run("pack", "both.cbottle", "--from", plain, "--networks-of", fine)
+    assert status == 0, err
+    both, given = open_bottle(tmp_path / "both.cbottle"), open_bottle(fine)
+    assert [part.role for part in both.manifest.parts] == ["coarse", "superres", "superres-distilled"]
+    assert [part.sha256 for part in both.manifest.parts[1:]] == [part.sha256 for part in given.manifest.parts[1:]]
+    assert both.manifest.parts[0].sha256 == open_bottle(plain).manifest.parts[0].sha256
+    with xr.open_dataset(both.path, engine="cbottle", zoom=4, time=["1980-01-05T06"]) as ds:
+        assert np.isfinite(ds.tas.isel(cell=slice(0, 16)).values).all()
+    other = bottles.synthetic_bottle(tmp_path / "other.cbottle", 3, names)
+    clouds = bottles.synthetic_bottle(tmp_path / "clouds.cbottle", 2, ("clt",))
+    for arguments, words in (
+        (["--from", plain, "--networks-of", plain], "has no networks but coarse ones"),
+        (["--from", other, "--networks-of", fine], "begin at zoom 2, and other has zoom 3"),
+        (["--from", clouds, "--networks-of", fine], "superres.channels"),
+        (["--networks-of", fine], "--networks-of is added to a bottle that is there: give --from BOTTLE"),
+    ):
+        status, _, err = run("pack", "x.cbottle", *arguments)
+        assert status == 2
+        assert words in err
+        assert not (tmp_path / "x.cbottle").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

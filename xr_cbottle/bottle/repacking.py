@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from xr_cbottle.bottle.bottle import Bottle
+from xr_cbottle.bottle.download import base_name
+from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import pack
-from xr_cbottle.bottle.records import CONDITIONS, ConditionSpec, FieldSpec, PartSpec, StaticSpec
+from xr_cbottle.bottle.records import BRIDGE, COARSE, CONDITIONS, ROLES, ConditionSpec, FieldSpec, PartSpec, StaticSpec
 from xr_cbottle.bottle.static_fields import StaticFields, opened
 
 STATIC = "static.nc"
@@ -65,6 +67,61 @@ def repack(
         return pack(out, manifest, parts, *conditions)
 
 
+def with_networks(manifest: Manifest, other: Bottle, folder: Path) -> tuple[Manifest, dict[str, Path]]:
+    """The manifest of a bottle with the networks that another has beside the coarse ones, and their files.
+
+    Parameters
+    ----------
+    manifest
+        Of a bottle that lacks networks of these roles, or has others.
+    other
+        A bottle with networks of super-resolution, or a bridge. Those that are URLs are fetched.
+    folder
+        Where the files are copied to.
+
+    Returns
+    -------
+    The manifest, and the files by their locations in it, as `repack` takes them.
+
+    Raises
+    ------
+    ValueError
+        If the other bottle has no such networks.
+    BottleError
+        If they do not fit: another zoom, or channels that the bottle lacks.
+    """
+    taken = [part for part in other.manifest.parts if part.role != COARSE]
+    if not taken:
+        raise ValueError(
+            f"{other.manifest.name} has no networks but coarse ones: give a bottle with super-resolution or a bridge"
+        )
+    if other.manifest.zoom != manifest.zoom:
+        raise BottleError(
+            f"the networks of {other.manifest.name} begin at zoom {other.manifest.zoom}, and {manifest.name} has zoom "
+            f"{manifest.zoom}; they must agree"
+        )
+    if BRIDGE in {part.role for part in taken} and _climatology(other.manifest) != _climatology(manifest):
+        raise BottleError(
+            f"the bridge of {other.manifest.name} draws anomalies from its own climatology, and {manifest.name} has "
+            "another; train a bridge for it"
+        )
+    files, parts = {}, []
+    for i, part in enumerate(taken):
+        name = base_name(part.location)
+        files[name] = folder / f"network-{i}"
+        with contextlib.closing(other.open_file(part)) as source, open(files[name], "wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        parts.append(dataclasses.replace(part, location=name))
+    roles = {part.role for part in taken}
+    said = {part.location: base_name(part.location) for part in taken}
+    trained = {
+        name: other.manifest.trained_on[place] for place, name in said.items() if place in other.manifest.trained_on
+    }
+    kept = [part for part in manifest.parts if part.role not in roles]
+    ordered = tuple(sorted((*kept, *parts), key=lambda part: ROLES.index(part.role)))
+    return dataclasses.replace(manifest, parts=ordered, trained_on={**manifest.trained_on, **trained}), files
+
+
 def with_static(manifest: Manifest, given: Sequence[str], folder: Path) -> tuple[Manifest, Path]:
     """The manifest of a bottle with static fields, and the file that `repack` puts into the bottle as `STATIC`.
 
@@ -107,6 +164,10 @@ def with_static(manifest: Manifest, given: Sequence[str], folder: Path) -> tuple
     path = folder / STATIC
     StaticFields(labels, values).write(path)
     return dataclasses.replace(manifest, static=StaticSpec(STATIC, variables=about)), path
+
+
+def _climatology(manifest: Manifest) -> str | None:
+    return None if manifest.climatology is None else manifest.climatology.sha256
 
 
 def _label_of(given: str, labels: Sequence[str]) -> str | None:

@@ -280,6 +280,10 @@ def _add_pack(add: Add) -> None:
         help="netCDF of fields that do not change in time, such as orog and sftlf; of one label, or of all",
     )  # fmt: skip
     pack.add_argument(
+        "--networks-of", metavar="BOTTLE",
+        help="another bottle, of which networks of super-resolution and bridges are added to --from BOTTLE",
+    )  # fmt: skip
+    pack.add_argument(
         "--choose-levels", metavar="N,N,...",
         help="choose noise levels for each of these numbers of steps, by drawing; num_steps=N then takes them",
     )  # fmt: skip

@@ -140,7 +140,7 @@ def _pinned_path(options: argparse.Namespace, bottle: Bottle) -> Path:
 def pack(options: argparse.Namespace) -> None:
     from xr_cbottle.bottle import facts
     from xr_cbottle.bottle.bottle import open_bottle
-    from xr_cbottle.bottle.repacking import STATIC, repack, with_static
+    from xr_cbottle.bottle.repacking import STATIC, repack, with_networks, with_static
 
     steps = step_counts(options.choose_levels) if options.choose_levels is not None else ()
     changed = {name: getattr(options, name) for name in ("solver", "num_steps") if getattr(options, name) is not None}
@@ -155,6 +155,9 @@ def pack(options: argparse.Namespace) -> None:
             for choice in choices:
                 say(choice)
         manifest, files = _with_parts(bottle.manifest, options)
+        if options.networks_of is not None:
+            manifest, networks = with_networks(manifest, open_bottle(options.networks_of), Path(folder))
+            files |= networks
         if options.static:
             manifest, files[STATIC] = with_static(manifest, options.static, Path(folder))
         repack(options.out, bottle, dataclasses.replace(manifest, sampler=sampler), files)
@@ -190,8 +193,9 @@ def _to_pack(options: argparse.Namespace, draft: Path) -> Bottle:
         if options.manifest is not None or options.part:
             raise ValueError("--from has a manifest and networks of its own: leave --manifest and --part out")
         return open_bottle(options.bottle)
-    if options.coherence is not None:
-        raise ValueError("--coherence is added to a bottle that is there: give --from BOTTLE")
+    for name in ("coherence", "networks_of"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} is added to a bottle that is there: give --from BOTTLE")
     if options.manifest is None or not options.part:
         raise ValueError("pack makes a bottle of --manifest and --part, or of --from BOTTLE: give one of the two")
     manifest = Manifest.from_json(options.manifest.read_text())
