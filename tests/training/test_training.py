@@ -188,6 +188,14 @@ def test_wrong_configurations_are_refused(values, change, message):
         configs.parse(values)
 
 
+def test_bounds_are_those_of_the_bottle_that_will_be_packed(values):
+    values["bottle"]["bounds"] = {"tas": {"sea": True}}
+    assert configs.parse(values).bottle.bounds == {"tas": {"sea": True}}
+    values["bottle"]["bounds"] = {"tos": {"least": 0}}
+    with pytest.raises(ValueError, match=r"bottle: .*bounds\.tos must be one of channels"):
+        configs.parse(values)
+
+
 def test_wrong_data_are_refused(values, folder, tmp_path):
     values["data"].update(channels=["tas", "T500"], cache=str(tmp_path))
     values["data"]["sources"] = values["data"]["sources"][:1]

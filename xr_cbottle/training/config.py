@@ -593,7 +593,7 @@ class Config:
         about = self.bottle
         try:
             Manifest(
-                name=about.name, zoom=0, channels=self.data.channels, bounds=about.bounds,
+                name=about.name, zoom=0, channels=self.data.channels, bounds=about.bounds, sst=ConditionSpec("sst.nc"),
                 labels={label: LabelSpec(i) for i, label in enumerate(self.data.labels)},
                 parts=(PartSpec("coarse", 0.0, "coarse.checkpoint"),),
                 time=TimeSpec(about.start, about.end, about.step),
