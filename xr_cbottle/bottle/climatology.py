@@ -148,12 +148,18 @@ class Climatology:
 
     def usual(self, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
         """Means at (n,) times, (n, channel, cell NEST) in the channels' units: those of anomalies of 0; see `at`."""
-        mean, _ = self.at(label, times, predictors)
+        return self.usual_of(self.at(label, times, predictors)[0])
+
+    def usual_of(self, mean: Floats) -> Floats:
+        """`usual` of the first of what `at` gives."""
         return powered(self.center[:, None] + self.scale[:, None] * mean.astype(np.float64), self.root)
 
     def physical(self, x: Floats, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
         """Standardised anomalies (n, channel, cell NEST) as values in the channels' units; float64; see `at`."""
-        mean, spread = self.at(label, times, predictors)
+        return self.physical_about(x, label, *self.at(label, times, predictors))
+
+    def physical_about(self, x: Floats, label: str | None, mean: Floats, spread: Floats) -> Floats:
+        """`physical` about what `at` gives."""
         x = self.amplified(x, label)
         values = powered(self.center[:, None] + self.scale[:, None] * (mean + spread * x), self.root)
         return values if self.calibration is None else self.calibration.mapped(values, self.number(label))

@@ -57,9 +57,10 @@ def combined(rows: Floats, coefficients: Floats) -> Floats:
     -------
     (n, x) float32
     """
-    used = np.flatnonzero(coefficients.any(1))  # a label without a diurnal cycle needs few of them
+    used = coefficients.any(1)  # a label without a diurnal cycle needs few of them
+    kept = coefficients if used.all() else coefficients[used]
     # One time after the other: a product of matrices rounds by how many there are.
-    return np.stack([np.einsum("k,kx->x", row, coefficients[used]) for row in rows[:, used]])
+    return np.stack([np.einsum("k,kx->x", row, kept) for row in rows[:, used]])
 
 
 class Fit:

@@ -365,9 +365,10 @@ class Emulator:
         self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
         """Values in the channels' units, (n, channel, cell NEST), of what the network draws, of the same shape."""
-        values, climatology = self.unbounded(x, label, times), self.climatology
+        about, climatology = self._about(label, times), self.climatology
+        values = self._in_units(x, label, about)
         if self.bottle.manifest.bounds:
-            usual = None if climatology is None else climatology.usual(label, times, self.predictors(times))
+            usual = None if climatology is None or about is None else climatology.usual_of(about[0])
             values = self.bounds.applied(values, label, times, usual, self.sst.at(times))
         return values
 
@@ -382,9 +383,23 @@ class Emulator:
         self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
         """Values as `physical` gives them, before they are moved into the bounds of the bottle."""
+        return self._in_units(x, label, self._about(label, times))
+
+    def _about(
+        self, label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]] | None:
+        """Mean and spread that the networks draw anomalies from; None if they draw the fields themselves."""
+        return None if self.climatology is None else self.climatology.at(label, times, self.predictors(times))
+
+    def _in_units(
+        self,
+        x: npt.NDArray[np.floating[Any]],
+        label: str | None,
+        about: tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]] | None,
+    ) -> npt.NDArray[np.floating[Any]]:
         model = self.model
-        if model.climatology is not None:
-            values = model.climatology.physical(x, label, times, self.predictors(times))
+        if model.climatology is not None and about is not None:
+            values = model.climatology.physical_about(x, label, *about)
         else:
             values = x * model.scales[:, None] + model.center[:, None]
         chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
