@@ -11,7 +11,14 @@ within an instant are meaningful, time scales and durations only with it.
 
 from __future__ import annotations
 
-from xr_cbottle.diagnostics.balances import geostrophic_residual, hydrostatic_residual, radiation_budget, water_budget
+from xr_cbottle.diagnostics.balances import (
+    geostrophic_correlation,
+    geostrophic_residual,
+    hydrostatic_residual,
+    radiation_budget,
+    water_budget,
+)
+from xr_cbottle.diagnostics.change import land_sea_ratio, per_kelvin, polar_amplification, trend
 from xr_cbottle.diagnostics.comparison import bias, pattern_correlation, rmse
 from xr_cbottle.diagnostics.cycles import diurnal_cycle, seasonal_cycle, subsolar_longitude
 from xr_cbottle.diagnostics.dependence import correlation, joint_distribution
@@ -31,9 +38,15 @@ from xr_cbottle.diagnostics.means import SEASONS, anomalies, climatology, monthl
 from xr_cbottle.diagnostics.modes import eofs
 from xr_cbottle.diagnostics.response import nino34, regression
 from xr_cbottle.diagnostics.scores import crps, rank_histogram, spread_error
+from xr_cbottle.diagnostics.shape import exceedance, kurtosis, month_climate, standardised
 from xr_cbottle.diagnostics.spectra import power_spectrum
+from xr_cbottle.diagnostics.teleconnections import distant_correlations
 from xr_cbottle.diagnostics.uncertainty import bootstrap, halves, noise_floor, thinned
-from xr_cbottle.diagnostics.variability import standard_deviation, variability_by_time_scale
+from xr_cbottle.diagnostics.variability import (
+    standard_deviation,
+    submonthly_variance,
+    variability_by_time_scale,
+)
 
 __all__ = [
     "SEASONS",
@@ -45,20 +58,28 @@ __all__ = [
     "climatology",
     "correlation",
     "crps",
+    "distant_correlations",
     "diurnal_cycle",
     "eofs",
+    "exceedance",
+    "geostrophic_correlation",
     "geostrophic_residual",
     "global_mean",
     "halves",
     "hydrostatic_residual",
     "joint_distribution",
+    "kurtosis",
     "lag_correlation",
+    "land_sea_ratio",
     "lonlat",
+    "month_climate",
     "monthly",
     "nino34",
     "noise_floor",
     "pattern_correlation",
+    "per_kelvin",
     "phase_speed",
+    "polar_amplification",
     "power_spectrum",
     "quantiles",
     "radiation_budget",
@@ -72,8 +93,11 @@ __all__ = [
     "spells",
     "spread_error",
     "standard_deviation",
+    "standardised",
+    "submonthly_variance",
     "subsolar_longitude",
     "thinned",
+    "trend",
     "variability_by_time_scale",
     "variance_of_means",
     "water_budget",

@@ -119,6 +119,33 @@ def geostrophic_residual(
     )
 
 
+def geostrophic_correlation(
+    ds: xr.Dataset, pressure: float = 50000, tropics: float = 20.0, degrees: int | None = None
+) -> xr.DataArray:
+    """Correlation over time and cells of the anomalies of the wind with those of the geostrophic wind.
+
+    Parameters
+    ----------
+    ds, pressure, tropics, degrees
+        As in `geostrophic_residual`; the mean over ``time`` is taken away from both winds.
+
+    Returns
+    -------
+    A number without a unit: of both components together, 1 where every instant's wind is geostrophic.
+    """
+    require_time(ds)
+    found = geostrophic_residual(ds, pressure, tropics, degrees)
+    winds: list[xr.DataArray] = []
+    geostrophic: list[xr.DataArray] = []
+    for name in ("u", "v"):
+        of_height = found[f"{name}g"]
+        for kept, wind in ((winds, found[f"{name}_residual"] + of_height), (geostrophic, of_height)):
+            kept.append(wind - wind.mean("time"))
+    first, second = (xr.concat(parts, "component") for parts in (winds, geostrophic))
+    result = (first * second).mean() / ((first**2).mean() * (second**2).mean()) ** 0.5
+    return described(result, f"correlation of wind with geostrophic wind at {pressure / 100:g} hPa", "1")
+
+
 def water_budget(ds: xr.Dataset) -> xr.Dataset:
     """Global means of precipitation and, if there is ``hfls``, of evaporation and of the difference.
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xr_cbottle.diagnostics.attributes import described, name_of, units
+from xr_cbottle.diagnostics.attributes import described, name_of, squared, units
 from xr_cbottle.diagnostics.means import require_time
 
 
@@ -21,6 +21,35 @@ def standard_deviation(field: xr.DataArray) -> xr.DataArray:
     # xarray's var in double precision: the squares of pressures in single precision leave three digits.
     result = field.astype(np.float64).std("time", ddof=1)
     return described(result, f"standard deviation of {name_of(field)} over time", units(field)).rename(field.name)
+
+
+def submonthly_variance(field: xr.DataArray) -> xr.DataArray:
+    """Variance of the instants about the mean of their own month: weather and the day, without seasons and years.
+
+    Parameters
+    ----------
+    field
+        (time, ...), two instants or more in some month. Those of a month with one instant do not count.
+
+    Returns
+    -------
+    (...) in the square of the field's unit: without bias, however few instants a month has.
+
+    Raises
+    ------
+    ValueError
+        If no month has two instants.
+    """
+    require_time(field)
+    month = field["time"].values.astype("datetime64[M]").astype(np.int64)
+    _, number, counts = np.unique(month, return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(counts[number] > 1)
+    if not kept.size:
+        raise ValueError("no month has two instants, between which it could vary")
+    groups = field.isel(time=kept).astype(np.float64).assign_coords(month=("time", month[kept])).groupby("month")
+    squares = ((groups - groups.mean("time")) ** 2).sum("time", skipna=False)
+    result = squares / (len(kept) - int((counts > 1).sum()))
+    return described(result, f"variance of {name_of(field)} within months", squared(units(field))).rename(field.name)
 
 
 def variability_by_time_scale(field: xr.DataArray, periods: Sequence[float] = (2.0, 10.0, 90.0)) -> xr.DataArray:
