@@ -137,7 +137,12 @@ def test_two_labels_in_one_report(run, folder, tmp_path, drawn, monkeypatch):
     assert shown.tags.count("img") > 20
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in shown.links)
     words = " ".join(shown.words)
-    assert f"{counts['met']} of {counts['met'] + counts['missed']} targets met" in words
+    assert f"{counts['met_of_tests']} of {counts['tests']} targets met that the null bottle misses" in words
+    assert f"by the bounds of before {counts['old_met']} of {counts['old_met'] + counts['old_missed']}" in words
+    assert counts["tests"] < counts["met"] + counts["missed"]
+    assert all(row["old_verdict"] == "not evaluated" for row in found["figures"] if row["key"][0] > "g")
+    assert "fitted to other years" in found["labels"]["a"]["null_bottle"]
+    assert found["bottle"]["digest"] in words
     for part in ("missed by", "not evaluated", "b minus a", "mm day-1", "b simulation", "CC0-1.0", "Heun, 3 steps"):
         assert part in words, part
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().split()
@@ -158,7 +163,7 @@ def test_two_stored_data_sets(run, tmp_path, drawn):
     found = json.loads((tmp_path / "out/figures.json").read_text())
     assert (found["bottle"], found["zoom"], found["data_set"]) == (None, 2, ["tas_1981.nc"])
     rows = {row["key"]: row for row in found["figures"]}
-    assert rows["a.global_mean.tas"]["verdict"] == "met"
+    assert rows["a.global_mean.tas"]["old_verdict"] == "met"
     assert rows["a.global_mean.tas"]["noise_floor"] is not None  # of the halves
     text = (tmp_path / "out/index.html").read_text()
     assert "the left side has other times: 12, 1981-01" in text

@@ -158,11 +158,12 @@ def test_figures_of_a_report_are_kept_short():
     report = {
         "figures": [row, {**row, "label": "", "key": "g.difference"}],
         "labels": {"a": {"reference": ["/data/a_1990.nc"], "other_years": [], "instants": 8, "first": "1990-01-01"}},
-        "summary": {"met": 2}, "sampler": "Heun", "format": "made",
+        "summary": {"met": 2}, "sampler": "Heun", "format": "made", "bottle": {"name": "a", "values": "sha256:1"},
     }  # fmt: skip
     kept = figures.condensed(report)["evaluation"]
     assert kept["figures"] == {
         "a": {"a.global_mean.tas": [0.1235, None, "met"]}, "all": {"g.difference": [0.1235, None, "met"]}
     }  # fmt: skip
     assert kept["labels"]["a"] == {"reference": ["a_1990.nc"], "other_years": [], "instants": 8}
+    assert kept["bottle"] == {"name": "a", "values": "sha256:1"}
     assert figures.condensed({"mine": 1}) == {"mine": 1}

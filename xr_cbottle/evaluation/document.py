@@ -10,10 +10,11 @@ from string import Template
 
 from xr_cbottle.evaluation.gallery import Picture
 from xr_cbottle.evaluation.pictures import Look
-from xr_cbottle.evaluation.row import TARGETS, ReportTarget, Row, counted
+from xr_cbottle.evaluation.row import LOOSE, TARGETS, ReportTarget, Row, counted
 
 _SIGN = {"met": "✓", "missed": "✗", "not evaluated": "–"}
 _SHORT = 14  # rows of a table that is shown as a whole
+_SEASONAL = (ReportTarget.CLIMATOLOGY, ReportTarget.RAIN)
 
 _PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -58,6 +59,24 @@ $body
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes
+    ----------
+    title, note
+        Heading, and a sentence on it.
+    columns, rows
+        Names of the columns, and their cells.
+    """
+
+    title: str
+    note: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
 class Chapter:
     """A part of the page: one label, or one pair of labels.
 
@@ -73,6 +92,8 @@ class Chapter:
         Pictures in their order.
     balances
         Rows {figure, units, bottle, reference} of physical balances.
+    tables
+        Others.
     """
 
     name: str
@@ -80,6 +101,7 @@ class Chapter:
     rows: Sequence[Row]
     pictures: Sequence[Picture]
     balances: Sequence[Mapping[str, object]] = ()
+    tables: Sequence[Table] = ()
 
 
 def page(
@@ -110,6 +132,7 @@ def page(
         parts += [_target(one, [row for row in chapter.rows if row.target is one], left) for one in TARGETS]
         if chapter.balances:
             parts.append(_balances(chapter.balances, left))
+        parts += [_plain(table) for table in chapter.tables]
         parts.append(_gallery(chapter.pictures))
         parts.append("</section>")
     return _PAGE.substitute(
@@ -118,10 +141,16 @@ def page(
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """One sentence on all figures."""
+    """One sentence on all figures: those that count first, then all, and by the bounds of before."""
     found = counted(list(rows))
-    judged = found["met"] + found["missed"]
-    text = f"{found['met']} of {judged} targets met"
+    judged, old = found["met"] + found["missed"], found["old met"] + found["old missed"]
+    if found["tests"] < judged:
+        text = f"{found['met of tests']} of {found['tests']} targets met that the null bottle misses"
+        text += f" ({found['met']} of {judged} with those that it meets too)"
+    else:
+        text = f"{found['met']} of {judged} targets met"
+    if old:
+        text += f"; by the bounds of before {found['old met']} of {old}"
     if found["missed"]:
         text += f"; {found['missed']} missed"
         within = found["missed within the noise floor"]
@@ -145,15 +174,28 @@ def _overview(chapters: Sequence[Chapter]) -> str:
     head = "".join(f'<th class="n">{_text(chapter.name)}</th>' for chapter in chapters)
     body = []
     for target, text in TARGETS.items():
-        cells = []
-        for chapter in chapters:
-            found = counted([row for row in chapter.rows if row.target is target])
-            judged = found["met"] + found["missed"]
-            kind = "none" if not judged else "missed" if found["missed"] else "met"
-            words = f"{found['met']} of {judged}" if judged else "–"
-            cells.append(f'<td class="n {kind}">{words}</td>')
-        body.append(f"<tr><td>{target}</td><td>{_text(text)}</td>{''.join(cells)}</tr>")
-    return _table(f"<tr><th></th><th>target</th>{head}</tr>", body)
+        rows = [[row for row in chapter.rows if row.target is target] for chapter in chapters]
+        cells = "".join(_met(part) for part in rows)
+        if any(rows):
+            body.append(f"<tr><td>{target}</td><td>{_text(text)}</td>{cells}</tr>")
+    about = (
+        "Of the targets that count, which the null bottle misses; then of all, and of all by the bounds of before. The "
+        "null bottle is climatology plus noise, without a network: what it meets too says nothing of a network."
+    )
+    return f'<p class="faint">{about}</p>' + _table(f"<tr><th></th><th>target</th>{head}</tr>", body)
+
+
+def _met(rows: Sequence[Row]) -> str:
+    """Cell of the numbers of figures met."""
+    found = counted(list(rows))
+    judged, old = found["met"] + found["missed"], found["old met"] + found["old missed"]
+    if not judged:
+        return '<td class="n none">–</td>'
+    kind = "none" if not found["tests"] else "met" if found["met of tests"] == found["tests"] else "missed"
+    beside = f"{found['met']} of {judged}" + (f"; before {found['old met']} of {old}" if old else "")
+    return (
+        f'<td class="n {kind}">{found["met of tests"]} of {found["tests"]}<br><span class="faint">{beside}</span></td>'
+    )
 
 
 def _target(target: ReportTarget, rows: Sequence[Row], left: str) -> str:
@@ -164,7 +206,10 @@ def _target(target: ReportTarget, rows: Sequence[Row], left: str) -> str:
         return text + _rows(rows, left)
     found = counted(list(rows))
     missed = [row for row in rows if row.verdict == "missed"]
-    text += f"<p>{found['met']} of {found['met'] + found['missed']} met{', these missed:' if missed else '.'}</p>"
+    text += (
+        f"<p>{found['met of tests']} of {found['tests']} met that the null bottle misses, {found['met']} of "
+        f"{found['met'] + found['missed']} in all{', these missed:' if missed else '.'}</p>"
+    )
     return (
         text
         + (_rows(missed, left) if missed else "")
@@ -176,7 +221,7 @@ def _rows(rows: Iterable[Row], left: str) -> str:
     head = (
         f'<tr><th>figure</th><th>of</th><th class="n">{_text(left)}</th><th class="n">reference</th>'
         '<th class="n">judged</th><th class="n">± sampling</th><th class="n">noise floor</th><th>target</th>'
-        "<th>verdict</th><th></th></tr>"
+        '<th class="n">bound / noise</th><th>verdict</th><th class="n">null bottle</th><th>before</th><th></th></tr>'
     )
     return _table(head, [_row(row) for row in rows])
 
@@ -192,14 +237,20 @@ def _row(row: Row) -> str:
         for v in (row.value, row.reference)
     )
     about = row.quantity + "".join(
-        f", {part}" for part in (row.season if row.target is ReportTarget.CLIMATOLOGY else "", row.band) if part
+        f", {part}" for part in (row.season if row.target in _SEASONAL else "", row.band) if part
     )
     verdict = row.verdict
     kind = "none" if verdict == "not evaluated" else verdict
     words = f"{_SIGN[verdict]} {verdict}"
     if verdict == "missed":
         words += f" by {number(_times(row.missed_by, own), 2)}{after}"
-    remarks = [row.reason, row.remark, "within the noise floor" if row.within_noise else ""]
+    remarks = [
+        row.reason,
+        "no test: the null bottle meets it" if row.null_verdict == "met" else "",
+        "within the noise floor" if row.within_noise else "",
+        row.remark,
+    ]
+    null = "" if row.null is None else f" {_SIGN[row.null_verdict]}"
     unit = f" {units}" if units not in ("1", "", "ratio") and value else ""
     cells = [
         f'<td class="w">{_text(row.what)}</td><td class="w">{_text(about)}</td>',
@@ -207,8 +258,11 @@ def _row(row: Row) -> str:
         f'<td class="n">{number(_times(row.figure, own))}{_text(after) if row.figure is not None else ""}</td>',
         f'<td class="n">{number(_times(row.sampling_error, own), 2)}</td>',
         f'<td class="n">{number(_times(row.noise_floor, own))}</td>',
-        f'<td class="v">{_bounds(row, own)}{_text(after)}</td>',
-        f'<td class="v {kind}">{words}</td><td class="faint">{_text("; ".join(filter(None, remarks)))}</td>',
+        f'<td class="v">{_bounds(row.lower, row.upper, own)}{_text(after)}</td>',
+        f'<td class="n">{_over_noise(row.bound_over_noise)}</td><td class="v {kind}">{words}</td>',
+        f'<td class="n">{number(_times(row.null, own))}{null}</td>',
+        f'<td class="v faint">{_before(row, own)}</td>',
+        f'<td class="faint">{_text("; ".join(filter(None, remarks)))}</td>',
     ]
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -226,13 +280,24 @@ def _own(name: str) -> str:
     return Quantity(name).units
 
 
-def _bounds(row: Row, factor: float) -> str:
-    low, high = (
-        "" if bound is None else f"{bound * factor:.3g}".replace("-", "\u2212") for bound in (row.lower, row.upper)
-    )
+def _bounds(lower: float | None, upper: float | None, factor: float) -> str:
+    low, high = ("" if bound is None else f"{bound * factor:.3g}".replace("-", "\u2212") for bound in (lower, upper))
     if low and high:
         return f"{low} to {high}"
     return f"≥ {low}" if low else f"≤ {high}" if high else ""
+
+
+def _over_noise(ratio: float | None) -> str:
+    """How many noise floors a bound is wide, marked where it is no test."""
+    return "" if ratio is None else f"{number(ratio, 2)}{' loose' if ratio > LOOSE else ''}"
+
+
+def _before(row: Row, factor: float) -> str:
+    """Bounds and verdict of before, and how many noise floors those were wide."""
+    if not row.is_old:
+        return "" if row.reason else "new"
+    words = f"{_bounds(row.old_lower, row.old_upper, factor)}: {row.old_verdict}"
+    return words + (f", {_over_noise(row.old_bound_over_noise)}" if row.old_bound_over_noise is not None else "")
 
 
 def _times(value: float | None, factor: float) -> float | None:
@@ -251,10 +316,14 @@ def _balances(rows: Sequence[Mapping[str, object]], left: str) -> str:
             for value in (row["bottle"], row["reference"])
         ]
         body.append(f"<tr><td>{_text(str(row['figure']))}</td>{''.join(cells)}</tr>")
-    about = (
-        "Balances that no one asks of a bottle; the reference says how well a simulation on these levels keeps them."
-    )
+    about = "Budgets and residuals in their units; the reference says how well a simulation on these levels keeps them."
     return f'<h3>Physical balances</h3><p class="faint">{about}</p>{_table(head, body)}'
+
+
+def _plain(table: Table) -> str:
+    head = "".join(f"<th>{_text(column)}</th>" for column in table.columns)
+    body = ["<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows]
+    return f'<h3>{_text(table.title)}</h3><p class="faint">{_text(table.note)}</p>{_table(f"<tr>{head}</tr>", body)}'
 
 
 def _gallery(pictures: Sequence[Picture]) -> str:

@@ -19,6 +19,11 @@ The reference should be held-out time: years that the bottle was not trained on.
 the reference, evenly over its days and its hours of the day, and compared with it there. Drawn instants are kept; the
 same command draws nothing again, and goes on where it was interrupted.
 
+Beside every figure stands that of a null bottle: climatology plus noise, without a network and a sea. What it meets too
+is no test and does not count. Bounds are stricter than they were first set (both are shown), so that something of half
+the quality fails them. Runs of the simulation under another sea or CO2 (--climate) are held against the bottle that is
+asked for the same; their files say what they are by the attributes run, sst_offset, sst_pattern, co2_ppmv, sst_forcing.
+
 Instead of a bottle, stored HEALPix data (a netCDF file, a pattern in quotes, a zarr store) are held against others."""
 
 _EXAMPLES = """\
@@ -27,10 +32,12 @@ examples:
   xr-cbottle evaluate jcm sim/jcm_1990.nc sim/jcm_1991.nc --more 'sim/jcm_198?.nc' -o report
   xr-cbottle evaluate gcm --reference jcm='sim/jcm_199[01].nc' --reference plasim=sim/plasim_1990.nc \\
       --more jcm='sim/jcm_198?.nc' --more plasim='sim/plasim_198?.nc' -o report
+  xr-cbottle evaluate gcm --reference jcm=sim/jcm_1990.nc --climate jcm=sim/jcm_1990_plus4K.nc \\
+      --climate jcm='sim/jcm_*_rising.nc' -o report
   xr-cbottle evaluate 'run1/*.nc' 'run2/*.nc' -o report
 """
 _LABELLED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)", re.DOTALL)
-_GIVEN = ("instants", "reference_instants", "monthly", "zoom", "name", "drawn", "copies")
+_GIVEN = ("instants", "reference_instants", "monthly", "climate", "zoom", "name", "drawn", "copies")
 _KEYWORDS = (
     "num_steps", "sigma_min", "sigma_max", "sigmas", "solver", "seed", "precision", "device", "batch_size", "weights",
 )  # fmt: skip
@@ -44,12 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     references = _references(options)
     others = _others(options.more, list(references))
     keywords = {name: getattr(options, name) for name in _KEYWORDS if getattr(options, name) is not None}
+    climates = _others(options.climates, list(references), "--climate")
     given = {name: getattr(options, name) for name in _GIVEN}
     settings = report.EvaluationSettings(
         **{name: value for name, value in given.items() if value is not None}, keywords=keywords,
         progress=False if options.quiet else None,
     )  # fmt: skip
-    made = report.evaluate(options.bottle, references, options.output, others=others, settings=settings)
+    made = report.evaluate(
+        options.bottle, references, options.output, others=others, climates=climates, settings=settings
+    )
     from xr_cbottle.evaluation.document import summary
 
     print(f"{made.page}: {summary(made.rows)}")
@@ -81,6 +91,12 @@ def parser() -> argparse.ArgumentParser:
         help="other years of the same simulation, which the bottle may know: for the noise floor (what the simulation "
         "shows between two of its years) and for the response to Nino 3.4, which takes several years",
     )  # fmt: skip
+    labels.add_argument(
+        "--climate", dest="climates", nargs="+", action="append", default=[], metavar="[LABEL=]FILE",
+        help="runs of the same simulation under another sea or CO2, told apart by their attribute run; repeat for "
+        "others. The run under the observed sea at the same dates must be in the reference or the other years, but for "
+        "trends",
+    )  # fmt: skip
     much = made.add_argument_group("how much is compared")
     much.add_argument("--instants", type=int, metavar="N", help="to draw of each label [180]")
     much.add_argument(
@@ -88,6 +104,9 @@ def parser() -> argparse.ArgumentParser:
     )
     much.add_argument(
         "--monthly", type=int, metavar="N", help="instants of each month of the other years, for Nino 3.4; 0: none [2]"
+    )
+    much.add_argument(
+        "--climate-instants", dest="climate", type=int, metavar="N", help="to draw of each run of --climate [32]"
     )
     much.add_argument("--copies", type=int, metavar="N", help="resampled, for sampling errors [100]")
     much.add_argument("--zoom", type=int, metavar="Z", help="HEALPix level of the comparison [the bottle's]")
@@ -133,8 +152,8 @@ def _references(options: argparse.Namespace) -> dict[str, list[str]]:
     return {options.label or "": list(options.reference)}
 
 
-def _others(given: list[list[str]], labels: list[str]) -> dict[str, list[str]]:
-    """{label: files} of other years, without a label if there is only one."""
+def _others(given: list[list[str]], labels: list[str], option: str = "--more") -> dict[str, list[str]]:
+    """{label: files} of an option, without a label if there is only one."""
     if not given:
         return {}
     if len(labels) == 1:
@@ -144,7 +163,7 @@ def _others(given: list[list[str]], labels: list[str]) -> dict[str, list[str]]:
             match = _LABELLED.fullmatch(name)
             files.append(match[2] if match and match[1] == only else name)
         return {only: files}
-    return _grouped(given, "--more")
+    return _grouped(given, option)
 
 
 def _grouped(given: list[list[str]], option: str) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle import diagnostics, plot
-from xr_cbottle.evaluation import curves, pictures, response_targets
+from xr_cbottle.evaluation import climate_pictures, curves, pictures, response_targets
 from xr_cbottle.evaluation.label_comparison import Comparison
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.response_targets import Climate
@@ -74,6 +74,7 @@ def of_label(comparison: Comparison, names: tuple[str, str], coast: npt.ArrayLik
     yield from _variability(comparison, names, coast)
     yield from _distributions(comparison, names)
     yield from _answers(comparison, names, coast)
+    yield from climates(comparison, names, coast)
 
 
 def of_difference(
@@ -196,6 +197,31 @@ def _answers(comparison: Comparison, names: tuple[str, str], coast: npt.ArrayLik
                 f"Regression of monthly anomalies on the sea surface temperature of the equatorial Pacific. Pattern "
                 f"correlation {likeness:.2f}. A bottle's monthly means are of few instants each and therefore noisier.",
                 pictures.maps(quantity, slopes, names, coast, suffix=" K-1", style=_SLOPE),
+            )  # fmt: skip
+
+
+def climates(comparison: Comparison, names: tuple[str, str], coast: npt.ArrayLike | None) -> Iterator[Picture]:
+    """Pictures of the runs of a label under other climates."""
+    for one in comparison.climates_asked:
+        what = f"{one.run.name} ({one.run.words})"
+        if one.changes is not None and "tas" in one.changes[0].change:
+            yield _picture(
+                "Another climate", f"Response of near-surface temperature, {what}",
+                "What the run has more than the run under the observed sea in the mean of the same instants. The third "
+                "map, with colours of its own, is what the bottle answers too much.",
+                climate_pictures.response_maps(one.changes, names, coast),
+            )  # fmt: skip
+            yield _picture(
+                "Another climate", f"Response by latitude, {what}",
+                "Means of the responses around circles of latitude.",
+                climate_pictures.by_latitude(one.changes, names),
+            )  # fmt: skip
+        if one.trends is not None:
+            yield _picture(
+                "Another climate", f"Trend of near-surface temperature, {what}",
+                "Means of the years that were run, and linear trends at each place; dotted, the bottle under its own "
+                "sea at the same instants.",
+                climate_pictures.trends(one.trends, names, coast),
             )  # fmt: skip
 
 

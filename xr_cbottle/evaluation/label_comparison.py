@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,13 +15,23 @@ import xarray as xr
 
 from xr_cbottle import diagnostics
 from xr_cbottle.evaluation import (
+    balance_targets,
     cycle_targets,
+    impossible_targets,
     instants,
+    likeness_targets,
     mean_targets,
+    pattern_targets,
+    rain_targets,
     response_targets,
+    shape_targets,
     tail_targets,
     variability_targets,
 )
+from xr_cbottle.evaluation.climate_comparison import ClimateComparison, ClimateSides, compare_climate
+from xr_cbottle.evaluation.climate_run import ClimateRun
+from xr_cbottle.evaluation.joint_case import JointCase
+from xr_cbottle.evaluation.null_bottle import NullBottle
 from xr_cbottle.evaluation.portrait import portrait
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.quantity_case import QuantityCase
@@ -28,12 +39,15 @@ from xr_cbottle.evaluation.reference import StoredReference
 from xr_cbottle.evaluation.response_targets import Climate, Months
 from xr_cbottle.evaluation.row import ReportTarget, Row
 from xr_cbottle.evaluation.sampling import RESPONSE, Drawing
+from xr_cbottle.evaluation.strictness import stricter
 from xr_cbottle.grid import healpix
 
 #: Samples of other years that the noise floor is the mean of.
 _STRETCHES = 3
 #: Memory for fields that are held at the same time.
 _MOST_BYTES = 2 << 30
+#: All samples that are held, over the instants of the reference.
+_SIDES = 2.5
 _EXPECTED = {
     ReportTarget.GLOBAL_MEAN: ("global_mean", "global mean", [Quantity(name) for name in mean_targets.GLOBAL_MEANS]),
     ReportTarget.DISTRIBUTION: ("quantile", "quantiles", [Quantity(name) for name in tail_targets.TAILED]),
@@ -52,12 +66,15 @@ class Sides:
         Data sets of the simulation: held-out times, and other years of the same if there are any.
     left
         A bottle's drawing, or a stored data set.
+    climates
+        Runs of the simulation under other climates.
     """
 
     label: str
     reference: StoredReference
     others: StoredReference | None
     left: Drawing | StoredReference
+    climates: tuple[ClimateRun, ...] = ()
 
 
 @dataclass(eq=False)
@@ -86,6 +103,10 @@ class Comparison:
         Monthly means of bottle and reference, if there are any.
     extras
         Joint distributions, EOFs and balances.
+    null
+        What the null bottle is made of, in words; empty without one.
+    climates_asked
+        Results of the runs under other climates.
     land
         (cell,) True over land, if it is known.
     """
@@ -102,10 +123,19 @@ class Comparison:
     months: tuple[Months, Months] | None = None
     extras: dict[str, Any] = field(default_factory=dict)
     monthly_instants: int = 0
+    null: str = ""
+    climates_asked: list[ClimateComparison] = field(default_factory=list)
 
 
 def compare(
-    sides: Sides, *, count: int, of_reference: int, monthly: int, copies: int, progress: bool | None
+    sides: Sides,
+    *,
+    count: int,
+    of_reference: int,
+    monthly: int,
+    copies: int,
+    progress: bool | None,
+    of_climate: int = 32,
 ) -> Comparison:
     """Draw, read and judge one label.
 
@@ -124,6 +154,8 @@ def compare(
         Resampled copies of which sampling errors are made.
     progress
         Whether to show bars; None: on a terminal.
+    of_climate
+        Instants of the bottle under each other climate.
     """
     reference, left = sides.reference, sides.left
     common = comparable(left, reference)
@@ -147,11 +179,12 @@ def compare(
             left_positions = instants.choose(left.times, count)
             left_times = left.times[left_positions]
     pairs, noise = _noise(sides, chosen, count)
+    null = null_of(sides)
+    null_times = times if left_times is None else left_times
     result = Comparison(sides, times, reference.times[whole], left_times, noise, land)
+    result.null = "" if null is None else null.about
 
-    fields: dict[str, tuple[xr.DataArray, xr.DataArray]] = {}
-    # Of large fields some instants are enough for what takes many quantities at once.
-    step = math.ceil(2 * 4 * len(common) * len(whole) * healpix.n_cells(reference.zoom) / _MOST_BYTES)
+    gathered = _Gathered(len(common), len(whole), healpix.n_cells(reference.zoom))
     for quantity in _bar(common, f"comparing {sides.label}".rstrip(), progress):
         bottle, theirs = drawn.read(quantity, left_positions), reference.read(quantity, whole)
         # A sample of the reference that is held against several others is read once.
@@ -160,31 +193,121 @@ def compare(
         case = QuantityCase(quantity, sides.label, bottle, theirs, samples, land, copies, isinstance(left, Drawing))
         if bool(np.isnan(case.bottle).all()) or bool(np.isnan(case.reference).all()):
             continue
-        result.rows += judged(case)
+        nothing = None if null is None else null.fields(quantity, null_times).where(bottle.notnull().values)
+        result.rows += judged(case, nothing)
         result.portraits[quantity.key] = portrait(case)
         if quantity in response_targets.DIFFERING:
-            result.climates[quantity.key] = climate(case)
-        fields[quantity.key] = (bottle[::step], theirs[::step])
+            result.climates[quantity.key] = climate(case, nothing)
+        at_times = theirs if chosen is whole else first.get(id(chosen))
+        if at_times is None:
+            at_times = reference.read(quantity, chosen)
+        gathered.add(quantity.key, bottle, theirs, at_times, samples, nothing)
     result.rows += _absent(sides.label, list(result.portraits), drawn)
-    result.extras = several(fields)
-    _answer(result, drawn, chosen, monthly)
-    result.rows.sort(key=lambda row: row.target)
+    result.extras = several(gathered.sides)
+    joint = gathered.case(sides.label, land, _sea(left, drawn, left_positions))
+    result.rows += jointly(joint)
+    _answer(result, drawn, chosen, monthly, null)
+    if isinstance(left, Drawing):
+        known = [one for one in (reference, sides.others) if one is not None]
+        told = ClimateSides(sides.label, left, known, land, drawn, times)
+        for run in _bar(sides.climates, f"other climates of {sides.label}", progress):
+            result.climates_asked.append(compare_climate(told, run, of_climate))
+            result.rows += result.climates_asked[-1].rows
+    result.rows = sorted(stricter(result.rows), key=lambda row: row.target)
     return result
 
 
-def judged(case: QuantityCase) -> list[Row]:
-    """All rows of one quantity, targets a to e."""
-    return [
+def null_of(sides: Sides) -> NullBottle | None:
+    """The null bottle of a label: of the bottle's climatology, else of other years; None if there is neither."""
+    if isinstance(sides.left, Drawing):
+        found = NullBottle.of_bottle(sides.left, sides.label or None, sides.others or sides.reference)
+        if found is not None:
+            return found
+    return NullBottle.of_years(sides.others)
+
+
+def judged(case: QuantityCase, null: xr.DataArray | None = None) -> list[Row]:
+    """All rows of one quantity, and in each the figure of the null bottle's fields if there are any."""
+    rows = [
         *mean_targets.global_mean_rows(case),
         *mean_targets.climatology_rows(case),
         *variability_targets.variability_rows(case),
         *cycle_targets.seasonal_rows(case),
         *cycle_targets.diurnal_rows(case),
         *tail_targets.tail_rows(case),
+        *shape_targets.shape_rows(case),
+        *rain_targets.rain_rows(case),
+    ]
+    if null is None:
+        return rows
+    # Neither noise floors nor sampling errors are asked of it: what it costs is a small part of the whole.
+    other = dataclasses.replace(case, bottle=null, pairs=(), copies=2, is_model=True)
+    figures = {row.key: row.figure for row in judged(other)}
+    return [dataclasses.replace(row, null=figures.get(row.key)) for row in rows]
+
+
+def jointly(case: JointCase) -> list[Row]:
+    """All rows of several quantities at once."""
+    if not case.bottle:
+        return []
+    return [
+        *pattern_targets.pattern_rows(case),
+        *balance_targets.balance_rows(case),
+        *impossible_targets.impossible_rows(case),
+        *likeness_targets.likeness_rows(case),
     ]
 
 
-def climate(case: QuantityCase) -> Climate:
+class _Gathered:
+    """Fields of all quantities, some instants of them if they are many."""
+
+    def __init__(self, quantities: int, instants: int, cells: int) -> None:
+        # Of large fields some instants are enough for what takes many quantities at once.
+        self.step = math.ceil(_SIDES * 4 * quantities * instants * cells / _MOST_BYTES)
+        self.sides: dict[str, tuple[xr.DataArray, xr.DataArray]] = {}
+        self.same: dict[str, xr.DataArray] = {}
+        self.null: dict[str, xr.DataArray] = {}
+        self.first: dict[str, xr.DataArray] = {}
+        self.noise: list[tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]] = []
+
+    def add(
+        self, key: str, bottle: xr.DataArray, theirs: xr.DataArray, same: xr.DataArray,
+        samples: tuple[tuple[xr.DataArray, xr.DataArray], ...], null: xr.DataArray | None,
+    ) -> None:  # fmt: skip
+        """Keep the fields of one quantity."""
+        every = slice(None, None, self.step)
+        self.sides[key] = bottle[every], theirs[every]
+        self.same[key] = same[every]
+        if null is not None:
+            self.null[key] = null[every]
+        # The first of all pairs is the same sample: what is made of it is made once.
+        self.noise = self.noise or [(self.first, {}) for _ in samples]
+        for kept, pair in zip(self.noise, samples, strict=True):
+            for side, sample in zip(kept, pair, strict=True):
+                side[key] = sample[every]
+
+    def case(self, label: str, land: npt.NDArray[np.bool_] | None, sea: xr.DataArray | None) -> JointCase:
+        """All of it as a case."""
+        bottle, reference = ({key: pair[i] for key, pair in self.sides.items()} for i in (0, 1))
+        return JointCase(
+            label, bottle, reference, self.same, tuple(self.noise), self.null or None, land,
+            None if sea is None else sea[:: self.step],
+        )  # fmt: skip
+
+
+def _sea(
+    left: Drawing | StoredReference, drawn: StoredReference, positions: npt.NDArray[np.int64]
+) -> xr.DataArray | None:
+    """(time, cell) sea surface temperature under which the left side was drawn, or that it has itself."""
+    times = drawn.times[positions].astype("datetime64[ns]")
+    if isinstance(left, Drawing):
+        values = left.sea(times)
+        return None if values is None else xr.DataArray(values, {"time": times}, ("time", "cell"), "sst")
+    sea = Quantity("sst")
+    return drawn.read(sea, positions) if sea in drawn.quantities else None
+
+
+def climate(case: QuantityCase, null: xr.DataArray | None = None) -> Climate:
     """Means of a quantity, to be subtracted from those of another label."""
     mine, theirs = (diagnostics.climatology(field) for field in (case.bottle, case.reference))
     samples = None
@@ -192,7 +315,8 @@ def climate(case: QuantityCase) -> Climate:
         first, second = case.pairs[0]
         samples = diagnostics.climatology(first), diagnostics.climatology(second)
     copies = [copy.mean(field) for copy, field in zip(case.resampled, (case.bottle, case.reference), strict=True)]
-    return Climate(mine, theirs, samples, (copies[0], copies[1]))
+    nothing = None if null is None else diagnostics.climatology(null)
+    return Climate(mine, theirs, samples, (copies[0], copies[1]), nothing)
 
 
 def comparable(left: Drawing | StoredReference, reference: StoredReference) -> list[Quantity]:
@@ -248,10 +372,16 @@ def _noise(
     return [((reference, halves[0]), (reference, halves[1]))], words
 
 
-def _answer(result: Comparison, drawn: StoredReference, chosen: npt.NDArray[np.int64], monthly: int) -> None:
+def _answer(
+    result: Comparison,
+    drawn: StoredReference,
+    chosen: npt.NDArray[np.int64],
+    monthly: int,
+    null: NullBottle | None,
+) -> None:
     """Target f: monthly means of all years, of the bottle from few instants of each."""
     sides, left = result.sides, result.sides.left
-    reason = ""
+    reason, nothing = "", None
     try:
         if not monthly:
             raise ValueError("it was left out (--monthly 0)")
@@ -264,13 +394,22 @@ def _answer(result: Comparison, drawn: StoredReference, chosen: npt.NDArray[np.i
                 times = times[instants.choose(times, monthly * instants.months(times))]
                 result.monthly_instants = len(times)
                 mine.append(left.draw(sides.label or None, times, RESPONSE))
-        result.months = (
-            Months.of(_fields(mine, by_month=not isinstance(left, Drawing))),
-            Months.of(_fields(theirs, by_month=True)),
-        )
+        fields = _fields(mine, by_month=not isinstance(left, Drawing))
+        result.months = Months.of(fields), Months.of(_fields(theirs, by_month=True))
+        nothing = None if null is None else _null_months(null, fields)
     except ValueError as error:
         reason = str(error)
-    result.rows += response_targets.response_rows(sides.label, result.months, reason)
+    result.rows += response_targets.response_rows(sides.label, result.months, reason, nothing)
+
+
+def _null_months(null: NullBottle, fields: Mapping[str, xr.DataArray]) -> Months:
+    """Monthly means of the null bottle at the same times, over the same sea."""
+    answers = {
+        name: null.fields(Quantity(name), fields[name]["time"].values)
+        for name in response_targets.ANSWERING
+        if name in fields
+    }
+    return Months.of({**fields, **answers})
 
 
 def _fields(parts: list[StoredReference], by_month: bool = False) -> dict[str, xr.DataArray]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,10 @@ class StoredFile:
         Where its values lie.
     fixed
         Fields without a time.
+    path
+        Where it is.
+    attributes
+        Of the file.
     """
 
     name: str
@@ -52,6 +57,8 @@ class StoredFile:
     places: npt.NDArray[np.int64]
     grid: Grid
     fixed: Mapping[str, Field]
+    path: str
+    attributes: Mapping[str, Any]
 
     @property
     def quantities(self) -> list[Quantity]:
@@ -200,8 +207,17 @@ def open_stored(locations: Sequence[str]) -> StoredReference:
     ValueError
         If a file has no field on the globe, they do not fit together, or a time is in two of them.
     """
+    return joined(open_files(locations))
+
+
+def open_files(locations: Sequence[str]) -> list[StoredFile]:
+    """Open netCDF files, patterns of them, or zarr stores, each by itself; ascending by their first times."""
     paths = dict.fromkeys(path for location in locations for path in _found(location))
-    parts = sorted((_part(open_data(path), path) for path in paths), key=lambda part: part.times[0])
+    return sorted((_part(open_data(path), path) for path in paths), key=lambda part: part.times[0])
+
+
+def joined(parts: Sequence[StoredFile]) -> StoredReference:
+    """One data set of files that ascend by their first times; see `open_stored`."""
     names = ", ".join(part.name for part in parts)
     if len({part.grid.key for part in parts}) > 1:
         raise ValueError(f"{names} are on different grids: give files of one data set")
@@ -233,6 +249,7 @@ def _found(location: str) -> list[str]:
 
 def _part(ds: xr.Dataset, path: str) -> StoredFile:
     """A file's fields, each understood."""
+    attributes = ds.attrs
     ds = reader.as_dataset(ds, path)
     known = reader.fields_of(ds)
     if not known:
@@ -252,7 +269,9 @@ def _part(ds: xr.Dataset, path: str) -> StoredFile:
         raise ValueError(f"{path} has fields at different times: give those of one time axis")
     times = dates.each_once(first.times.astype("datetime64[s]"), path)
     places = np.argsort(times, kind="stable")
-    return StoredFile(_short(path), fields, times[places], places, first.grid, fixed)
+    return StoredFile(
+        _short(path), fields, times[places], places, first.grid, fixed, path, dict(attributes)
+    )  # fmt: skip
 
 
 def _named(ds: xr.Dataset, known: Sequence[str], path: str) -> dict[str, tuple[Field, float]]:

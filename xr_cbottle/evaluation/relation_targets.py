@@ -1,4 +1,4 @@
-"""Figures of several quantities at once: joint distributions, leading modes, balances. None has a target."""
+"""Figures of several quantities at once that have no target: joint distributions, leading modes, budgets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 
 from xr_cbottle import diagnostics
+from xr_cbottle.evaluation.joint_case import with_levels
 
-Fields = Mapping[str, tuple[xr.DataArray, xr.DataArray]]
+Sides = Mapping[str, tuple[xr.DataArray, xr.DataArray]]
 
 JOINT = (("tas", "prw"), ("prw", "pr"), ("rlut", "pr"), ("tas", "rlut"), ("ua_25000", "ta_50000"))
 MODES = 3
@@ -18,7 +19,7 @@ _BINS = 40
 _SIDES = ("bottle", "reference")
 
 
-def relations(fields: Fields) -> dict[str, Any]:
+def relations(fields: Sides) -> dict[str, Any]:
     """Everything of several quantities that the fields at hand allow.
 
     Parameters
@@ -72,7 +73,7 @@ def _modes(psl: tuple[xr.DataArray, xr.DataArray]) -> xr.Dataset | None:
     return modes.assign_coords(likeness=("mode", np.abs(likeness.values)))
 
 
-def _balances(fields: Fields) -> list[dict[str, Any]]:
+def _balances(fields: Sides) -> list[dict[str, Any]]:
     """Global budgets, and how far wind and thickness are from balance, of both sides."""
     rows: list[dict[str, Any]] = []
 
@@ -105,14 +106,6 @@ def _balances(fields: Fields) -> list[dict[str, Any]]:
     return rows
 
 
-def _dataset(fields: Fields, side: int) -> xr.Dataset:
+def _dataset(fields: Sides, side: int) -> xr.Dataset:
     """One side as a data set with levels."""
-    surface: dict[str, xr.DataArray] = {}
-    levels: dict[str, list[xr.DataArray]] = {}
-    for key, pair in fields.items():
-        if "pressure" in pair[side].coords:
-            levels.setdefault(key.rpartition("_")[0], []).append(pair[side])
-        else:
-            surface[key] = pair[side]
-    columns = {name: xr.concat(parts, "pressure", coords="minimal") for name, parts in levels.items()}
-    return xr.Dataset({**surface, **columns})
+    return with_levels({key: pair[side] for key, pair in fields.items()})

@@ -6,8 +6,8 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,19 @@ import numpy as np
 from xr_cbottle import __version__
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.evaluation import response_targets
+from xr_cbottle.evaluation.aimip import aimip_table
+from xr_cbottle.evaluation.bottle_identity import digest_of_values, identified
+from xr_cbottle.evaluation.climate_comparison import ClimateComparison
+from xr_cbottle.evaluation.climate_run import climate_runs
 from xr_cbottle.evaluation.label_comparison import Comparison, Sides, compare
-from xr_cbottle.evaluation.reference import StoredReference, is_stored, open_stored
+from xr_cbottle.evaluation.reference import StoredReference, is_stored, open_files, open_stored
 from xr_cbottle.evaluation.row import TARGETS, ReportTarget, Row, counted
 from xr_cbottle.evaluation.sampling import Drawing
+from xr_cbottle.evaluation.strictness import stricter
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
-    from xr_cbottle.evaluation.document import Chapter
+    from xr_cbottle.evaluation.document import Chapter, Table
 
 FORMAT = "xr-cbottle evaluation"
 VERSION = 1
@@ -41,6 +46,8 @@ class EvaluationSettings:
         Of each label's reference, as far as it has them; four times as many if None.
     monthly
         Instants of each month of the other years, for the response to the sea; 0 leaves it out.
+    climate
+        Instants of the bottle under each other climate; of a run of several years, spread over them.
     copies
         Resampled copies of which sampling errors are made.
     zoom
@@ -58,6 +65,7 @@ class EvaluationSettings:
     instants: int = 180
     reference_instants: int | None = None
     monthly: int = 2
+    climate: int = 32
     copies: int = 100
     zoom: int | None = None
     name: str | None = None
@@ -66,7 +74,13 @@ class EvaluationSettings:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("instants", 8), ("reference_instants", 8), ("monthly", 0), ("copies", 2)):
+        for name, least in (
+            ("instants", 8),
+            ("reference_instants", 8),
+            ("monthly", 0),
+            ("climate", 8),
+            ("copies", 2),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} is {value}: it must be at least {least}")
@@ -99,6 +113,7 @@ def evaluate(
     out: str | os.PathLike[str],
     *,
     others: Mapping[str, Sequence[str]] | None = None,
+    climates: Mapping[str, Sequence[str]] | None = None,
     settings: EvaluationSettings | None = None,
 ) -> Report:
     """Hold a bottle, or a stored data set, against references, and write ``index.html`` and ``figures.json``.
@@ -113,6 +128,8 @@ def evaluate(
         Folder of the report.
     others
         {label: files of other years of the same simulation}.
+    climates
+        {label: files of runs of the same simulation under other climates}, see `xr_cbottle.evaluation.climate_run`.
     settings
         How much is compared.
 
@@ -131,18 +148,18 @@ def evaluate(
     out, begin = Path(out), time.monotonic()
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is there and is no folder: choose another name for the report")
-    sides, bottle = _sides(left, references, others or {}, out, settings)
+    sides, bottle = _sides(left, references, others or {}, climates or {}, out, settings)
     name = settings.name or (bottle.manifest.name if bottle is not None else _named(sides[0].left))
     compared = [
         compare(
             one, count=settings.instants, of_reference=settings.of_reference, monthly=settings.monthly,
-            copies=settings.copies, progress=settings.progress,
+            copies=settings.copies, progress=settings.progress, of_climate=settings.climate,
         )
         for one in sides
     ]  # fmt: skip
-    climates = {(one.sides.label, key): climate for one in compared for key, climate in one.climates.items()}
+    means = {(one.sides.label, key): climate for one in compared for key, climate in one.climates.items()}
     pairs = [(compared[0].sides.label, one.sides.label) for one in compared[1:]]
-    differences = {pair: response_targets.difference_rows(pair, climates) for pair in pairs}
+    differences = {pair: stricter(response_targets.difference_rows(pair, means)) for pair in pairs}
     rows = [row for one in compared for row in one.rows] + [row for found in differences.values() for row in found]
     if not pairs:
         rows.append(
@@ -154,7 +171,7 @@ def evaluate(
                 reason="only one label was evaluated",
             )
         )
-    found = _Evaluation(name, bottle, settings, compared, differences, climates, rows)
+    found = _Evaluation(name, bottle, settings, compared, differences, means, rows)
     minutes = (time.monotonic() - begin) / 60
     text, figures = _page(found, minutes), _figures(found)
     out.mkdir(parents=True, exist_ok=True)
@@ -170,6 +187,7 @@ def _sides(
     left: str,
     references: Mapping[str, Sequence[str]],
     others: Mapping[str, Sequence[str]],
+    climates: Mapping[str, Sequence[str]],
     out: Path,
     settings: EvaluationSettings,
 ) -> tuple[list[Sides], Bottle | None]:
@@ -177,9 +195,19 @@ def _sides(
     unknown = [label for label in others if label not in references]
     if unknown:
         raise ValueError(f"there are other years of {', '.join(unknown)} and no reference: give one of the same label")
+    unknown = [label for label in climates if label not in references]
+    if unknown:
+        raise ValueError(
+            f"there are other climates of {', '.join(unknown)} and no reference: give one of the same label"
+        )
     data = {label: open_stored(files) for label, files in references.items()}
     more = {label: open_stored(files) for label, files in others.items()}
+    runs = {label: climate_runs(open_files(files)) for label, files in climates.items()}
     if is_stored(left):
+        if climates:
+            raise ValueError(
+                "other climates are asked of a bottle, and stored data answer to none: leave --climate out"
+            )
         if list(references) != [""]:
             raise ValueError(
                 "labels are those of a bottle, and stored data have none: give the reference's files alone"
@@ -204,7 +232,8 @@ def _sides(
             has = f"the labels {', '.join(manifest.labels)}" if manifest.labels else "no labels"
             raise ValueError(f"{manifest.name} has no label {label!r}: it has {has}")
         other = more[label].at(zoom) if label in more else None
-        sides.append(Sides(known, data[label].at(zoom), other, drawing))
+        asked = tuple(replace(run, stored=run.stored.at(zoom)) for run in runs.get(label, ()))
+        sides.append(Sides(known, data[label].at(zoom), other, drawing, asked))
     return sides, bottle
 
 
@@ -260,22 +289,67 @@ def _chapters(found: _Evaluation) -> Iterator[Chapter]:
     for one in found.compared:
         theirs = "reference" if not one.sides.label else f"{one.sides.label} simulation"
         pictures = list(gallery.of_label(one, (found.name, theirs), coast))
-        yield Chapter(one.sides.label or found.name, _about(one), one.rows, pictures, one.extras["balances"])
+        tables = [*_aimip(one), *(_trends(run) for run in one.climates_asked if run.trends is not None)]
+        yield Chapter(one.sides.label or found.name, _about(one), one.rows, pictures, one.extras["balances"], tables)
     for pair, rows in found.differences.items():
         pictures = list(gallery.of_difference(pair, found.climates, coast))
         yield Chapter(f"{pair[1]} minus {pair[0]}", {}, rows, pictures)
+
+
+def _aimip(one: Comparison) -> Iterator[Table]:
+    """The five measures of AIMIP, as far as there are figures of them."""
+    from xr_cbottle.evaluation.document import Table, number
+
+    rows = [
+        (
+            str(row["measure"]), f"{row['what']}, {row['of']}", _as_text(row["value"], number),
+            _as_text(row["reference"], number), f"{_as_text(row['figure'], number)} {row['units']}".strip(),
+            _as_text(row["noise_floor"], number), str(row["verdict"]),
+        )
+        for row in aimip_table(one.rows)
+    ]  # fmt: skip
+    if rows:
+        yield Table(
+            "AIMIP's five measures",
+            "Time-mean bias, trends, regression on Nino 3.4, sub-monthly variance and the response to a warmer sea "
+            "(Henn et al. 2026, arXiv:2605.06944), from the figures above; trends and responses need --climate.",
+            ("measure", "of", "bottle", "simulation", "judged", "noise floor", "verdict"), rows,
+        )  # fmt: skip
+
+
+def _trends(one: ClimateComparison) -> Table:
+    """Trends of a run by region and season."""
+    from xr_cbottle.evaluation.document import Table, number
+
+    assert one.trends is not None
+    mine, theirs, without = (side.regions for side in one.trends)
+    rows = [
+        (region, season, number(value), number(theirs[region].get(season)), number(without[region].get(season)))
+        for region, seasons in mine.items()
+        for season, value in seasons.items()
+    ]
+    return Table(
+        f"Trends of near-surface temperature, {one.run.name}", f"K per decade; {one.run.words}.",
+        ("region", "season", "bottle", "simulation", "bottle, told of no change"), rows,
+    )  # fmt: skip
+
+
+def _as_text(value: object, number: Callable[[float | None], str]) -> str:
+    return number(value) if isinstance(value, float) else ""
 
 
 def _facts(found: _Evaluation) -> dict[str, str]:
     """What was compared, in all labels, in words."""
     verdicts = (
         "a target is met if the figure keeps its bounds, whatever the sampling error (one standard deviation, of "
-        f"{found.settings.copies} resampled copies) and the noise floor are"
+        f"{found.settings.copies} resampled copies) and the noise floor are; bounds are stricter than they were set, "
+        "so that something of half the quality fails them; what the null bottle meets too does not count"
     )
     if found.bottle is None:
         return {"data set": ", ".join(_stored_names(found)), "verdicts": verdicts}
     return {
         "bottle": f"{found.bottle.manifest.name}, sha256:{found.bottle.digest}",
+        "its values": f"sha256:{digest_of_values(found.bottle)}, also when it is packed again with these figures",
         "sampler": _sampler(found.bottle, found.settings),
         "licence": found.bottle.manifest.licence,
         "verdicts": verdicts,
@@ -299,7 +373,19 @@ def _about(one: Comparison) -> dict[str, str]:
         "other years": "" if one.sides.others is None else ", ".join(one.sides.others.names),
         "monthly means": f"of {one.monthly_instants} more instants in the other years" if one.monthly_instants else "",
         "noise floor": one.noise,
+        "null bottle": one.null or "none: it takes a climatology of the bottle, or other years (--more)",
+        **{f"climate {run.run.name}": _climate_in_words(run) for run in one.climates_asked},
     }
+
+
+def _climate_in_words(one: ClimateComparison) -> str:
+    words = f"{one.run.words}; {', '.join(one.run.stored.names)}; {one.instants} instants of the bottle"
+    words += f", {one.of_simulation} of the simulation" if one.of_simulation else ""
+    if not one.outside:
+        return f"{words}; within what the bottle has learnt"
+    count = f"{len(one.outside)} warning{'' if len(one.outside) == 1 else 's'}"
+    said = f"{words}; {count} of the bottle: {'; '.join(one.outside)}"
+    return said + ("; it refused this until it was asked to extrapolate" if one.refused else "")
 
 
 def _counted(one: Comparison) -> str:
@@ -325,6 +411,9 @@ def _figures(evaluation: _Evaluation) -> dict[str, Any]:
             "last": str(one.times[-1]),
             "monthly_instants": one.monthly_instants,
             "noise_floor": one.noise,
+            "null_bottle": one.null or None,
+            "climates": {run.run.name: _climate_plain(run) for run in one.climates_asked},
+            "aimip": aimip_table(one.rows),
             "balances": [
                 {
                     key: None if isinstance(value, float) and not np.isfinite(value) else value
@@ -340,7 +429,7 @@ def _figures(evaluation: _Evaluation) -> dict[str, Any]:
         "software": f"xr_cbottle {__version__}",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "name": evaluation.name,
-        "bottle": None if bottle is None else {"name": bottle.manifest.name, "digest": f"sha256:{bottle.digest}"},
+        "bottle": None if bottle is None else identified(bottle),
         "data_set": None if bottle is not None else list(_stored_names(evaluation)),
         "zoom": compared[0].sides.reference.zoom,
         "sampler": None if bottle is None else _sampler(bottle, settings),
@@ -350,6 +439,32 @@ def _figures(evaluation: _Evaluation) -> dict[str, Any]:
         "summary": {key.replace(" ", "_"): value for key, value in found.items()},
         "figures": [row.plain() for row in evaluation.rows],
     }
+
+
+def _climate_plain(one: ClimateComparison) -> dict[str, Any]:
+    trends = one.trends
+    return {
+        "run": one.run.words,
+        "files": list(one.run.stored.names),
+        "instants": one.instants,
+        "simulation_instants": one.of_simulation,
+        "warnings": len(one.outside),
+        "outside": list(one.outside),
+        "refused": one.refused,
+        "trends": None
+        if trends is None
+        else {
+            side: {
+                region: {season: _finite(value) for season, value in seasons.items()}
+                for region, seasons in found.regions.items()
+            }
+            for side, found in zip(("bottle", "simulation", "unforced"), trends, strict=True)
+        },
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _sampler(bottle: Bottle, settings: EvaluationSettings) -> str:

@@ -17,6 +17,7 @@ from xr_cbottle.evaluation.row import ReportTarget, Row
 
 ANSWERING = ("tas", "pr")
 LEAST_RESPONSE = 0.7
+AMPLITUDE = (0.75, 1.25)
 DIFFERING = (Quantity("tas"), Quantity("rlut"), Quantity("ua", 25000))
 LEAST_DIFFERENCE = 0.95
 #: Years of monthly means below which a regression says nothing.
@@ -74,32 +75,61 @@ def joined(parts: list[xr.DataArray]) -> xr.DataArray:
     return field.isel(time=first)
 
 
-def response_rows(label: str, months: tuple[Months, Months] | None, reason: str = "there are no months") -> list[Row]:
+def response_rows(
+    label: str,
+    months: tuple[Months, Months] | None,
+    reason: str = "there are no months",
+    null: Months | None = None,
+) -> list[Row]:
     """Target f, of the months of bottle and reference; ``reason`` says why there are none."""
     rows = []
     for name in ANSWERING:
         quantity = Quantity(name)
-        kind: dict[str, Any] = {
-            "key": f"{ReportTarget.RESPONSE}.nino34.{quantity.key}",
-            "what": "pattern of the regression on Nino 3.4",
-        }
+        kinds: list[dict[str, Any]] = [
+            {"key": f"{ReportTarget.RESPONSE}.{kind}.{quantity.key}", "what": f"{what} of the regression on Nino 3.4"}
+            for kind, what in (("nino34", "pattern"), ("nino34_amplitude", "amplitude"))
+        ]
         why = reason if months is None else _too_little(months, name)
         if why or months is None:
-            rows.append(Row(ReportTarget.RESPONSE, **kind, quantity=quantity.title, label=label, reason=why))
+            rows += [
+                Row(ReportTarget.RESPONSE, **kind, quantity=quantity.title, label=label, reason=why) for kind in kinds
+            ]
             continue
         bottle, reference = months
         slopes = [slope(side, name) for side in (bottle, reference)]
         copies = [_slopes(side, name, seed) for seed, side in enumerate((bottle, reference))]
+        nothing = None if null is None else slope(null, name)
+        halves = _halves(reference, name)
+        noise = None if halves is None else float(diagnostics.pattern_correlation(*halves))
         rows.append(
             Row(
-                ReportTarget.RESPONSE, **kind, quantity=quantity.title, label=label,
+                ReportTarget.RESPONSE, **kinds[0], quantity=quantity.title, label=label,
                 figure=float(diagnostics.pattern_correlation(*slopes)), lower=LEAST_RESPONSE,
-                noise_floor=_between_years(reference, name),
+                noise_floor=noise,
                 sampling_error=spread(diagnostics.pattern_correlation(*copies)),
+                null=None if nothing is None else float(diagnostics.pattern_correlation(nothing, slopes[1])),
                 remark=f"{bottle.index.sizes['time']} months; noise floor: every other year against the rest",
             )
         )  # fmt: skip
+        rows.append(
+            Row(
+                ReportTarget.RESPONSE, **kinds[1], quantity=quantity.title, label=label,
+                figure=float(amplitude(*slopes)), figure_units="ratio", lower=AMPLITUDE[0], upper=AMPLITUDE[1],
+                noise_floor=None if halves is None else 1 + abs(1 - float(amplitude(*halves))),
+                sampling_error=spread(amplitude(*copies)),
+                null=None if nothing is None else float(amplitude(nothing, slopes[1])),
+                remark="slope of the one map over the other; noise of the reference's own map makes it less than 1",
+            )
+        )  # fmt: skip
     return rows
+
+
+def amplitude(mine: xr.DataArray, theirs: xr.DataArray) -> xr.DataArray:
+    """Slope of one map over another, (..., cell) -> (...): 1 if it has the same size, 0 if they have nothing in common.
+
+    Noise of the first map does not change it on average, as it would a ratio of root mean squares.
+    """
+    return (mine * theirs).mean("cell") / (theirs**2).mean("cell")
 
 
 def _too_little(months: tuple[Months, Months], name: str) -> str:
@@ -124,9 +154,10 @@ def _slopes(months: Months, name: str, seed: int) -> xr.DataArray:
     return copies.mean((y * x).transpose("time", "cell")) / copies.mean(x**2)
 
 
-def _between_years(reference: Months, name: str) -> float | None:
+def _halves(reference: Months, name: str) -> tuple[xr.DataArray, xr.DataArray] | None:
+    """Regressions of every other year and of the rest."""
     try:
-        return float(diagnostics.pattern_correlation(*(slope(reference.some(i), name) for i in (0, 1))))
+        return slope(reference.some(0), name), slope(reference.some(1), name)
     except ValueError:  # too few years for two halves
         return None
 
@@ -143,12 +174,15 @@ class Climate:
         (cell,) means of two samples of the reference, as many instants as the bottle's, if there are any.
     copies
         (copy, cell) means of the resampled bottle and reference.
+    null
+        (cell,) mean of the null bottle, if there is one.
     """
 
     bottle: xr.DataArray
     reference: xr.DataArray
     samples: tuple[xr.DataArray, xr.DataArray] | None
     copies: tuple[xr.DataArray, xr.DataArray]
+    null: xr.DataArray | None = None
 
 
 def difference_rows(labels: tuple[str, str], climates: Mapping[tuple[str, str], Climate]) -> list[Row]:
@@ -182,11 +216,14 @@ def difference_rows(labels: tuple[str, str], climates: Mapping[tuple[str, str], 
         if minuend.samples is not None and subtrahend.samples is not None:
             pair = [a - b for a, b in zip(minuend.samples, subtrahend.samples, strict=True)]
             noise = float(diagnostics.pattern_correlation(*pair))
+        null = None
+        if minuend.null is not None and subtrahend.null is not None:
+            null = float(diagnostics.pattern_correlation(minuend.null - subtrahend.null, theirs))
         rows.append(
             Row(
                 ReportTarget.LABELS, **kind, quantity=quantity.title, label=f"{second} - {first}",
                 figure=float(diagnostics.pattern_correlation(mine, theirs)), lower=LEAST_DIFFERENCE, noise_floor=noise,
-                sampling_error=spread(diagnostics.pattern_correlation(*copies)),
+                sampling_error=spread(diagnostics.pattern_correlation(*copies)), null=null,
             )
         )  # fmt: skip
     return rows

@@ -6,10 +6,13 @@ a second evaluation with the same settings draws nothing, and an interrupted one
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +26,10 @@ from xr_cbottle.grid import healpix, time_axis
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.bottle import Bottle
+    from xr_cbottle.cube.cube import Cube
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
+NONE: Mapping[str, Any] = MappingProxyType({})
 #: What the response to the sea surface temperature is made of.
 RESPONSE = ("tas", "pr", "ts", "sst")
 
@@ -73,7 +79,11 @@ class Drawing:
         return quantity.units
 
     def draw(
-        self, label: str | None, times: npt.NDArray[np.datetime64], variables: Sequence[str] | None = None
+        self,
+        label: str | None,
+        times: npt.NDArray[np.datetime64],
+        variables: Sequence[str] | None = None,
+        climate: Mapping[str, Any] = NONE,
     ) -> StoredReference:
         """The fields of a label at some times, from the folder as far as they are there.
 
@@ -85,14 +95,10 @@ class Drawing:
             (time,) instants of the bottle.
         variables
             Names of those to keep, as far as the bottle has them; all if None.
+        climate
+            Keywords of `xr_cbottle.Cube` that ask for another climate: sst, sst_offset, co2, extrapolate.
         """
-        from xr_cbottle.cube.cube import Cube
-
-        # What is written to a store need not stay in memory.
-        cube = Cube(
-            self.bottle, zoom=self.zoom, time=times, label=label, max_instants=sys.maxsize, cache_size=0,
-            progress=False, **self.keywords,
-        )  # fmt: skip
+        cube = self._cube(label, times, climate)
         names = [name for name in cube.layouts if variables is None or name in variables]
         what = "all" if variables is None else "-".join(names)
         out = self.folder / f"{self.bottle.manifest.name}_{label or 'bottle'}_{what}_{cube.spec.token[:20]}.zarr"
@@ -101,12 +107,50 @@ class Drawing:
             writer.write(cube, out, names, times_per_chunk=cube.layout.values_per_batch, progress=self.progress)
         return open_stored([str(out)])
 
+    def outside(
+        self, label: str | None, times: npt.NDArray[np.datetime64], climate: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """What the bottle says of a climate that is outside of what it has learnt; nothing is drawn.
+
+        Raises
+        ------
+        ValueError
+            If it refuses it.
+        """
+        return self._cube(label, times, climate).spec.outside
+
+    def _cube(self, label: str | None, times: npt.NDArray[np.datetime64], climate: Mapping[str, Any]) -> Cube:
+        from xr_cbottle.cube.climate import OutsideTraining
+        from xr_cbottle.cube.cube import Cube
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OutsideTraining)  # the report says it: see `outside`
+            # What is written to a store need not stay in memory.
+            return Cube(
+                self.bottle, zoom=self.zoom, time=times, label=label, max_instants=sys.maxsize, cache_size=0,
+                progress=False, **{**self.keywords, **climate},
+            )  # fmt: skip
+
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(cell,) True over land at the zoom: where the bottle's SST has no value; None if it has no SST."""
+        sst = self._sst
+        if sst is None:
+            return None
+        return healpix.coarsen(sst.land.astype(np.float64), self.bottle.manifest.zoom - self.zoom) > 0.5
+
+    def sea(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64] | None:
+        """(time, cell) sea surface temperature that the bottle draws under, K, NaN over land; None if it has none."""
+        sst = self._sst
+        if sst is None:
+            return None
+        values = sst.at(times.astype("datetime64[s]")).astype(np.float64)
+        return np.asarray(healpix.coarsen(values, self.bottle.manifest.zoom - self.zoom, spread=True))
+
+    @functools.cached_property
+    def _sst(self) -> SeaSurfaceTemperature | None:
         from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
         manifest = self.bottle.manifest
         if manifest.sst is None:
             return None
-        sst = SeaSurfaceTemperature.from_dataset(self.bottle.sst_dataset(), manifest.zoom, manifest.sst.variable)
-        return healpix.coarsen(sst.land.astype(np.float64), manifest.zoom - self.zoom) > 0.5
+        return SeaSurfaceTemperature.from_dataset(self.bottle.sst_dataset(), manifest.zoom, manifest.sst.variable)

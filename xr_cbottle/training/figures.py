@@ -19,7 +19,8 @@ def condensed(report: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns
     -------
-    ``{"evaluation": ...}``, in which ``figures`` are ``{label: {key: [figure, noise floor, verdict]}}``.
+    ``{"evaluation": ...}``, in which ``figures`` are ``{label: {key: [figure, noise floor, verdict]}}``, with the
+    digests of the bottle that it is of.
     """
     if not {"figures", "labels", "summary"} <= set(report):
         return dict(report)
@@ -37,6 +38,7 @@ def condensed(report: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         "evaluation": {
+            **({"bottle": report["bottle"]} if report.get("bottle") else {}),
             "sampler": report["sampler"], "labels": labels, "summary": report["summary"],
             "columns": list(KEPT), "figures": figures,
         }
