@@ -17,7 +17,7 @@ from xr_cbottle.bottle.records import TimeSpec
 from xr_cbottle.evaluation import climate_targets, gallery, instants
 from xr_cbottle.evaluation.climate_change import Change, Trends, stratosphere
 from xr_cbottle.evaluation.climate_comparison import ClimateSides, compare_climate
-from xr_cbottle.evaluation.climate_run import FileClimate, base_keywords, base_of, climate_runs
+from xr_cbottle.evaluation.climate_run import FileClimate, base_keywords, base_of, climate_runs, untold
 from xr_cbottle.evaluation.reference import open_files, open_stored
 from xr_cbottle.evaluation.sampling import Drawing
 from xr_cbottle.grid import healpix
@@ -94,6 +94,10 @@ def test_a_bottle_is_asked_for_the_sea_and_the_co2_of_a_file(folder, tmp_path):
     base = open_stored([str(folder / "sim_1981.nc")])
     assert base_keywords(base, responding) == {"co2": 360.0}  # its own series is another in 1981
     assert base_keywords(base, still) == {}
+    (run,) = climate_runs(open_files([str(folder / "warm_1981.nc")]))
+    more = dataclasses.replace(run, climates=(warm,))
+    assert untold(more, base, still) == "still knows of no co2, and is not told of 840 ppmv"
+    assert untold(more, base, responding) == untold(run, base, still) == ""
 
 
 def change(warming, wetter=0.04, upper=1.5, colder=-1.0):
@@ -248,7 +252,7 @@ def test_a_bottle_that_knows_of_no_other_climates_misses_and_says_so(folder, tmp
     sides = ClimateSides("a", drawing, [known], LAND, drawing.draw("a", times), times)
     (run,) = climate_runs(open_files([str(folder / "warm_1981.nc")]))
     found = compare_climate(sides, run, 8)
-    assert len(found.outside) == 1
+    assert len(found.outside) == 1  # its CO2 is that of the base run, of which there is nothing to say
     assert "was not trained under other seas" in found.outside[0]
     assert next(row for row in found.rows if row.key == "n.plus3K.tas").verdict == "missed"
     lonely = compare_climate(dataclasses.replace(sides, known=[]), run, 8)

@@ -29,7 +29,7 @@ class AimipMeasure:
     keys: tuple[str, ...]
 
     def of(self, rows: Sequence[Row]) -> list[Row]:
-        """Its figures among those of a label."""
+        """Figures of the measure among those of a label."""
         return [row for row in rows if any(_is(row.key, key) for key in self.keys)]
 
 

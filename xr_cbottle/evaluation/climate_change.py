@@ -1,4 +1,4 @@
-"""What another climate changes, on one side: means, warmest instants over land, trends."""
+"""Changes that another climate makes, on one side: means, warmest instants over land, trends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEASONS = ("annual", "DJF", "JJA")
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What one side has more under another climate than under its base, in the mean of the same instants.
+    """Difference of one side under another climate from its base, in the mean of the same instants.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Change:
 
     @classmethod
     def of(cls, base: Fields, other: Fields, land: npt.NDArray[np.bool_] | None, drawn: bool) -> Change:
-        """Of fields (time, cell) of both at the same times; those that were drawn are independent of each other."""
+        """Measure fields (time, cell) of both at the same times; those that were drawn are independent of each other."""
         means = {key: diagnostics.climatology(one) for key, one in base.items()}
         differences = {key: one.astype(np.float64) - base[key].values for key, one in other.items()}
         errors = {}
@@ -90,7 +90,7 @@ class Trends:
 
     @classmethod
     def of(cls, tas: xr.DataArray, land: npt.NDArray[np.bool_] | None) -> Trends:
-        """Of near-surface temperature (time, cell) of three years or more."""
+        """Measure near-surface temperature (time, cell) of three years or more."""
         _, lat = diagnostics.lonlat(tas)
         masks = {
             name: xr.DataArray((lat.values >= low) & (lat.values <= high), dims="cell")

@@ -59,7 +59,7 @@ class ClimateComparison:
 
 @dataclass(frozen=True, eq=False)
 class ClimateSides:
-    """What a run is compared with.
+    """Data that a run is compared with.
 
     Attributes
     ----------
@@ -105,7 +105,9 @@ def compare_climate(sides: ClimateSides, run: ClimateRun, count: int) -> Climate
     asked = NONE if base is None else climate_run.base_keywords(base, drawing.bottle.manifest)
     reused = not asked and base is not None
     times = [_chosen(part, base, sides, count // len(stored.parts), reused) for part in stored.parts]
-    drawn, outside, refused = _under(sides, run, times)
+    drawn, said, refused = _under(sides, run, times)
+    deaf = climate_run.untold(run, base, drawing.bottle.manifest)
+    outside = (*said, deaf) if deaf else said
     whole = np.concatenate(times)
     common = [one for one in (*CHANGING, *_tops(stored)) if one in drawn.quantities and one in stored.quantities]
     mine, about = _read(drawn, whole, common), f"{run.words}; {len(whole)} instants"

@@ -88,7 +88,7 @@ class FileClimate:
 
     @property
     def words(self) -> str:
-        """What it is, for people."""
+        """Sea and CO2, for people."""
         sea = f"sea {self.offset:+.2f} K" + ("" if self.pattern == UNIFORM else f" ({self.pattern})")
         return sea + ("" if self.co2 is None else f", CO2 {self.co2:g} ppmv")
 
@@ -123,7 +123,7 @@ class ClimateRun:
 
     @property
     def words(self) -> str:
-        """What it is, for people."""
+        """Sea and CO2, for people."""
         if len(set(self.climates)) == 1:
             return self.climates[0].words
         return f"{self.climates[0].words} to {self.climates[-1].words}"
@@ -146,6 +146,16 @@ def base_of(known: Sequence[StoredReference], run: StoredReference) -> StoredRef
     parts = sorted((part for stored in known for part in stored.parts), key=lambda part: part.times[0])
     kept = [part for part in parts if np.isin(part.times, run.times).any()]
     return joined(kept).at(run.zoom) if kept else None
+
+
+def untold(run: ClimateRun, base: StoredReference | None, manifest: Manifest) -> str:
+    """A sentence on what a bottle cannot be told of a run; empty if that is nothing."""
+    given = {one.co2 for one in run.climates if one.co2 is not None}
+    known = set() if base is None else {FileClimate.of(part).co2 for part in base.parts}
+    if "co2" in manifest.forcings or not given or given == known:
+        return ""
+    much = " to ".join(f"{value:g}" for value in sorted({min(given), max(given)}))
+    return f"{manifest.name} knows of no co2, and is not told of {much} ppmv"
 
 
 def base_keywords(base: StoredReference, manifest: Manifest) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class NullBottle:
 
     @classmethod
     def of_bottle(cls, drawing: Drawing, label: str | None, simulation: StoredReference) -> NullBottle | None:
-        """That of a bottle that has a climatology; None if it has none."""
+        """Make the null bottle of a bottle with a climatology; None if it has none."""
         manifest = drawing.bottle.manifest
         if manifest.climatology is None:
             return None
@@ -86,7 +86,7 @@ class NullBottle:
 
     @classmethod
     def of_years(cls, others: StoredReference | None) -> NullBottle | None:
-        """One that is fitted to other years of a simulation; None if there are too few instants."""
+        """Make one that is fitted to other years of a simulation; None if there are too few instants."""
         if others is None or len(others.times) < _FEWEST:
             return None
         about = (

@@ -110,7 +110,7 @@ class Drawing:
     def outside(
         self, label: str | None, times: npt.NDArray[np.datetime64], climate: Mapping[str, Any]
     ) -> tuple[str, ...]:
-        """What the bottle says of a climate that is outside of what it has learnt; nothing is drawn.
+        """Sentences of the bottle on a climate that is outside of what it has learnt; nothing is drawn.
 
         Raises
         ------
