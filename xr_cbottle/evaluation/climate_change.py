@@ -49,7 +49,7 @@ class Change:
 
     @classmethod
     def of(cls, base: Fields, other: Fields, land: npt.NDArray[np.bool_] | None, drawn: bool) -> Change:
-        """Measure fields (time, cell) of both at the same times; those that were drawn are independent of each other."""
+        """Measure fields (time, cell) of both at the same times; drawn ones are independent of each other."""
         means = {key: diagnostics.climatology(one) for key, one in base.items()}
         differences = {key: one.astype(np.float64) - base[key].values for key, one in other.items()}
         errors = {}

@@ -208,7 +208,7 @@ class Row:
 
     @property
     def old_bound_over_noise(self) -> float | None:
-        """Noise floors that the bounds were wide before they were made stricter, as `bound_over_noise`; None without."""
+        """Noise floors that the bounds were wide before they were stricter, as `bound_over_noise`; None without."""
         return _over_noise(self, self.old_lower, self.old_upper) if self.is_old else None
 
     @property
