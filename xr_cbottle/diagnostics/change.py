@@ -15,7 +15,7 @@ POLAR = 60.0
 
 
 def land_sea_ratio(warming: xr.DataArray, land: npt.NDArray[np.bool_] | xr.DataArray) -> xr.DataArray:
-    """Warming of the land over warming of the sea: more than 1 in every climate model.
+    """Warming of the land over warming of the sea: more than 1 on Earth, less in models whose land is held.
 
     Parameters
     ----------
