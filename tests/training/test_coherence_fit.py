@@ -18,7 +18,8 @@ from xr_cbottle.draw.coherent_noise import Parts, correlation  # noqa: E402
 from xr_cbottle.grid import healpix  # noqa: E402
 from xr_cbottle.grid.rings import rings  # noqa: E402
 from xr_cbottle.training import coherence_fit as fit  # noqa: E402
-from xr_cbottle.training.coherence_fit import Composition, LagCovariance  # noqa: E402
+from xr_cbottle.training import coherence_measures as measures  # noqa: E402
+from xr_cbottle.training.coherence_measures import Composition, LagCovariance  # noqa: E402
 from xr_cbottle.training.train_command import main  # noqa: E402
 
 DAY = 86400
@@ -36,13 +37,13 @@ def measured(speed: float) -> LagCovariance:
     lags = np.arange(0, 17) * DAY // 4
     turn = np.exp(-1j * sphere.wavenumber * np.deg2rad(speed) / DAY * lags[:, None])
     covariance = correlation(lags, TWO_DAYS)[:, None] * turn
-    pooled = fit._pool(covariance, fit._hats(sphere) * np.where(sphere.real, 1, 2), sphere)
+    pooled = measures._pool(covariance, measures._hats(sphere) * np.where(sphere.real, 1, 2), sphere)
     return LagCovariance(lags, np.stack([pooled] * 2, 1))
 
 
 def plain(share=None) -> Composition:
     share = np.eye(2) if share is None else share
-    return Composition(np.tile(share, (4, 1, 1)), np.zeros((2, len(fit.LATITUDES), 9)))
+    return Composition(np.tile(share, (4, 1, 1)), np.zeros((2, len(measures.LATITUDES), 9)))
 
 
 def found_correlation(share, lag):
@@ -79,7 +80,7 @@ def test_covariances_of_a_series_are_those_of_its_noise():
     noise = Parts(2, 4, (TWO_DAYS,), np.ones((1, 1, 1)), turn)
     times = np.arange(160) * DAY // 4
     modes = np.stack([sphere.to_modes(noise.normals(seed=3, member=0, time=np.datetime64(int(t), "s"))) for t in times])
-    found = fit.pooled_covariance(times, modes, np.array([0, DAY]), sphere).mean(1)[:, 6]  # about the equator
+    found = measures.pooled_covariance(times, modes, np.array([0, DAY]), sphere).mean(1)[:, 6]  # about the equator
     likeness = found[1, 1:4].sum() / np.real(found[0, 1:4]).sum()
     assert abs(likeness) == pytest.approx(correlation(np.array(DAY), TWO_DAYS), abs=0.12)
     phases = -np.rad2deg(np.angle(found[1, 1:4] / found[0, 1:4])) / np.arange(1, 4)
@@ -91,7 +92,7 @@ def test_what_follows_the_sea_is_not_asked_of_the_noise():
     values = covariance.values.copy()
     values *= 0.5
     values += 0.5 * values[0] * 2 * 0.5  # a third that lasts for ever
-    forced = np.full((2, len(fit.LATITUDES), 9), 1 / 3)
+    forced = np.full((2, len(measures.LATITUDES), 9), 1 / 3)
     share, _ = fit.fit_label(LagCovariance(covariance.lags, values), Composition(plain().share, forced))
     naive, _ = fit.fit_label(LagCovariance(covariance.lags, values), plain())
     three_days = [found_correlation(one[:, 6, 1:4].mean((0, 1)), 3 * DAY) for one in (share, naive)]
@@ -102,7 +103,7 @@ def test_gaps_leave_no_pairs_across_them():
     sphere = rings(1)
     times = np.array([0, 1, 2, 10, 11]) * 3600
     modes = np.ones((5, 1, len(sphere.ring)), np.complex64)
-    found = fit.pooled_covariance(times, modes, np.array([0, 3600, 5 * 3600]), sphere)
+    found = measures.pooled_covariance(times, modes, np.array([0, 3600, 5 * 3600]), sphere)
     np.testing.assert_allclose(found[1], found[0])  # three pairs stand for five
     assert not found[2].any()
 
@@ -128,8 +129,8 @@ def configuration(tmp_path, monkeypatch):
     values["data"]["sources"][1]["missing"] = ["Z500"]
     path = tmp_path / "made.yaml"
     path.write_text(yaml.safe_dump(json.loads(json.dumps(values))))
-    monkeypatch.setattr(fit, "PAIRS", 2)
-    monkeypatch.setattr(fit, "CHANGED", 1)
+    monkeypatch.setattr(measures, "PAIRS", 2)
+    monkeypatch.setattr(measures, "CHANGED", 1)
     return path
 
 

@@ -9,14 +9,16 @@ import pytest
 
 from xr_cbottle.training import config as configs
 from xr_cbottle.training import explain
+from xr_cbottle.training.data_config import DataConfig
+from xr_cbottle.training.packing_config import PackingConfig
 from xr_cbottle.training.patchwise import patch_config as patchwise
-from xr_cbottle.training.source_config import StoreConfig, VariableConfig
+from xr_cbottle.training.source_config import SourceConfig, SstConfig, StoreConfig, VariableConfig
 
 CLASSES = [
-    configs.Config, configs.DataConfig, configs.SstConfig, StoreConfig, configs.SourceConfig, VariableConfig,
+    configs.Config, DataConfig, SstConfig, StoreConfig, SourceConfig, VariableConfig,
     configs.NetworkConfig, configs.OptimConfig, configs.BottleConfig,
     patchwise.SuperresConfig, patchwise.PatchDataConfig, patchwise.PatchSource, patchwise.PatchNetworkConfig,
-    patchwise.PartConfig, patchwise.DistilConfig, patchwise.TeacherConfig,
+    PackingConfig, patchwise.PartConfig, patchwise.DistilConfig, patchwise.TeacherConfig,
 ]  # fmt: skip
 
 

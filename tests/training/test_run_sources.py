@@ -21,6 +21,8 @@ from xr_cbottle.grid import healpix
 from xr_cbottle.training import config as configs
 from xr_cbottle.training import data as training_data
 from xr_cbottle.training import run_sources, survey
+from xr_cbottle.training.data_config import DataConfig
+from xr_cbottle.training.source_config import SourceConfig
 
 CHANNELS = ("tas", "Z500", "Z850", "pr")
 
@@ -41,9 +43,7 @@ def expected() -> np.ndarray:
 
 def source(**keys):
     """A source of all instants."""
-    return configs.build(
-        configs.SourceConfig, {"label": "a", "start": "2000-01-01", "end": "2001-01-01", **keys}, "source"
-    )
+    return configs.build(SourceConfig, {"label": "a", "start": "2000-01-01", "end": "2001-01-01", **keys}, "source")
 
 
 def read(what, names=CHANNELS, zoom=ZOOM) -> np.ndarray:
@@ -220,7 +220,7 @@ def test_entries_that_there_are_not(catalog, change, message):
 def test_example_for_own_data_is_valid():
     text = (Path(__file__).parents[2] / "examples" / "training" / "README.md").read_text()
     *_, block = re.findall(r"```yaml\n(data:.*?)```", text, re.S)
-    config = configs.build(configs.DataConfig, yaml.safe_load(block)["data"], "data")
+    config = configs.build(DataConfig, yaml.safe_load(block)["data"], "data")
     assert config.sources[0].entry == "online.icon_d3hp003"
     assert config.sources[1].variables["rlut"].factor == pytest.approx(-1 / 3600, rel=1e-4)
     assert config.sources[1].also[0].variables["zg"].name == "z"

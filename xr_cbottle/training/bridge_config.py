@@ -7,14 +7,13 @@ It is a file with the sections of a coarse network's, but with ``bridge`` and wi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
-from xr_cbottle.bottle.checkpoint import DISK_TYPES
 from xr_cbottle.bottle.errors import SchemaError
 from xr_cbottle.bottle.records import BridgeSpec
 from xr_cbottle.grid.time_tree import TimeTree
-from xr_cbottle.training.config import DataConfig, NetworkConfig, OptimConfig
-from xr_cbottle.training.parsing import check_choices
+from xr_cbottle.training.config import NetworkConfig, OptimConfig
+from xr_cbottle.training.data_config import DataConfig
+from xr_cbottle.training.packing_config import PackingConfig
 
 
 @dataclass(frozen=True)
@@ -62,30 +61,6 @@ class EndsConfig:
 
 
 @dataclass(frozen=True)
-class BridgePartConfig:
-    """Packing of a bridge.
-
-    Attributes
-    ----------
-    dtype
-        Precision of the weights in the file: float32, float16 or bfloat16.
-    weights
-        The moving average, or the weights themselves.
-    trained_on
-        What else is to be known of the training; kept in the manifest.
-    """
-
-    dtype: str = "float16"
-    weights: Literal["average", "last"] = "average"
-    trained_on: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_choices(self, "part")
-        if self.dtype not in DISK_TYPES:
-            raise ValueError(f"part: dtype is {self.dtype!r}, must be one of {', '.join(DISK_TYPES)}")
-
-
-@dataclass(frozen=True)
 class BridgeConfig:
     """A run of a bridge: the sections of the YAML file. A key ``base`` names a file that fills the gaps.
 
@@ -107,7 +82,7 @@ class BridgeConfig:
     data: DataConfig
     network: NetworkConfig
     training: OptimConfig
-    part: BridgePartConfig = field(default_factory=BridgePartConfig)
+    part: PackingConfig = field(default_factory=PackingConfig)
 
     def __post_init__(self) -> None:
         if len(self.data.labels) > self.network.label_dim:

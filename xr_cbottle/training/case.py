@@ -13,9 +13,8 @@ from torch import Tensor
 from xr_cbottle.bottle.architecture import ModelConfig
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.network.unet import Network
-from xr_cbottle.training.bridge_config import BridgePartConfig
-from xr_cbottle.training.config import BottleConfig, OptimConfig
-from xr_cbottle.training.patchwise.patch_config import PartConfig
+from xr_cbottle.training.config import OptimConfig
+from xr_cbottle.training.packing_config import PackingConfig
 
 
 class Losses(NamedTuple):
@@ -91,7 +90,7 @@ class TrainingCase(Protocol):
         """Description of the network that learns."""
 
     @property
-    def packing(self) -> BottleConfig | PartConfig | BridgePartConfig:
+    def packing(self) -> PackingConfig:
         """Section of the configuration that says how the network is packed."""
 
     def network(self) -> Network:

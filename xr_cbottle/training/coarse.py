@@ -15,21 +15,19 @@ from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.fields.series import Series
 from xr_cbottle.network import unet
-from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training import warm_start
-from xr_cbottle.training.batches import Batch, Batches
-from xr_cbottle.training.bridge_config import BridgeConfig
-from xr_cbottle.training.case import Losses, digest_of, seen
-from xr_cbottle.training.config import Config, OptimConfig
+from xr_cbottle.training.batches import Batches
+from xr_cbottle.training.config import Config
 from xr_cbottle.training.data import TrainingData, prepare
-from xr_cbottle.training.loss import edm_loss
+from xr_cbottle.training.globe_case import GlobeCase, sized
 from xr_cbottle.training.run_sources import expanded
-from xr_cbottle.training.start import start
 from xr_cbottle.training.warm_start import Known
 
 
-class Coarse:
-    """The case of the network that draws instants; `xr_cbottle.training.case.TrainingCase` documents its methods."""
+class Coarse(GlobeCase):
+    """The case of the network that draws instants."""
+
+    config: Config
 
     def __init__(self, config: Config, folder: str | os.PathLike[str], *, progress: bool = True) -> None:
         self.config, self.packing = config, config.bottle
@@ -52,70 +50,18 @@ class Coarse:
                 self.data = renormalised(self.data, self.old.info, self.old.source)
         self.batches = Batches(config, self.data, self.numbers, self.model_config.label_dim)
 
-    @property
-    def data_digest(self) -> str:
-        """Digest of the data, see `data_digest`."""
-        return data_digest(self.data)
-
-    def network(self) -> unet.Network:
-        """The network with its initial weights."""
-        net = unet.build(self.model_config)
-        if self.config.network.start == "informed":
-            start(net, self.data.statistics)
-        return net
-
     def begun(self, net: unet.Network, source: str | None) -> tuple[dict[str, Tensor], list[str]] | None:
         """Weights of the network or bottle that the run starts from, and what is to be said; None without one."""
         optim = self.config.training
         old = self.old if source is None else warm_start.known(source, optim.sigma_min, optim.sigma_max)
         if old is None:
             return None
-        told = warm_start.conditions(tuple(self.data.forcings), self.data.climatology is not None)
-        try:
-            state = warm_start.widened(
-                old, net, self.model_config, self.data.channels, told, self.numbers, self.config.network.like
-            )
-        except ValueError as error:
-            where = "network: from" if source is None else "training: initial"
-            raise ValueError(f"{where} is {old.source}, which has {error}") from None
-        return state, [*warm_start.summary(old, self.data)]
-
-    def loss(self, denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
-        """Losses of EDM, of the state and of its means over ever larger squares of cells."""
-        return coarse_loss(denoiser, batch, optim)
+        where = "network: from" if source is None else "training: initial"
+        return self.started(net, old, where, like=self.config.network.like)
 
     def facts(self) -> dict[str, Any]:
         """Facts for the manifest about the data and the network."""
-        facts = globe_facts(self.config, self.data, self.model_config)
-        return {**facts, **_response(self.data)}
-
-
-def globe_facts(config: Config | BridgeConfig, data: TrainingData, size: ModelConfig) -> dict[str, Any]:
-    """Facts of a run on globes: its data, its network and its noise levels."""
-    optim, start = config.training, config.network.from_
-    return {
-        "data": {
-            label.label: {**_seen(data, label.label), "time_of_day_jitter_hours": label.jitter_hours}
-            for label in data.labels
-        },
-        "started_from": os.path.basename(optim.initial or start or "") or None,
-        "network": {
-            "model_channels": size.model_channels,
-            "channel_mult": list(size.channel_mult),
-            "num_blocks": size.num_blocks,
-            "attn_resolutions": list(size.attn_resolutions),
-        },
-        "sigma": [optim.sigma_min, optim.sigma_max],
-    }
-
-
-def data_digest(data: TrainingData) -> str:
-    """Digest of times, statistics and some instants of all runs."""
-    parts = [data.statistics.center, data.statistics.scale]
-    for run in data.runs:
-        parts += [np.frombuffer(run.label.encode(), np.uint8), run.times, run.validation]
-        parts += [np.nan_to_num(np.asarray(run.values[i])) for i in (0, -1)]
-    return digest_of(*parts)
+        return {**super().facts(), **_response(self.data)}
 
 
 def bottle_forcings(config: Config, data: TrainingData) -> dict[str, ForcingSpec]:
@@ -144,27 +90,12 @@ def bottle_forcings(config: Config, data: TrainingData) -> dict[str, ForcingSpec
     return found
 
 
-def _seen(data: TrainingData, label: str) -> dict[str, Any]:
-    """What was seen of a label, over all its runs."""
-    runs = [run for run in data.runs if run.label == label]
-    times, held_out = (np.concatenate([getattr(run, name) for run in runs]) for name in ("times", "validation"))
-    order = np.argsort(times, kind="stable")
-    found = seen(times[order], held_out[order])
-    gappy = {"gappy_instants": runs[0].gappy} if runs[0].gappy else {}
-    return {**found, **gappy, **({} if len(runs) == 1 else {"runs": len(runs)})}
-
-
 def _response(data: TrainingData) -> dict[str, Any]:
     """Ranges of what the climatology moves with."""
     known = None if data.climatology is None else data.climatology.response
     if known is None:
         return {}
     return {"response": {name: known.learnt[i].tolist() for i, name in enumerate(known.predictors)}}
-
-
-def coarse_loss(denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
-    """`edm_loss` with the configured weight of coarse errors, as the loop takes it."""
-    return Losses(*edm_loss(denoiser, batch, optim.coarse_weight), batch.sigma)
 
 
 def old_network(config: Config) -> Known | None:
@@ -210,37 +141,22 @@ class Rescaled:
         return np.asarray(self.values[index], np.float32) * self.factor[:, None] + self.offset[:, None]
 
 
-def model_config(config: Config | BridgeConfig) -> ModelConfig:
-    """Description of the network that a configuration asks for.
+def model_config(config: Config) -> ModelConfig:
+    """Description of the network that a configuration asks for, or has by the one that it starts from.
 
     Raises
     ------
     ValueError
         If there is no such network.
     """
+    if (old := old_network(config)) is None:
+        return sized(config)
+    data = config.data
+    told = warm_start.conditions(tuple(data.forcings), data.scale == "climatology")
     try:
-        return _model_config(config)
+        return warm_start.form(
+            old, channels=data.channels, told=told, labels=label_numbers(data.labels, old), zoom=data.zoom,
+            dropout=config.network.label_dropout,
+        )  # fmt: skip
     except ValueError as error:
         raise ValueError(str(error).replace("model.json", "network")) from None
-
-
-def _model_config(config: Config | BridgeConfig) -> ModelConfig:
-    size, data = config.network, config.data
-    if isinstance(config, Config) and (old := old_network(config)) is not None:
-        return warm_start.form(
-            old, channels=data.channels, told=warm_start.conditions(tuple(data.forcings), data.scale == "climatology"),
-            labels=label_numbers(data.labels, old), zoom=data.zoom, dropout=size.label_dropout,
-        )  # fmt: skip
-    return ModelConfig(
-        architecture="unet_healpix",
-        model_channels=size.model_channels,
-        label_dim=size.label_dim,
-        label_dropout=size.label_dropout,
-        out_channels=len(config.data.channels),
-        condition_channels=2 + len(config.data.forcings) if config.data.scale == "climatology" else 1,
-        level=config.data.zoom,
-        calendar_include_legacy_bug=False,
-        channel_mult=size.channel_mult,
-        attn_resolutions=size.attn_resolutions,
-        num_blocks=size.num_blocks,
-    )

@@ -16,8 +16,8 @@ from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.records import ConditionSpec
 from xr_cbottle.bottle.repacking import repack
 from xr_cbottle.draw.emulator import Emulator
-from xr_cbottle.training import coherence_fit, run_sources
-from xr_cbottle.training.config import DataConfig
+from xr_cbottle.training import coherence_fit, coherence_measures, run_sources
+from xr_cbottle.training.data_config import DataConfig
 from xr_cbottle.training.source_config import SourceConfig
 
 NAME = "coherence.nc"
@@ -70,9 +70,9 @@ def fit(emulator: Emulator, data: DataConfig, *, progress: bool = True) -> Coher
     measured, responses = [], []
     for source in _sources(manifest, data):
         measured.append(
-            coherence_fit.lag_covariance(source, climatology, manifest.zoom, progress=progress, own=manifest.own)
+            coherence_measures.lag_covariance(source, climatology, manifest.zoom, progress=progress, own=manifest.own)
         )
-        responses.append(coherence_fit.response(emulator, source.label, _times(source), progress=progress))
+        responses.append(coherence_measures.response(emulator, source.label, _times(source), progress=progress))
     labels = tuple(manifest.labels) or climatology.labels
     return coherence_fit.fitted(labels, manifest.channels, measured, responses)
 
@@ -98,7 +98,7 @@ def _times(source: SourceConfig) -> npt.NDArray[np.datetime64]:
             times.append(some[~source.held_out(some)])
     known = np.concatenate(times)
     # A stride that is no divisor of a year, so that few times have all seasons too.
-    order = np.arange(coherence_fit.PAIRS) * 0.381966 % 1
+    order = np.arange(coherence_measures.PAIRS) * 0.381966 % 1
     return known[(order * len(known)).astype(int)]
 
 

@@ -32,9 +32,10 @@ from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import preparation, statistics
-from xr_cbottle.training.config import DataConfig, as_dict
+from xr_cbottle.training.data_config import DataConfig
 from xr_cbottle.training.extents import extents, strange
 from xr_cbottle.training.gathered import Gathered, each, gather
+from xr_cbottle.training.parsing import as_dict
 from xr_cbottle.training.presence import find_presence
 from xr_cbottle.training.regression import ResponseSettings
 from xr_cbottle.training.run_climate import RunClimate, read_climates, write_climates

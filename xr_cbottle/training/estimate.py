@@ -24,9 +24,10 @@ from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training.batches import Batch, Batches
 from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.case import Losses
-from xr_cbottle.training.coarse import coarse_loss, model_config
+from xr_cbottle.training.coarse import model_config
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import prepare, prepared_folder
+from xr_cbottle.training.globe_case import globe_loss
 from xr_cbottle.training.heap import keep_freed_memory
 from xr_cbottle.training.images import Tensors
 from xr_cbottle.training.loader import Loader
@@ -128,7 +129,7 @@ def asked(config: AnyConfig, run: Path) -> Asked:
         values = len(data.channels) * healpix.n_cells(data.zoom)
         return Asked(
             data.sources, data.channels, data.zoom, prepared_folder(data, run / "data"), (2 * values, 4 * values),
-            model_config(config), coarse_loss, lambda count: made_batch(config, count),
+            model_config(config), globe_loss, lambda count: made_batch(config, count),
             lambda: Batches(config, prepare(data, run / "data", progress=False)), config.bottle.dtype, data.own,
         )  # fmt: skip
     if isinstance(config, DistilConfig):

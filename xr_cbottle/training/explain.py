@@ -26,8 +26,10 @@ class Keys(NamedTuple):
 
 
 def documented(cls: type) -> list[Keys]:
-    """Entries of the section ``Attributes`` of a class, after those of the classes that it derives from."""
-    return [keys for one in reversed(cls.__mro__) if dataclasses.is_dataclass(one) for keys in _attributes(one)]
+    """Entries of the section ``Attributes`` of a class and of those that it derives from: what must be given first."""
+    entries = [keys for one in reversed(cls.__mro__) if dataclasses.is_dataclass(one) for keys in _attributes(one)]
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    return sorted(entries, key=lambda keys: all(_default(fields[name]) is not None for name in keys.names))
 
 
 def text() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.fields.channels import parse
-from xr_cbottle.training.config import DataConfig
+from xr_cbottle.training.data_config import DataConfig
 from xr_cbottle.training.gathered import Gathered
 
 Array = npt.NDArray[Any]

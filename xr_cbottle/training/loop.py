@@ -26,12 +26,13 @@ from torch import Tensor
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training.board import Board
-from xr_cbottle.training.config import OptimConfig, as_dict
+from xr_cbottle.training.config import OptimConfig
 from xr_cbottle.training.heap import keep_freed_memory
 from xr_cbottle.training.images import Tensors
 from xr_cbottle.training.kinds import make_case
 from xr_cbottle.training.loader import Loader
 from xr_cbottle.training.lock import FolderLock
+from xr_cbottle.training.parsing import as_dict
 from xr_cbottle.training.patchwise.patch_config import AnyConfig
 from xr_cbottle.training.record import LossWindow, Watch, by_sigma
 from xr_cbottle.training.schedule import learning_rate

@@ -80,6 +80,11 @@ def check_choices(config: Any, where: str) -> None:
             raise ValueError(f"{where}: {name} is {value!r}, must be {', '.join(first)} or {last}")
 
 
+def as_dict(config: Any) -> dict[str, Any]:
+    """Any of these data classes as plain JSON-ready values: what `build` makes it of."""
+    return dataclasses.asdict(config)
+
+
 def _names(cls: type) -> list[str]:
     """Keys of a class; those that are words of Python have an underscore there."""
     return [f.name.rstrip("_") for f in dataclasses.fields(cls)]

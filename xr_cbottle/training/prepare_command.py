@@ -12,6 +12,7 @@ from xr_cbottle.training import data, preparation
 from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.coarse import model_config
 from xr_cbottle.training.config import Config
+from xr_cbottle.training.globe_case import sized
 from xr_cbottle.training.patchwise import patch_data
 from xr_cbottle.training.patchwise.distillation import teacher_config
 from xr_cbottle.training.patchwise.patch_config import AnyConfig, DistilConfig, SuperresConfig
@@ -44,8 +45,10 @@ def prepare_run(
     ValueError
         If the data cannot be learnt from, another process prepares them, or what is there has changed.
     """
-    if isinstance(config, (Config, BridgeConfig)):
+    if isinstance(config, Config):
         model_config(config)  # what cannot be trained is not prepared
+    elif isinstance(config, BridgeConfig):
+        sized(config)
     workers = processes or len(os.sched_getaffinity(0))
     folder, began = _folder(config, Path(run)), time.monotonic()
     new = not (folder / "done").exists()

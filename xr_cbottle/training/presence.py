@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.training.config import DataConfig
+from xr_cbottle.training.data_config import DataConfig
 from xr_cbottle.training.gathered import Gathered
 
 Array = npt.NDArray[Any]

@@ -19,7 +19,7 @@ from xr_cbottle.fields.series import Series, at_times, constant
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.fields.sst_offset import SstOffset
 from xr_cbottle.training import run_sources
-from xr_cbottle.training.config import DataConfig
+from xr_cbottle.training.data_config import DataConfig
 from xr_cbottle.training.source_config import SourceConfig
 from xr_cbottle.training.sst_condition import write_packed
 

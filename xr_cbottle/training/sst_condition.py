@@ -13,7 +13,7 @@ from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.fields.units import conversion
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import run_sources
-from xr_cbottle.training.config import DataConfig
+from xr_cbottle.training.data_config import DataConfig
 from xr_cbottle.training.source_config import SourceConfig, SstConfig
 
 

@@ -58,7 +58,7 @@ def measure(parts: Sequence[Gathered], scaling: str, *, progress: bool) -> Stati
     parts
         One for each label.
     scaling
-        ``std`` or ``anomaly``, see `xr_cbottle.training.config.DataConfig.scale`.
+        ``std`` or ``anomaly``, see `xr_cbottle.training.data_config.DataConfig.scale`.
 
     Raises
     ------

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.bottle.architecture import ModelConfig
-from xr_cbottle.bottle.checkpoint import DISK_TYPES
 from xr_cbottle.bottle.errors import SchemaError
 from xr_cbottle.bottle.manifest import SamplerDefaults
 from xr_cbottle.bottle.records import SuperresSpec
@@ -26,6 +25,7 @@ from xr_cbottle.fields.channels import parse as parse_channel
 from xr_cbottle.training import config as coarse
 from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config, OptimConfig
+from xr_cbottle.training.packing_config import PackingConfig
 from xr_cbottle.training.parsing import build, check_choices, read
 from xr_cbottle.training.source_config import SourceConfig
 
@@ -165,8 +165,8 @@ class PatchNetworkConfig:
             )
 
 
-@dataclass(frozen=True)
-class PartConfig:
+@dataclass(frozen=True, kw_only=True)
+class PartConfig(PackingConfig):
     """Packing of a patch network, and its sampling by default.
 
     Attributes
@@ -178,12 +178,6 @@ class PartConfig:
         these four.
     window
         Alpha of the Kaiser-Bessel-derived window that weighs patches; null: plain means.
-    dtype
-        Precision of the weights in the file: float32, float16 or bfloat16.
-    weights
-        The moving average, or the weights themselves.
-    trained_on
-        What else is to be known of the training; kept in the manifest.
     """
 
     num_steps: int = 12
@@ -191,14 +185,9 @@ class PartConfig:
     sigma_max: float = 40.0
     rho: float = 7.0
     window: float | None = 1.0
-    dtype: str = "float16"
-    weights: Literal["average", "last"] = "average"
-    trained_on: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_choices(self, "part")
-        if self.dtype not in DISK_TYPES:
-            raise ValueError(f"part: dtype is {self.dtype!r}, must be one of {', '.join(DISK_TYPES)}")
+        super().__post_init__()
         if self.window is not None and not self.window > 0:
             raise ValueError(f"part: window is {self.window}, must be positive, or null")
         try:

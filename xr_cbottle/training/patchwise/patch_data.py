@@ -23,8 +23,8 @@ from xr_cbottle.network import multidiffusion
 from xr_cbottle.network.edm import SIGMA_DATA
 from xr_cbottle.training import preparation
 from xr_cbottle.training.case import digest_of
-from xr_cbottle.training.config import as_dict
 from xr_cbottle.training.gathered import Gathered, gather
+from xr_cbottle.training.parsing import as_dict
 from xr_cbottle.training.patchwise.patch_config import PatchDataConfig
 
 Array = npt.NDArray[Any]
