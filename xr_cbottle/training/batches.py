@@ -7,9 +7,9 @@ interruption changes what the network sees.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from xr_cbottle.grid import healpix
 from xr_cbottle.training import images
 from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config
-from xr_cbottle.training.data import Array, TrainingData
-from xr_cbottle.training.images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels
+from xr_cbottle.training.data import Array, LabelData, TrainingData
+from xr_cbottle.training.epochs import Epochs
+from xr_cbottle.training.images import GOLDEN, IMAGE, LOOK, ORDER, REPLAY, TURNS, VALIDATION, Tensors, noise_levels
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Batch(Tensors):
         (b, label_dim) float32. One-hot; all 0 where the label is hidden.
     second_of_day, day_of_year
         (b, 1) float32. Time that the network is told.
+    replayed
+        (b,) bool. Images of old labels, see `xr_cbottle.training.replay`.
     """
 
     clean: Tensor
@@ -52,10 +55,27 @@ class Batch(Tensors):
     labels: Tensor
     second_of_day: Tensor
     day_of_year: Tensor
+    replayed: Tensor
+
+
+class Looked(NamedTuple):
+    """Instants that a network is to draw again.
+
+    Attributes
+    ----------
+    batch
+        What they are, noise, and what the network is told.
+    runs, times
+        Of which run, and at which time, each of them is.
+    """
+
+    batch: Batch
+    runs: tuple[LabelData, ...]
+    times: Array
 
 
 class Batches:
-    """Draws batches for a configuration; images of all labels are mixed in proportion to their number.
+    """Draws batches for a configuration; images of all runs are mixed by their number, times the weight of each.
 
     Parameters
     ----------
@@ -63,6 +83,8 @@ class Batches:
         The run.
     numbers, label_dim
         Number of each label and how many there may be, if not those of the data and the configuration.
+    replayed, every
+        Instants of old labels, and which images they are: those with numbers ``every``, 2 ``every``, ...; none if 0.
     """
 
     def __init__(
@@ -71,27 +93,32 @@ class Batches:
         data: TrainingData,
         numbers: Mapping[str, int] | None = None,
         label_dim: int | None = None,
+        replayed: Sequence[LabelData] = (),
+        every: int = 0,
     ) -> None:
         self.data = data
         self.seed = config.training.seed
         self.label_dim = label_dim or max(config.network.label_dim, len(data.labels))
         self.label_dropout = config.network.label_dropout
         self.optim = config.training
-        self.train = _members(data, validation=False)
-        self.validation = _members(data, validation=True)
+        self.runs = (*data.runs, *replayed)
+        self.train = _members(data.runs, validation=False)
+        self.validation = _members(data.runs, validation=True)
+        self.replayed, self.every = _members(self.runs, validation=False)[len(self.train) :], every
+        weights = [source.weight for source in config.data.sources]
+        self._epochs = self._mixed(ORDER, self.train, range(len(data.runs)), weights)
+        kept = range(len(data.runs), len(self.runs))
+        self._old_epochs = self._mixed(REPLAY, self.replayed, kept, [1.0] * len(replayed))
         if not len(self.train):
             raise ValueError("there is no instant to train on: look at start, end and validation_start of the sources")
         self._to_padxy = healpix.nest_to_padxy(data.zoom)
-        self._numbers = [data.number(run.label) if numbers is None else numbers[run.label] for run in data.runs]
+        self._numbers = [data.number(run.label) if numbers is None else numbers[run.label] for run in self.runs]
         self._seas: dict[int, Array] = {}
 
     def training(self, first: int, count: int) -> Batch:
         """Images ``first`` to ``first + count`` of the run."""
         numbers = range(first, first + count)
-        chosen = []
-        for i in numbers:
-            epoch, place = divmod(i, len(self.train))
-            chosen.append(self.train[self._order(epoch)[place]])
+        chosen = [self._member(i) for i in numbers]
         streams = [self._stream(IMAGE, i) for i in numbers]
         dropped = np.array([stream.uniform() < self.label_dropout for stream in streams])
         jitter = np.array([stream.uniform(-1, 1) for stream in streams])
@@ -108,12 +135,34 @@ class Batches:
         streams = [self._stream(VALIDATION, i) for i in range(count)]
         return self._assemble(chosen, streams, sigma, np.zeros(count), np.zeros(count, bool))
 
+    def looking(self, count: int) -> Looked:
+        """A fixed set of at most ``count`` instants of each label, held out if there are such, with their own noise."""
+        chosen: list[Array] = []
+        for label in self.data.labels:
+            of_label = [i for i, run in enumerate(self.data.runs) if run.label == label.label]
+            held_out, learnt = (some[np.isin(some[:, 0], of_label)] for some in (self.validation, self.train))
+            some = held_out if len(held_out) else learnt
+            chosen += [*some[np.unique(np.linspace(0, len(some) - 1, min(count, len(some))).round().astype(int))]]
+        size = len(chosen)
+        streams = [self._stream(LOOK, i) for i in range(size)]
+        sigma = np.full(size, self.optim.sigma_max)
+        batch = self._assemble(chosen, streams, sigma, np.zeros(size), np.zeros(size, bool))
+        runs = tuple(self.runs[run] for run, _ in chosen)
+        return Looked(batch, runs, np.array([self.runs[run].times[index] for run, index in chosen]))
+
     def _stream(self, kind: int, number: int) -> np.random.Generator:
         return images.stream(self.seed, kind, number)
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019  (a run has one of these objects)
-    def _order(self, epoch: int) -> Array:
-        return self._stream(ORDER, epoch).permutation(len(self.train))
+    def _member(self, image: int) -> Array:
+        """Run and index of an image of training."""
+        old, last = divmod(image, self.every) if self.every else (0, 0)
+        if self.every and last == self.every - 1:
+            return np.asarray(self.replayed[self._old_epochs.member(old)])
+        return np.asarray(self.train[self._epochs.member(image - old)])
+
+    def _mixed(self, kind: int, members: Array, runs: Sequence[int], weights: Sequence[float]) -> Epochs:
+        counts = [int((members[:, 0] == run).sum()) for run in runs]
+        return Epochs(counts, weights, lambda number: self._stream(kind if number >= 0 else TURNS, abs(number)))
 
     def _assemble(
         self,
@@ -123,7 +172,7 @@ class Batches:
         jitter: Array,
         dropped: Array,
     ) -> Batch:
-        labels = [self.data.runs[run] for run, _ in chosen]
+        labels = [self.runs[run] for run, _ in chosen]
         shape = (len(chosen), *labels[0].values.shape[1:])
         clean, noise = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for i, (label, (_, index), random) in enumerate(zip(labels, chosen, streams, strict=True)):
@@ -145,6 +194,7 @@ class Batches:
             labels=torch.from_numpy(onehot),
             second_of_day=torch.from_numpy(conditions.second_of_day(told)),
             day_of_year=torch.from_numpy(conditions.day_of_year(told)),
+            replayed=torch.from_numpy(runs >= len(self.data.runs)),
         )
 
     def _condition(self, runs: Array, times: Array) -> Array:
@@ -152,7 +202,7 @@ class Batches:
         kelvin = np.empty((len(times), healpix.n_cells(self.data.zoom)), np.float32)
         told = np.zeros((len(times), len(self.data.forcings)))
         for run in np.unique(runs).tolist():
-            mine, climate = runs == run, self.data.runs[run].climate
+            mine, climate = runs == run, self.runs[run].climate
             kelvin[mine] = self._sst(times[mine], None if climate is None else climate.sst)
             if climate is not None:
                 told[mine] = climate.told(times[mine])
@@ -175,11 +225,11 @@ class Batches:
         return self._seas[id(sst)]
 
 
-def _members(data: TrainingData, *, validation: bool) -> Array:
+def _members(runs: Sequence[LabelData], *, validation: bool) -> Array:
     """(n, 2) run and index of every instant of training or of validation."""
     parts = [
         np.stack([np.full(chosen.size, number), chosen], 1)
-        for number, label in enumerate(data.runs)
+        for number, label in enumerate(runs)
         for chosen in [np.flatnonzero(label.validation == validation)]
     ]
     return np.concatenate(parts)

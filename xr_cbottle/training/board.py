@@ -41,6 +41,12 @@ class Board:
                 self._writer.add_scalar(f"{name}/{tag}" if tag else name, number, images)
         self._writer.flush()
 
+    def write_maps(self, images: int, maps: Mapping[str, Any]) -> None:
+        """Write (row, column) pictures of values from 0 to 1 by their names."""
+        for name, values in maps.items():
+            self._writer.add_image(name, values, images, dataformats="HW")
+        self._writer.flush()
+
     def close(self) -> None:
         """Finish the file."""
         self._writer.close()

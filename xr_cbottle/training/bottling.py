@@ -13,13 +13,14 @@ from typing import Any
 
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.architecture import BatchInfo
-from xr_cbottle.bottle.bottle import open_bottle
+from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.climate_response import GLOBAL
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
 from xr_cbottle.bottle.packing import pack
 from xr_cbottle.bottle.records import ConditionSpec, GapsSpec, LabelSpec, PartSpec, TimeSpec, VariableSpec
 from xr_cbottle.draw.emulator import Emulator, Sampler
 from xr_cbottle.training import level_choice
+from xr_cbottle.training.added_labels import pack_added
 from xr_cbottle.training.calibrator import calibrated
 from xr_cbottle.training.coarse import Coarse, bottle_forcings
 from xr_cbottle.training.data import TrainingData
@@ -37,6 +38,9 @@ def pack_run(
     choose_levels: Sequence[int] = (),
 ) -> Path:
     """Write the weights of a run as a bottle, with its SST and what it was trained on.
+
+    Where the run has kept the labels of a bottle that it started from (``network: replay``), that bottle is written,
+    with the new labels beside them.
 
     Parameters
     ----------
@@ -63,6 +67,7 @@ def pack_run(
     """
     data, about = run.data, run.config.bottle
     runs = [*experts, (0.0, run)]
+    old = _kept_from(run)
     names = ["coarse.checkpoint"] if not experts else [f"coarse-{sigma:g}.checkpoint" for sigma, _ in runs]
     facts: dict[str, Any] = {}
     numbers: dict[str, int] = {}
@@ -73,8 +78,11 @@ def pack_run(
             raise ValueError(f"{expert.folder} was trained on other data than {run.folder}: experts must share them")
         if numbers not in ({}, expert.case.numbers):
             raise ValueError(f"{expert.folder} has other numbers of labels than other runs: start all from one bottle")
+        if _digest(_kept_from(expert)) != _digest(old):
+            raise ValueError(f"{expert.folder} keeps labels of another bottle than {run.folder}: experts must share it")
         numbers = expert.case.numbers
         facts |= {name: trained_on(expert)} if experts else trained_on(expert)
+    own, chosen = [label.label for label in data.labels], about.default_label
     manifest = Manifest(
         name=about.name,
         title=about.title,
@@ -89,7 +97,7 @@ def pack_run(
             label.label: LabelSpec(numbers[label.label], label.missing, run.config.data.donor(label.label))
             for label in data.labels
         },
-        default_label=about.default_label or data.labels[0].label,
+        default_label=chosen if chosen in own else own[0],
         parts=tuple(PartSpec("coarse", sigma, name) for (sigma, _), name in zip(runs, names, strict=True)),
         sst=ConditionSpec("sst.nc", variable="sst"),
         climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
@@ -131,7 +139,23 @@ def pack_run(
             climatology = Path(folder) / "climatology.nc"
             mended.write(climatology)
             manifest = dataclasses.replace(manifest, trained_on={**manifest.trained_on, "calibrated_on": calibrate})
+        if old is not None:
+            about_all = mended if calibrate else data.climatology
+            return pack_added(
+                out, old, manifest, dict(zip(names, parts, strict=True)), Path(folder),
+                default_label=chosen, climatology=about_all, gaps=data.gaps,
+            )  # fmt: skip
         return pack(out, manifest, parts, data.sst_path, climatology, gaps_file=data.gaps_path)
+
+
+def _kept_from(run: Run) -> Bottle | None:
+    """The bottle whose labels a run keeps while it learns others."""
+    case = run.case
+    return case.old.bottle if isinstance(case, Coarse) and case.kept and case.old is not None else None
+
+
+def _digest(bottle: Bottle | None) -> str | None:
+    return None if bottle is None else bottle.digest
 
 
 def _info(run: Run) -> BatchInfo:

@@ -13,7 +13,7 @@ from xr_cbottle.network import unet
 from xr_cbottle.training import warm_start
 from xr_cbottle.training.bridge_batches import BridgeBatches
 from xr_cbottle.training.bridge_config import BridgeConfig
-from xr_cbottle.training.data import TrainingData, prepare
+from xr_cbottle.training.data import prepare
 from xr_cbottle.training.globe_case import GlobeCase, sized
 from xr_cbottle.training.run_sources import expanded
 
@@ -25,8 +25,8 @@ class BridgeCase(GlobeCase):
 
     def __init__(self, config: BridgeConfig, folder: str | os.PathLike[str], *, progress: bool = True) -> None:
         self.config, self.packing = config, config.part
+        self.numbers = _numbers(config)
         self.data = prepare(config.data, folder, progress=progress)
-        self.numbers = _numbers(config, self.data)
         self.batches = BridgeBatches(config, self.data, self.numbers)
         coarse = sized(config)
         told = coarse.condition_channels + 2 * coarse.out_channels + 3
@@ -47,15 +47,21 @@ class BridgeCase(GlobeCase):
         return {**super().facts(), "ends": {**ends, "end_noise": list(self.config.bridge.end_noise)}}
 
 
-def _numbers(config: BridgeConfig, data: TrainingData) -> dict[str, int]:
+def _numbers(config: BridgeConfig) -> dict[str, int]:
     """Number of each label: that of the bottle by which the data are standardised, or its place among the sources."""
-    if config.data.standardised_as is None:
-        return {label.label: data.number(label.label) for label in data.labels}
-    labels = open_bottle(expanded(config.data.standardised_as)).manifest.labels
-    numbers = {label.label: labels[label.label].index for label in data.labels}
+    labels, standard = config.data.labels, config.data.standardised_as
+    if standard is None:
+        return {label: i for i, label in enumerate(labels)}
+    known = open_bottle(expanded(standard)).manifest.labels
+    if missing := [label for label in labels if label not in known]:
+        raise ValueError(
+            f"data: standardised_as is {standard}, which has no label {', '.join(missing)}: a bridge is for the labels "
+            "of its bottle"
+        )
+    numbers = {label: known[label].index for label in labels}
     if max(numbers.values()) >= config.network.label_dim:
         raise ValueError(
-            f"network: label_dim is {config.network.label_dim}, but {config.data.standardised_as} numbers its labels "
+            f"network: label_dim is {config.network.label_dim}, but {standard} numbers its labels "
             f"up to {max(numbers.values())}; make it at least one more"
         )
     return numbers

@@ -85,6 +85,8 @@ class BridgeConfig:
     part: PackingConfig = field(default_factory=PackingConfig)
 
     def __post_init__(self) -> None:
+        if self.network.from_ is not None:
+            raise ValueError("network: from is of coarse networks: a bridge begins from training: initial")
         if len(self.data.labels) > self.network.label_dim:
             raise ValueError(
                 f"network: label_dim is {self.network.label_dim}, but there are {len(self.data.labels)} labels; "

@@ -96,6 +96,9 @@ def calibrated(
                 )
             ):
                 quantiles[k, i] = _quantiles(values[:, numbers])
+    measured = [known.labels.index(label.label) for label in data.labels]
+    for i in set(range(len(known.labels))) - set(measured):
+        quantiles[:, i] = quantiles[1, measured[0]]  # of equal quantiles nothing is mapped
     return dataclasses.replace(
         known, mean=mean, spread=spread, calibration=Calibration(gain, numbers, quantiles[0], quantiles[1])
     )

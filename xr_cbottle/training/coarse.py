@@ -18,20 +18,29 @@ from xr_cbottle.network import unet
 from xr_cbottle.training import warm_start
 from xr_cbottle.training.batches import Batches
 from xr_cbottle.training.config import Config
-from xr_cbottle.training.data import TrainingData, prepare
+from xr_cbottle.training.data import LabelData, TrainingData, prepare
 from xr_cbottle.training.globe_case import GlobeCase, sized
+from xr_cbottle.training.replay import OldAnswers, kept_labels, replayed
 from xr_cbottle.training.run_sources import expanded
 from xr_cbottle.training.warm_start import Known
 
 
 class Coarse(GlobeCase):
-    """The case of the network that draws instants."""
+    """The case of the network that draws instants.
+
+    Attributes
+    ----------
+    old
+        The network that it starts from.
+    """
 
     config: Config
 
     def __init__(self, config: Config, folder: str | os.PathLike[str], *, progress: bool = True) -> None:
         self.config, self.packing = config, config.bottle
         self.model_config = model_config(config)  # refused before hours of reading
+        self.old = old_network(config)
+        self.kept = kept_labels(config, self.old)
         self.data = prepare(config.data, folder, progress=progress)
         if progress:
             print(
@@ -42,13 +51,24 @@ class Coarse(GlobeCase):
             )
         bottle_forcings(config, self.data)  # refused before hours of training
         labels = [label.label for label in self.data.labels]
-        self.old = old_network(config)
         self.numbers = label_numbers(labels, self.old)
         if self.old is not None:
             warm_start.check_like(config.network.like, self.old, labels)
             if config.network.statistics == "bottle":
                 self.data = renormalised(self.data, self.old.info, self.old.source)
-        self.batches = Batches(config, self.data, self.numbers, self.model_config.label_dim)
+        self.batches = Batches(
+            config, self.data, self.numbers, self.model_config.label_dim, *self._replayed(folder, progress)
+        )
+
+    def _replayed(self, folder: str | os.PathLike[str], progress: bool) -> tuple[tuple[LabelData, ...], int]:
+        """Instants of the labels that are kept, and how often they come."""
+        replay, old = self.config.network.replay, self.old
+        if replay is None or old is None or old.bottle is None:
+            return (), 0
+        self.numbers |= {label: old.labels[label] for label in self.kept}
+        self.answers = OldAnswers(old.bottle)
+        where = self.config.data.cache or folder
+        return replayed(old, self.kept, replay.instants, where, progress=progress), replay.every
 
     def begun(self, net: unet.Network, source: str | None) -> tuple[dict[str, Tensor], list[str]] | None:
         """Weights of the network or bottle that the run starts from, and what is to be said; None without one."""
@@ -61,7 +81,9 @@ class Coarse(GlobeCase):
 
     def facts(self) -> dict[str, Any]:
         """Facts for the manifest about the data and the network."""
-        return {**super().facts(), **_response(self.data)}
+        replay = self.config.network.replay
+        kept = {} if replay is None else {"replayed": {"labels": [*self.kept], **dataclasses.asdict(replay)}}
+        return {**super().facts(), **kept, **_response(self.data)}
 
 
 def bottle_forcings(config: Config, data: TrainingData) -> dict[str, ForcingSpec]:

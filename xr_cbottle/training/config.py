@@ -25,6 +25,29 @@ from xr_cbottle.training.run_sources import expanded
 
 
 @dataclass(frozen=True)
+class ReplayConfig:
+    """Old labels of the network that a run starts from, kept while it learns new ones.
+
+    Attributes
+    ----------
+    every
+        Each image of this number is of an old label: one of those that the bottle has drawn before training began. It
+        teaches what the bottle's own networks make of it.
+    instants
+        How many of each old label are drawn, at times spread over all that the bottle stands for.
+    """
+
+    every: int = 4
+    instants: int = 128
+
+    def __post_init__(self) -> None:
+        if self.every < 2:
+            raise ValueError(f"network: replay: every is {self.every}, must be at least 2")
+        if not 1 <= self.instants <= 100_000:
+            raise ValueError(f"network: replay: instants is {self.instants}, must be 1 to 100000")
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """Size of the U-Net (architecture ``unet_healpix``, see `xr_cbottle.bottle.architecture`), or what it goes on from.
 
@@ -39,6 +62,9 @@ class NetworkConfig:
     statistics
         ``run``: channels are normalised by what this run's data say, and what differs is printed; ``bottle``: as that
         network has them, which is right where the data are of the same kind. Not with ``scale: climatology``.
+    replay
+        Adds the labels of this run to the bottle that it starts from, whose own labels are kept: ``{every: 4}``. What
+        is packed is that bottle, with its other parts. ``{}`` takes the defaults; null: what it knew is forgotten.
     model_channels
         Width of the finest level.
     channel_mult
@@ -58,6 +84,7 @@ class NetworkConfig:
     from_: str | None = None
     like: dict[str, str] = field(default_factory=dict)
     statistics: Literal["run", "bottle"] = "run"
+    replay: ReplayConfig | None = None
     model_channels: int = 32
     channel_mult: tuple[int, ...] = (1, 2, 2)
     num_blocks: int = 2
@@ -69,9 +96,9 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.label_dropout < 1:
             raise ValueError(f"network: label_dropout is {self.label_dropout}, must be in [0, 1)")
-        if self.from_ is None and (self.like or self.statistics != "run"):
+        if self.from_ is None and (self.like or self.statistics != "run" or self.replay is not None):
             raise ValueError(
-                "network: like and statistics are of a network to start from: give from, or leave them out"
+                "network: like, statistics and replay are of a network to start from: give from, or leave them out"
             )
         check_choices(self, "network")
 
@@ -105,6 +132,9 @@ class OptimConfig:
         Of both optimizers.
     grad_clip
         The gradient's norm is cut to this.
+    few_images
+        For the first so many images of a run that starts from a network that is there only its labels' embedding, what
+        steers each block by it, and the last block learn; then all does. A new label is learnt without moving much.
     ema_images
         Half-life of the moving average of the weights, which are what is packed.
     ema_ramp
@@ -132,8 +162,20 @@ class OptimConfig:
     keep_images
         States at multiples of so many images are kept beside it, as ``kept/IMAGES.pt``: a run can be packed as it was
         then (``FOLDER@IMAGES``).
+    keep_best
+        The weights are kept where the loss of held-out instants, as the mean of the last three times that it was
+        measured, was lowest: over all noise levels (``FOLDER@best``) and in each range of them that the log has
+        (``FOLDER@best-0.5-2``).
+    patience_images
+        Training stops where that loss over all noise levels was lowest so many images ago; null: it never does.
     log_images, validate_images
         Images between two lines in ``log.jsonl`` of training's loss, and of the loss of held-out instants.
+    look_images
+        Images between two looks at what the averaged weights draw: instants that are held out are drawn again, and
+        their global means, spread and power by the size of patterns are held against the data's, in the log and, with
+        a map of each label, in TensorBoard; null: never.
+    look_instants
+        How many of each label are drawn.
     tensorboard
         Write these figures for TensorBoard too, into the folder ``tensorboard`` beside it.
     seed
@@ -158,6 +200,7 @@ class OptimConfig:
     betas: tuple[float, ...] = (0.9, 0.99)
     weight_decay: float = 0.0
     grad_clip: float = 1.0
+    few_images: int = 0
     ema_images: int = 10_000
     ema_ramp: float = 0.1
     sigma_min: float = 0.02
@@ -171,8 +214,12 @@ class OptimConfig:
     save_seconds: float = 120.0
     save_images: int | None = None
     keep_images: int | None = None
+    keep_best: bool = False
+    patience_images: int | None = None
     log_images: int = 1000
     validate_images: int = 10_000
+    look_images: int | None = None
+    look_instants: int = 4
     tensorboard: bool = False
     seed: int = 0
     initial: str | None = None
@@ -180,7 +227,8 @@ class OptimConfig:
     def __post_init__(self) -> None:
         for name in (
             "total_images", "batch_size", "batch_device", "loaders", "ema_images", "save_images", "keep_images",
-            "log_images", "validate_images",
+            "patience_images", "look_images",
+            "look_instants", "log_images", "validate_images",
         ):  # fmt: skip
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"training: {name} is {value}, must be at least 1")
@@ -204,7 +252,7 @@ class OptimConfig:
                 raise ValueError(f"training: {name} is {value:g}, must be a number >= 0")
         if self.lr == self.matrix_lr == 0:
             raise ValueError("training: lr and matrix_lr are 0: nothing would be learnt; make one of them positive")
-        for name in ("warmup_images", "decay_images", "seed"):
+        for name in ("warmup_images", "decay_images", "few_images", "seed"):
             if (number := getattr(self, name)) is not None and number < 0:
                 raise ValueError(f"training: {name} is {number}, must not be negative")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -237,7 +285,7 @@ class BottleConfig(PackingConfig):
     references
         Papers, model cards.
     default_label
-        The label when none is asked for; default: that of the first source.
+        The label when none is asked for; default: that of the first source, or of the bottle that labels are added to.
     num_steps
         Of the sampler, by default,
     sigma_min, sigma_max, rho
@@ -313,6 +361,14 @@ class Config:
         self._check_bounds()
         if self.network.from_ is not None and self.training.initial is not None:
             raise ValueError("network: from and training: initial both say what to start from: leave one of them out")
+        known, chosen = self.data.labels, self.bottle.default_label
+        if self.network.replay is None and chosen is not None and chosen not in known:
+            raise ValueError(f"bottle: default_label is {chosen!r}, but the sources are {', '.join(known)}")
+        if self.training.few_images and self.network.from_ is None and self.training.initial is None:
+            raise ValueError(
+                "training: few_images is of runs that start from a network that is there: give network: from, or leave "
+                "it out"
+            )
         if self.network.statistics == "bottle" and self.data.scale == "climatology":
             raise ValueError("network: statistics is 'bottle', which is not for scale: climatology: leave it out")
         if self.network.from_ is None and len(self.data.labels) > self.network.label_dim:

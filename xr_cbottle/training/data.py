@@ -35,7 +35,7 @@ from xr_cbottle.training import preparation, statistics
 from xr_cbottle.training.data_config import DataConfig
 from xr_cbottle.training.extents import extents, strange
 from xr_cbottle.training.gathered import Gathered, each, gather
-from xr_cbottle.training.parsing import as_dict
+from xr_cbottle.training.known_climatology import climatology_of, with_new_labels
 from xr_cbottle.training.presence import find_presence
 from xr_cbottle.training.regression import ResponseSettings
 from xr_cbottle.training.run_climate import RunClimate, read_climates, write_climates
@@ -164,6 +164,8 @@ def _prepare(config: DataConfig, folder: Path, progress: bool, processes: int) -
         _clear(config, folder)
         return
     check_runs(config.sources)
+    if config.standardised_as is not None:
+        climatology_of(config)  # refused before hours of reading
     if not (folder / "sst.nc").exists():
         with preparation.written(folder / "sst.nc") as path:
             write_sst(config, path, progress=progress)
@@ -201,7 +203,9 @@ def _measure(
     found = find_presence(config, read, progress=progress)
     if config.scale == "climatology":
         if config.standardised_as is not None:
-            measured = climatology_of(config)
+            measured = with_new_labels(
+                climatology_of(config), found.parts, sst, incomplete=found.incomplete, progress=progress
+            )
         else:
             response = ResponseSettings(config.sst_modes, forcings, config.response_harmonics, config.ridge)
             measured = statistics.measure_climatology(
@@ -275,39 +279,11 @@ def _open_climatology(path: Path) -> Climatology:
         return Climatology.from_dataset(dataset.load(), str(path))
 
 
-def climatology_of(config: DataConfig) -> Climatology:
-    """Climatology of the bottle by which data are standardised, without its calibration, which is of its networks.
-
-    Raises
-    ------
-    ValueError
-        If it has none, or one of other channels or without a label of the data.
-    """
-    assert config.standardised_as is not None
-    bottle = open_bottle(expanded(config.standardised_as))
-    known, name = bottle.climatology(), bottle.manifest.name
-    if known is None:
-        raise ValueError(f"data: standardised_as is {name}, which has no climatology: give a bottle that has one")
-    if known.channels != config.channels:
-        raise ValueError(
-            f"data: standardised_as is {name}, whose channels are {chr(44).join(known.channels)}: take these"
-        )
-    if missing := [label for label in config.labels if label not in known.labels]:
-        raise ValueError(f"data: standardised_as is {name}, which has no label {', '.join(missing)}")
-    forcings = known.response.predictors if known.response is not None else ()
-    if forcings != (*config.sst_modes, *sorted(config.forcings)):
-        raise ValueError(
-            f"data: standardised_as is {name}, whose climatology moves with {', '.join(forcings) or 'nothing'}: "
-            "sst_modes and forcings must be these"
-        )
-    return dataclasses.replace(known, calibration=None)
-
-
 def prepared_folder(config: DataConfig, folder: str | os.PathLike[str]) -> Path:
     """Folder in which `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
     others = [path for path in (config.sst.path, config.sst.land_path) if path is not None]
     others += [source.sst for source in config.sources if source.sst is not None]
-    settings = {**as_dict(config), "cache": None}
+    settings = {**preparation.settings(config), "cache": None}
     if config.standardised_as is None:
         del settings["standardised_as"]  # a later key: what was prepared without it is still good
     else:

@@ -124,7 +124,7 @@ class DataConfig:
         training; ``.inf`` takes any.
     standardised_as
         A bottle whose climatology is taken instead of one that is measured, so that a network sees anomalies as the
-        bottle's own networks do; with ``scale: climatology``.
+        bottle's own networks do; with ``scale: climatology``. Labels that it lacks are measured, and added to it.
     """
 
     zoom: int

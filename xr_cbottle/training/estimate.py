@@ -7,7 +7,7 @@ import os
 import shutil
 import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training.batches import Batch, Batches
 from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.case import Losses
-from xr_cbottle.training.coarse import model_config
+from xr_cbottle.training.coarse import model_config, old_network
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import prepare, prepared_folder
 from xr_cbottle.training.globe_case import globe_loss
@@ -36,6 +36,7 @@ from xr_cbottle.training.patchwise.denoising import denoising_loss
 from xr_cbottle.training.patchwise.distillation import Lesson, teacher_config
 from xr_cbottle.training.patchwise.patch_batches import PatchBatch, PatchBatches
 from xr_cbottle.training.patchwise.patch_config import AnyConfig, DistilConfig, SuperresConfig
+from xr_cbottle.training.replay import kept_labels
 from xr_cbottle.training.run_sources import expanded
 from xr_cbottle.training.source_config import SourceConfig
 from xr_cbottle.training.step import optimizers, take_step
@@ -184,6 +185,8 @@ class Estimate:
         Hours after which the run stops, None if it does not.
     bottle_bytes
         Of the weights in a bottle.
+    mixture
+        Of which sources the images are, in words; empty where that follows from the number of their instants.
     """
 
     instants: Mapping[str, int]
@@ -200,6 +203,7 @@ class Estimate:
     total: int
     max_hours: float | None
     bottle_bytes: int
+    mixture: str = ""
 
     @property
     def images_per_second(self) -> float:
@@ -233,6 +237,8 @@ class Estimate:
             rows["loader"] = f"{self.loader * self.processes:.3g} images a second"
         if self.max_hours is not None and self.seconds > 3600 * self.max_hours:
             rows["time"] += f"; max_hours stops it after {self.max_hours:g} h of training"
+        if self.mixture:
+            rows["images"] = self.mixture
         lines = [f"{name:8} {text}" for name, text in rows.items()]
         for label, channels in self.channels.items():
             known = "; ".join(f"{name}: {words}" for name, words in channels.items())
@@ -270,6 +276,7 @@ def estimate(config: AnyConfig, run: str | os.PathLike[str], *, steps: int = 3, 
     instants: dict[str, int] = {}
     channels: dict[str, Mapping[str, str]] = {}
     problems: list[str] = []
+    learnt: list[int] = []
     for source in known.sources:
         try:
             found = survey(source, known.channels, known.zoom, known.own)
@@ -277,6 +284,7 @@ def estimate(config: AnyConfig, run: str | os.PathLike[str], *, steps: int = 3, 
             problems.append(str(error))
             continue
         instants[source.label] = instants.get(source.label, 0) + found.instants
+        learnt.append(sum(int((~source.held_out(stretch.times)).sum()) for stretch in found.stretches))
         if not prepared:
             channels[source.label] = found.channels
         problems += found.problems
@@ -314,7 +322,30 @@ def estimate(config: AnyConfig, run: str | os.PathLike[str], *, steps: int = 3, 
         total=optim.total_images,
         max_hours=optim.max_hours,
         bottle_bytes=speed.parameters * getattr(torch, known.dtype).itemsize,
+        mixture="; ".join([*_weighed(known.sources, learnt), *_replayed(config)]),
     )
+
+
+def _weighed(sources: Sequence[SourceConfig], learnt: Sequence[int]) -> Iterator[str]:
+    """Share of the images that each source has, if weights say that; with the number of instants that are learnt."""
+    if len(learnt) == len(sources) and any(source.weight != 1 for source in sources):
+        drawn = [source.weight * count for source, count in zip(sources, learnt, strict=True)]
+        shares = (part / max(sum(drawn), 1) for part in drawn)
+        each = zip(sources, shares, strict=True)
+        yield ", ".join(f"{source.label}: {share:.0%} (weight {source.weight:g})" for source, share in each).replace(
+            "%", " %"
+        )
+
+
+def _replayed(config: AnyConfig) -> Iterator[str]:
+    """Which images are of labels that are kept."""
+    replay = config.network.replay if isinstance(config, Config) else None
+    if isinstance(config, Config) and replay is not None:
+        kept = kept_labels(config, old_network(config))
+        yield (
+            f"every {replay.every}th of {', '.join(kept)}, {replay.instants} instants of each, which "
+            f"{config.network.from_} draws before"
+        )
 
 
 def _free(folder: Path) -> int:
@@ -401,6 +432,7 @@ def made_batch(config: Config, count: int) -> Batch:
         labels=torch.eye(model.label_dim)[torch.arange(count) % model.label_dim],
         second_of_day=torch.full((count, 1), 43200.0),
         day_of_year=torch.full((count, 1), 180.0),
+        replayed=torch.zeros(count, dtype=torch.bool),
     )
 
 

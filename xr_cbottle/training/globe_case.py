@@ -13,12 +13,13 @@ from xr_cbottle.bottle.architecture import ModelConfig
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training import warm_start
-from xr_cbottle.training.batches import Batch
+from xr_cbottle.training.batches import Batch, Batches
 from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.case import Losses, digest_of, seen
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import TrainingData
-from xr_cbottle.training.loss import edm_loss
+from xr_cbottle.training.look import Look, look
+from xr_cbottle.training.loss import Answers, edm_loss
 from xr_cbottle.training.start import start
 from xr_cbottle.training.warm_start import Known
 
@@ -30,18 +31,25 @@ class GlobeCase:
     ----------
     config
         Of the run.
-    data
-        What is learnt from, prepared.
+    data, batches
+        What is learnt from, prepared, and its images.
     model_config
         Description of the network that learns.
     numbers
         Number of each label in it.
+    answers
+        What it is to say of images that are replayed; None if there are none.
+    kept
+        Labels of the network that it starts from which are replayed.
     """
 
     config: Config | BridgeConfig
     data: TrainingData
+    batches: Batches
     model_config: ModelConfig
     numbers: dict[str, int]
+    answers: Answers | None = None
+    kept: tuple[str, ...] = ()
 
     @property
     def data_digest(self) -> str:
@@ -61,7 +69,11 @@ class GlobeCase:
 
     def loss(self, denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
         """Losses of EDM, of the state and of its means over ever larger squares of cells."""
-        return globe_loss(denoiser, batch, optim)
+        return globe_loss(denoiser, batch, optim, self.answers)
+
+    def look(self, net: unet.Network, instants: int) -> Look:
+        """Draw some instants of each label by a network, and hold them against the data, see `look`."""
+        return look(net, self.batches.looking(instants), self.data, self.config.training)
 
     def started(
         self,
@@ -99,7 +111,7 @@ class GlobeCase:
             )
         except ValueError as error:
             raise ValueError(f"{where} is {old.source}, which has {error}") from None
-        return state, [*warm_start.summary(old, self.data)]
+        return state, [*warm_start.summary(old, self.data, self.kept)]
 
     def facts(self) -> dict[str, Any]:
         """Facts for the manifest about the data, the network and its noise levels."""
@@ -120,9 +132,9 @@ class GlobeCase:
         }
 
 
-def globe_loss(denoiser: Denoiser, batch: Batch, optim: OptimConfig) -> Losses:
+def globe_loss(denoiser: Denoiser, batch: Batch, optim: OptimConfig, answers: Answers | None = None) -> Losses:
     """`edm_loss` with the configured weight of coarse errors, as the loop takes it."""
-    return Losses(*edm_loss(denoiser, batch, optim.coarse_weight), batch.sigma)
+    return Losses(*edm_loss(denoiser, batch, optim.coarse_weight, answers), batch.sigma)
 
 
 def sized(config: Config | BridgeConfig) -> ModelConfig:

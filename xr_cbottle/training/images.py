@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 T = TypeVar("T", bound="Tensors")
 
 # First words of the keys of independent streams.
-ORDER, IMAGE, VALIDATION = 0, 1, 2
+ORDER, IMAGE, VALIDATION, REPLAY, TURNS, LOOK = range(6)
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 

@@ -16,7 +16,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training.board import Board
 from xr_cbottle.training.config import OptimConfig
+from xr_cbottle.training.globe_case import GlobeCase
 from xr_cbottle.training.heap import keep_freed_memory
 from xr_cbottle.training.images import Tensors
 from xr_cbottle.training.kinds import make_case
@@ -36,14 +37,15 @@ from xr_cbottle.training.parsing import as_dict
 from xr_cbottle.training.patchwise.patch_config import AnyConfig
 from xr_cbottle.training.record import LossWindow, Watch, by_sigma
 from xr_cbottle.training.schedule import learning_rate
-from xr_cbottle.training.step import Loss, autocast, optimizers, take_step
+from xr_cbottle.training.step import Loss, autocast, choose_learning, optimizers, take_step
 from xr_cbottle.training.team import Team
+from xr_cbottle.training.validations import BEST, Validations, is_best
 
 VALIDATION_IMAGES = 64
 KEPT = "kept"
 _OF_NO_WEIGHT = (
-    "max_hours", "save_seconds", "save_images", "keep_images", "log_images", "validate_images", "tensorboard",
-    "loaders",
+    "max_hours", "save_seconds", "save_images", "keep_images", "keep_best", "patience_images", "log_images",
+    "validate_images", "look_images", "look_instants", "tensorboard", "loaders",
 )  # fmt: skip
 
 
@@ -61,7 +63,8 @@ class Run:
     team
         Processes that share it.
     at
-        Images of a state that was kept (``keep_images``), in place of the last one.
+        Name of a state that was kept, in place of the last one: its images (``keep_images``), or ``best`` or
+        ``best-LOW-HIGH`` (``keep_best``).
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Run:
         *,
         progress: bool = True,
         team: Team | None = None,
-        at: int | None = None,
+        at: int | str | None = None,
     ) -> None:
         self.config: Any = config  # of one kind or another: who packs a run knows of which
         self.folder, self.progress = Path(folder), progress
@@ -91,6 +94,7 @@ class Run:
         optim = config.training
         self.optimizer = optimizers(self.net, optim)
         self.images, self.seconds, self.interrupted = 0, 0.0, False
+        self.validations = Validations()
         state = self.folder / "state.pt" if at is None else self.folder / KEPT / f"{at}.pt"
         if state.exists() or at is not None:
             self._resume(state)
@@ -106,19 +110,22 @@ class Run:
         """Write the state to a new file, which then takes the old one's place."""
         if not self.team.leads:
             return
-        state = {
+        partial = self.folder / "state.pt.partial"
+        torch.save({**self._weights(), "optimizer": self.optimizer.state_dict()}, partial)
+        os.replace(partial, self.folder / "state.pt")
+
+    def _weights(self) -> dict[str, Any]:
+        """The state but for what only training goes on from."""
+        return {
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
             "images": self.images,
             "seconds": self.seconds,
             "model": self.model_config.to_json(),
             "data": self.case.data_digest,
             "config": json.dumps(as_dict(self.config)),
+            "validations": self.validations.state_dict(),
         }
-        partial = self.folder / "state.pt.partial"
-        torch.save(state, partial)
-        os.replace(partial, self.folder / "state.pt")
 
     def keep(self) -> None:
         """Keep the state that was saved last beside those that follow."""
@@ -129,16 +136,43 @@ class Run:
             shutil.copyfile(self.folder / "state.pt", partial)
             os.replace(partial, kept)
 
+    def keep_best(self, names: Sequence[str]) -> None:
+        """Keep the weights as they are under some names, once on the disk for all of them."""
+        if self.team.leads and names:
+            folder = self.folder / KEPT
+            folder.mkdir(exist_ok=True)
+            partial = folder / f"{BEST}.partial"
+            torch.save(self._weights(), partial)
+            for name in names:
+                link = folder / f"{name}.pt.partial"
+                link.unlink(missing_ok=True)
+                _link(partial, link)
+                os.replace(link, folder / f"{name}.pt")
+            partial.unlink()
+
     def log(self, **values: Any) -> None:
         """Append a line to log.jsonl."""
         if not self.team.leads:
             return
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"images": self.images, **values}) + "\n")
-        if self.config.training.tensorboard:
-            if self._board is None:
-                self._board = Board(self.folder / "tensorboard", self._resumed_at)
-            self._board.write(self.images, values)
+        if (board := self._shown()) is not None:
+            board.write(self.images, values)
+
+    def look(self) -> None:
+        """Draw some instants by the averaged weights, and write down how far they are from the data."""
+        if self.team.leads and isinstance(self.case, GlobeCase):
+            found = self.case.look(self.average, self.config.training.look_instants)
+            self.log(**found.line)
+            self.say(f"look at {self.images:,} images: {found.words}")
+            if (board := self._shown()) is not None:
+                board.write_maps(self.images, {f"look/{name}": values for name, values in found.maps.items()})
+
+    def _shown(self) -> Board | None:
+        """The board, if there is to be one."""
+        if self._board is None and self.config.training.tensorboard:
+            self._board = Board(self.folder / "tensorboard", self._resumed_at)
+        return self._board
 
     def close(self) -> None:
         """Finish the files of TensorBoard."""
@@ -150,8 +184,7 @@ class Run:
         try:
             state = torch.load(file, weights_only=True, map_location=self.device)
         except FileNotFoundError:
-            kept = sorted(int(path.stem) for path in file.parent.glob("*.pt")) or "none: train with keep_images"
-            raise ValueError(f"{self.folder} has no state of {file.stem} images; it has {kept}") from None
+            raise ValueError(f"{self.folder} {_has_not(file)}") from None
         folder = file.parent
         if state["model"] != self.model_config.to_json():
             raise ValueError(f"{folder} holds a run of another network; give another folder")
@@ -161,12 +194,15 @@ class Run:
                     f"{folder} holds a run on other data than the configuration now gives: give another folder, and "
                     f"initial: {folder} to go on from its weights"
                 )
-            self._say(f"{folder} was trained on other data; this run goes on from it")
+            self.say(f"{folder} was trained on other data; this run goes on from it")
         if folder == self.folder and (changed := _changed(json.loads(state.get("config", "{}")), self.config)):
-            self._say("goes on with other settings than before: " + "; ".join(changed))
+            self.say("goes on with other settings than before: " + "; ".join(changed))
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
+        if "validations" in state and folder == self.folder:
+            self.validations.load_state_dict(state["validations"])
         self.images, self.seconds = state["images"], state["seconds"]
 
     def _begin(self, initial: str | None) -> None:
@@ -180,9 +216,10 @@ class Run:
         state, lines = begun
         for net in (self.net, self.average):
             net.load_state_dict(state)
-        self._say("\n".join(lines))
+        self.say("\n".join(lines))
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Print, unless nobody is to be told, or another process does."""
         if self.progress and self.team.leads:
             print(text)
 
@@ -243,8 +280,15 @@ def _train(
     state = Run(config, run, progress=progress, team=team)
     end = min(stop_at or optim.total_images, optim.total_images)
     network = torch.compile(state.net) if optim.compile else state.net
+    if few := state.images < optim.few_images:
+        choose_learning(state.net, few)
     denoiser = Denoiser(team.shared(network))  # type: ignore[arg-type]
     validation = state.batches.validating(VALIDATION_IMAGES) if len(state.batches.validation) else None
+    if validation is None and (optim.keep_best or optim.patience_images is not None):
+        raise ValueError(
+            "training: keep_best and patience_images look at instants that are held out, and there are none: give the "
+            "sources a validation_start"
+        )
     share = optim.batch_size // team.size
     window, watch = LossWindow(), Watch(state.case)
     saved = time.monotonic()
@@ -256,11 +300,16 @@ def _train(
             state.batches.training, first, optim.batch_size, share, threads=optim.loaders, device=state.device
         ) as loader,
     ):
-        stop = False
-        while state.images < end and not stop:
+        stop, stalled = False, state.validations.stalled(state.images, optim.patience_images)
+        while state.images < end and not (stop or stalled):
             began = time.monotonic()
             batch = next(loader).to(state.device)
             watch.check()
+            if few and state.images >= optim.few_images:
+                few = False
+                choose_learning(state.net, few)
+                del denoiser  # lest its hooks stay
+                denoiser = Denoiser(team.shared(network))  # type: ignore[arg-type]
             late = optim.max_hours is not None and state.seconds > 3600 * optim.max_hours
             losses, sigma, norm, stop = take_step(
                 state.net, state.average, denoiser, state.optimizer, batch, optim, state.images,
@@ -280,11 +329,19 @@ def _train(
                 state.log(lr=optim.lr * learning_rate(optim, state.images), seconds=round(state.seconds, 1), **entry)
             due = before // optim.validate_images != state.images // optim.validate_images
             if due and validation is not None:
-                state.log(**validate(state.average, validation, optim, state.case.loss, team))
-            kept, passed = (
+                found = validate(state.average, validation, optim, state.case.loss, team)
+                state.log(**found)
+                better = state.validations.add(state.images, found)
+                if optim.keep_best:
+                    watch.check()
+                    state.keep_best(better)
+                stalled = state.validations.stalled(state.images, optim.patience_images)
+            kept, passed, looks = (
                 count is not None and before // count != state.images // count
-                for count in (optim.keep_images, optim.save_images)
+                for count in (optim.keep_images, optim.save_images, optim.look_images)
             )
+            if looks:
+                state.look()
             if kept or passed or time.monotonic() - saved > optim.save_seconds:
                 watch.check()
                 state.save()
@@ -293,6 +350,9 @@ def _train(
                 state.keep()
     watch.check()
     state.save()
+    if stalled:
+        at, loss = state.validations.lowest[BEST]
+        state.say(f"stops at {state.images:,} images: the validation loss was lowest, {loss:.4f}, at {at:,} images")
     team.wait()
     state.close()
     return state
@@ -319,6 +379,24 @@ def _bar(state: Run, end: int) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=end, initial=state.images, unit="image", disable=not state.progress, smoothing=0.05)
+
+
+def _has_not(file: Path) -> str:
+    """Words for a state that was not kept, with those that were."""
+    names = [path.stem for path in file.parent.glob("*.pt")]
+    images = sorted(int(name) for name in names if name.isdigit()) or "none: train with keep_images"
+    best = ", ".join(sorted(name for name in names if is_best(name))) or "none: train with keep_best"
+    if is_best(file.stem):
+        return f"has no state {file.stem}; it has {best}"
+    return f"has no state of {file.stem} images; it has {images}"
+
+
+def _link(file: Path, link: Path) -> None:
+    """A second name of a file, or a copy where the file system knows no such thing."""
+    try:
+        os.link(file, link)
+    except OSError:
+        shutil.copyfile(file, link)
 
 
 def _images(line: str) -> float:
@@ -361,10 +439,19 @@ class _Terminated:
 def _changed(before: dict[str, Any], config: AnyConfig) -> list[str]:
     """Settings that a run has now and had not when it was saved, each in words."""
     now = json.loads(json.dumps(as_dict(config)))
-    return [
+    return [*_weighed(before, now)] + [
         f"{section}: {name} {now[section][name]} instead of {known[name]}"
         for section in ("network", "training")
         for known in [before.get(section) or {}]
         for name in now.get(section) or {}
         if name in known and known[name] != now[section][name] and name not in _OF_NO_WEIGHT
     ]
+
+
+def _weighed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Sources whose images come more or less often than before, each in words."""
+    sources = [(values.get("data") or values.get("superres") or {}).get("sources", ()) for values in (before, now)]
+    for old, new in zip(*sources, strict=False):
+        was = old.get("weight", 1.0)  # a later key
+        if was != new["weight"]:
+            yield f"source {new['label']!r}: weight {new['weight']:g} instead of {was:g}"

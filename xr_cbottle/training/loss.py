@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,8 +12,13 @@ from xr_cbottle.grid import healpix
 from xr_cbottle.network.edm import SIGMA_DATA, Denoiser
 from xr_cbottle.training.batches import Batch
 
+Answers = Callable[[Tensor, Batch, Tensor], Tensor]
+"""From noisy states, what is told of them and the states without noise, to what is wanted in place of the latter."""
 
-def edm_loss(denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0) -> tuple[Tensor, Tensor]:
+
+def edm_loss(
+    denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0, answers: Answers | None = None
+) -> tuple[Tensor, Tensor]:
     """Weighted squared error of the denoised state.
 
     Parameters
@@ -23,6 +30,8 @@ def edm_loss(denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0) -> tu
         sees 0 without noise. Where it has some, the network sees noise on 0, as it does where a bottle with gaps draws.
     coarse_weight
         Weight of the errors of means over 2x2, 4x4, ... cells of a face and over whole faces.
+    answers
+        What is wanted of the network, if not the state without noise.
 
     Returns
     -------
@@ -35,6 +44,7 @@ def edm_loss(denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0) -> tu
     sigma = batch.sigma.view(-1, 1, 1, 1)
     shown = have.any(-1, keepdim=True)
     noisy = torch.where(shown, clean + sigma * batch.noise, 0.0)
+    wanted = clean if answers is None else answers(noisy, batch, clean)
     denoised = denoiser(
         noisy,
         batch.sigma,
@@ -44,7 +54,7 @@ def edm_loss(denoiser: Denoiser, batch: Batch, coarse_weight: float = 0.0) -> tu
         day_of_year=batch.day_of_year,
     )
     root_weight = (sigma**2 + SIGMA_DATA**2).sqrt() / (sigma * SIGMA_DATA)
-    error = torch.where(have, root_weight * (denoised.float() - clean), 0.0)
+    error = torch.where(have, root_weight * (denoised.float() - wanted), 0.0)
     share = have.float().mean((1, 2, 3)).clamp(min=1e-6)  # each image counts the same, however much it lacks
     plain = error.square().mean((1, 2, 3)) / share
     objective = plain

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from xr_cbottle.training import run_sources
+from xr_cbottle.training.parsing import as_dict
 from xr_cbottle.training.source_config import SourceConfig, StoreConfig
 
 
@@ -110,6 +111,14 @@ def place(
     paths = [path for store in stores if store.catalog is None for path in _there(store)]
     text = json.dumps([*kinds, run_sources.fingerprint([*paths, *others])], sort_keys=True)
     return Path(run_sources.expanded(str(parent))) / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def settings(config: Any, *others: str) -> dict[str, Any]:
+    """Keys of a configuration of data that decide what is prepared: without those named, and how often images come."""
+    values = {key: value for key, value in as_dict(config).items() if key not in others}
+    for source in values["sources"]:
+        del source["weight"]
+    return values
 
 
 def _there(store: StoreConfig) -> tuple[str, ...]:

@@ -140,6 +140,9 @@ class SourceConfig(StoreConfig):
     sst
         Path of a sea of its own, instead of that of ``data: sst``; to it ``sst_offset`` is added only if it is given
         here. Default: the file that the attribute ``sst_forcing`` of its files names, if it lies beside them.
+    weight
+        How often each of its instants comes in an epoch: 2 is twice, 0.5 every other time. ``--dry-run`` says which
+        share of the images is its own.
     """
 
     label: str
@@ -153,6 +156,7 @@ class SourceConfig(StoreConfig):
     forcings: dict[str, Any] = field(default_factory=dict)
     sst_offset: str | None = None
     sst: str | None = None
+    weight: float = 1.0
 
     def held_out(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
         """(n,) which instants training does not see."""
@@ -175,6 +179,8 @@ class SourceConfig(StoreConfig):
         for name, value in self.forcings.items():
             if isinstance(value, bool) or not isinstance(value, (int, float, str)):
                 raise ValueError(f"source {self.label!r}: forcings: {name} is {value!r}: a number, a name or a path")
+        if not 0.001 <= self.weight <= 1000:
+            raise ValueError(f"source {self.label!r}: weight is {self.weight:g}, must be 0.001 to 1000")
         if not 0 <= self.time_jitter_hours <= 12:
             raise ValueError(f"source {self.label!r}: time_jitter_hours is {self.time_jitter_hours}, must be 0 to 12")
 

@@ -83,6 +83,16 @@ def take_step(
     return plain, sigma, norm, stop
 
 
+def choose_learning(net: nn.Module, few: bool) -> None:
+    """Have all weights of a network learn, or few: labels' embedding, affine layers and the last block."""
+    last = [name for name, _ in net.named_parameters() if ".dec." in name and "_aux_" not in name][-1]
+    block = last.rpartition(".dec.")[2].partition(".")[0]
+    for name, parameter in net.named_parameters():
+        parts = name.split(".")
+        chosen = "map_label" in parts or "affine" in parts or block in parts or "_aux_" in name
+        parameter.requires_grad_(chosen or not few)
+
+
 def _pieces(batch: Tensors, optim: OptimConfig) -> Iterator[tuple[Tensors, bool]]:
     """As many images at a time as a device is to hold, and whether they are the last."""
     share = len(batch.sigma)

@@ -13,6 +13,7 @@ from xr_cbottle.bottle.sampler import step_counts
 from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.patchwise import patch_config as configs
+from xr_cbottle.training.validations import is_best
 
 STOPPED = 130
 """Exit status of a run that a signal stopped before its end, and that saved its state."""
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--expert", nargs=3, action="append", default=[], metavar=("SIGMA", "CONFIG.yaml", "FOLDER"),
         help="pack another run too, used for noise levels >= SIGMA; repeat with falling SIGMA; FOLDER@IMAGES: "
-        "as it was then (keep_images)",
+        "as it was then (keep_images), FOLDER@best or FOLDER@best-LOW-HIGH: as it was best (keep_best)",
     )  # fmt: skip
     parser.add_argument(
         "--figures", type=Path, metavar="FILE.json", help="results of an evaluation, to keep in the bottle's manifest"
@@ -186,10 +187,10 @@ def _prepare(parser: argparse.ArgumentParser, config: configs.AnyConfig, run: Pa
     return 0
 
 
-def _at(run: Path) -> tuple[Path, int | None]:
-    """Folder of a run, and the number of images of a state that was kept: ``FOLDER@IMAGES``."""
-    name, at, images = run.name.rpartition("@")
-    return (run.with_name(name), int(images)) if at and name and images.isdigit() else (run, None)
+def _at(run: Path) -> tuple[Path, str | None]:
+    """Folder of a run, and the name of a state that was kept: ``FOLDER@IMAGES``, ``FOLDER@best``."""
+    name, at, kept = run.name.rpartition("@")
+    return (run.with_name(name), kept) if at and name and (kept.isdigit() or is_best(kept)) else (run, None)
 
 
 def _trained(run: Path, config: Any, make: Callable[..., Any]) -> Any:

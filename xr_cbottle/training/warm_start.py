@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -239,14 +239,15 @@ def check_like(like: Mapping[str, str], old: Known, labels: Sequence[str]) -> No
             raise ValueError(f"network: like is {model!r} for {name!r}; {old.source} has the labels {have}")
 
 
-def summary(old: Known, data: TrainingData) -> Iterator[str]:
-    """Lines for people that say what a start from an old network takes over and what not."""
+def summary(old: Known, data: TrainingData, kept: Collection[str] = ()) -> Iterator[str]:
+    """Lines for people that say what a start from an old network takes over and what not, and which labels it keeps."""
     labels = [label.label for label in data.labels]
     new = {
         "channels begin at 0": [name for name in data.channels if name not in old.info.channels],
         "channels are not learnt": [name for name in old.info.channels if name not in data.channels],
         "labels are new": [name for name in labels if old.labels and name not in old.labels],
-        "labels are not learnt": [name for name in old.labels if name not in labels],
+        "labels are kept": [name for name in old.labels if name in kept],
+        "labels are not learnt": [name for name in old.labels if name not in labels and name not in kept],
     }
     yield f"starts from {old.source}: {sum(name in old.info.channels for name in data.channels)} channels that it makes"
     for what, names in new.items():

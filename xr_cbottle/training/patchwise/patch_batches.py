@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from xr_cbottle.training.config import OptimConfig
-from xr_cbottle.training.images import GOLDEN, IMAGE, ORDER, VALIDATION, Tensors, noise_levels, stream
+from xr_cbottle.training.epochs import Epochs
+from xr_cbottle.training.images import GOLDEN, IMAGE, ORDER, TURNS, VALIDATION, Tensors, noise_levels, stream
 from xr_cbottle.training.patchwise.patch_data import PatchData
 
 Array = npt.NDArray[Any]
@@ -65,18 +66,20 @@ class PatchBatches:
         self.train = np.flatnonzero(~data.validation)
         self.validation = np.flatnonzero(data.validation)
         config = data.config
+        counts = [int((data.source[self.train] == i).sum()) * self.grid.count for i in range(len(config.sources))]
+        self._epochs = Epochs(
+            counts,
+            [source.weight for source in config.sources],
+            lambda number: self._stream(ORDER if number >= 0 else TURNS, abs(number)),
+        )
         self._offset = np.array([config.offset.get(name, 0.0) for name in config.channels], np.float32)
         self._detail = data.detail.astype(np.float32) if config.residual else None
 
     def training(self, first: int, count: int) -> PatchBatch:
         """Images ``first`` to ``first + count`` of the run."""
         numbers = range(first, first + count)
-        size = len(self.train) * self.grid.count
-        chosen = []
-        for i in numbers:
-            epoch, place = divmod(i, size)
-            instant, patch = divmod(int(self._order(epoch)[place]), self.grid.count)
-            chosen.append((int(self.train[instant]), patch))
+        places = [divmod(self._epochs.member(i), self.grid.count) for i in numbers]
+        chosen = [(int(self.train[instant]), patch) for instant, patch in places]
         # A Kronecker sequence: any run of consecutive images covers the noise levels evenly.
         offset = self._stream(ORDER, 2**32 - 1).uniform()
         sigma = noise_levels(self.optim, (offset + np.array(numbers) * GOLDEN) % 1)
@@ -94,11 +97,7 @@ class PatchBatches:
     def _stream(self, kind: int, number: int) -> np.random.Generator:
         return stream(self.optim.seed, kind, number)
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019  (a run has one of these objects)
-    def _order(self, epoch: int) -> Array:
-        return self._stream(ORDER, epoch).permutation(len(self.train) * self.grid.count)
-
-    @functools.lru_cache(maxsize=4096)  # noqa: B019
+    @functools.lru_cache(maxsize=4096)  # noqa: B019  (a run has one of these objects)
     def _seen(self, patch: int) -> tuple[Array, Array]:
         first, second = self.grid.seen([patch])
         return first[0].astype(np.int32), second[0].astype(np.int32)

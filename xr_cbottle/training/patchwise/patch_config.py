@@ -218,7 +218,7 @@ class SuperresConfig:
     part: PartConfig = field(default_factory=PartConfig)
 
     def __post_init__(self) -> None:
-        _no_coarse_weight(self.training)
+        _check_of_patches(self.training)
         try:
             self.model_config  # noqa: B018
         except ValueError as error:
@@ -288,7 +288,7 @@ class DistilConfig:
     part: PartConfig = field(default_factory=PartConfig)
 
     def __post_init__(self) -> None:
-        _no_coarse_weight(self.training)
+        _check_of_patches(self.training)
 
 
 AnyConfig = Config | BridgeConfig | SuperresConfig | DistilConfig
@@ -320,6 +320,7 @@ def parse(values: dict[str, Any], where: str = "config") -> AnyConfig:
     return coarse.parse(values, where)
 
 
-def _no_coarse_weight(optim: OptimConfig) -> None:
-    if optim.coarse_weight:
-        raise ValueError("training: coarse_weight is of coarse networks; leave it out")
+def _check_of_patches(optim: OptimConfig) -> None:
+    for name in ("coarse_weight", "few_images", "look_images"):
+        if getattr(optim, name):
+            raise ValueError(f"training: {name} is of coarse networks; leave it out")

@@ -24,7 +24,6 @@ from xr_cbottle.network.edm import SIGMA_DATA
 from xr_cbottle.training import preparation
 from xr_cbottle.training.case import digest_of
 from xr_cbottle.training.gathered import Gathered, gather
-from xr_cbottle.training.parsing import as_dict
 from xr_cbottle.training.patchwise.patch_config import PatchDataConfig
 
 Array = npt.NDArray[Any]
@@ -113,7 +112,7 @@ def prepare(
 
 def prepared_folder(config: PatchDataConfig, folder: str | os.PathLike[str]) -> Path:
     """Folder in which `prepare` puts its arrays; there is a file ``done`` in it when they are whole."""
-    values = {key: value for key, value in as_dict(config).items() if key not in _NOT_OF_DATA}
+    values = preparation.settings(config, *_NOT_OF_DATA)
     return preparation.place(config.cache or folder, ("patches", FORMAT, values), config.sources)
 
 
