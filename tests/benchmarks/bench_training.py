@@ -2,7 +2,8 @@
 
 Wanted: with as many threads as cores several times what one thread makes, and on 2 CPU cores the loader is at
 least 10 times as fast as the network. What a GPU needs can be read off: a network that takes 100 images of zoom 6 a
-second needs that line.
+second needs that line. The last columns are CPU time of one thread, which is the same on a machine that is busy: of an
+image, and of one whose noise the device makes.
 
 python -m tests.benchmarks.bench_training [SECONDS]
 """
@@ -28,7 +29,7 @@ from xr_cbottle.training.batches import Batches
 from xr_cbottle.training.data import LabelData, Statistics, TrainingData
 from xr_cbottle.training.loader import Loader
 
-INSTANTS = 256
+INSTANTS = 64
 
 
 def made(config: configs.Config, folder: Path) -> TrainingData:
@@ -76,6 +77,16 @@ def rate(config: configs.Config, batches: Batches, threads: int, seconds: float)
         return count * batch / (time.perf_counter() - begin)
 
 
+def cost(batches: Batches, batch: int, *, rounds: int = 5) -> float:
+    """CPU milliseconds that one thread takes for an image: the least of some rounds."""
+    found = []
+    for i in range(rounds):
+        begin = time.thread_time()
+        batches.training(i * batch, batch)
+        found.append(time.thread_time() - begin)
+    return 1e3 * min(found) / batch
+
+
 def main(seconds: float = 5.0) -> None:
     rows = []
     threads = sorted({1, 2, 4, os.cpu_count() or 1})
@@ -87,11 +98,21 @@ def main(seconds: float = 5.0) -> None:
         with tempfile.TemporaryDirectory() as folder:
             batches = Batches(config, made(config, Path(folder)))
             rates = [rate(config, batches, n, seconds) for n in threads]
+            costs = [cost(batches, config.training.batch_size)]
+            batches.noise_later = True
+            costs.append(cost(batches, config.training.batch_size))
         speed = estimate.measure(config, torch.device("cpu"), steps=3).images_per_second if network else None
         shown = (f"{speed:.1f}", f"{max(rates) / speed:.0f}") if speed else ("-", "-")
-        rows.append((what, *(f"{one:.0f}" for one in rates), *shown))
+        rows.append((what, *(f"{one:.0f}" for one in rates), *shown, *(f"{one:.1f}" for one in costs)))
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads; images a second")
-    heads = ("", *(f"loader, {n} thread{'s' * (n > 1)}" for n in threads), "network", "ratio")
+    heads = (
+        "",
+        *(f"loader, {n} thread{'s' * (n > 1)}" for n in threads),
+        "network",
+        "ratio",
+        "CPU ms",
+        "without noise",
+    )
     print(table(heads, rows))
 
 

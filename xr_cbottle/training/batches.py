@@ -23,7 +23,18 @@ from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.data import Array, LabelData, TrainingData
 from xr_cbottle.training.epochs import Epochs
-from xr_cbottle.training.images import GOLDEN, IMAGE, LOOK, ORDER, REPLAY, TURNS, VALIDATION, Tensors, noise_levels
+from xr_cbottle.training.images import (
+    GOLDEN,
+    IMAGE,
+    LOOK,
+    ORDER,
+    REPLAY,
+    TURNS,
+    VALIDATION,
+    Tensors,
+    drawn_noise,
+    noise_levels,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,8 @@ class Batch(Tensors):
     ----------
     clean, noise
         (b, channel, 1, cell PAD_XY) float32.
-        Normalised values, NaN where a label lacks a channel, and standard normals.
+        Normalised values, NaN where a label lacks a channel, and standard normals; or (b,) int64 seeds of these, see
+        `Tensors.to`.
     sigma
         (b,) float32. Noise levels.
     condition
@@ -85,6 +97,11 @@ class Batches:
         Number of each label and how many there may be, if not those of the data and the configuration.
     replayed, every
         Instants of old labels, and which images they are: those with numbers ``every``, 2 ``every``, ...; none if 0.
+
+    Attributes
+    ----------
+    noise_later
+        Images of training have seeds in place of noise.
     """
 
     def __init__(
@@ -96,7 +113,7 @@ class Batches:
         replayed: Sequence[LabelData] = (),
         every: int = 0,
     ) -> None:
-        self.data = data
+        self.data, self.noise_later = data, False
         self.seed = config.training.seed
         self.label_dim = label_dim or max(config.network.label_dim, len(data.labels))
         self.label_dropout = config.network.label_dropout
@@ -125,7 +142,7 @@ class Batches:
         # A Kronecker sequence: any run of consecutive images covers the noise levels evenly.
         offset = self._stream(ORDER, 2**32 - 1).uniform()
         sigma = noise_levels(self.optim, (offset + np.array(numbers) * GOLDEN) % 1)
-        return self._assemble(chosen, streams, sigma, jitter, dropped)
+        return self._assemble(chosen, streams, sigma, jitter, dropped, seeds=self.noise_later)
 
     def validating(self, count: int) -> Batch:
         """A fixed set of held-out images, evenly spread in time and noise level."""
@@ -171,13 +188,15 @@ class Batches:
         sigma: Array,
         jitter: Array,
         dropped: Array,
+        *,
+        seeds: bool = False,
     ) -> Batch:
         labels = [self.runs[run] for run, _ in chosen]
         shape = (len(chosen), *labels[0].values.shape[1:])
-        clean, noise = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        for i, (label, (_, index), random) in enumerate(zip(labels, chosen, streams, strict=True)):
+        clean = np.empty(shape, np.float32)
+        for i, (label, (_, index)) in enumerate(zip(labels, chosen, strict=True)):
             clean[i] = label.values[index]
-            random.standard_normal(out=noise[i], dtype=np.float32)
+        noise = drawn_noise(streams, shape, seeds)
         times = np.array([label.times[index] for label, (_, index) in zip(labels, chosen, strict=True)])
         shift = np.array([label.jitter_hours for label in labels]) * jitter * 3600
         told = times + shift.round().astype("timedelta64[s]")
@@ -188,7 +207,7 @@ class Batches:
         condition = self._condition(runs, times)[..., self._to_padxy]
         return Batch(
             clean=torch.from_numpy(clean)[:, :, None],
-            noise=torch.from_numpy(noise)[:, :, None],
+            noise=torch.from_numpy(noise) if seeds else torch.from_numpy(noise)[:, :, None],
             sigma=torch.from_numpy(sigma.astype(np.float32)),
             condition=torch.from_numpy(condition)[:, :, None],
             labels=torch.from_numpy(onehot),

@@ -61,8 +61,10 @@ class BridgeBatches(Batches):
         sigma: Array,
         jitter: Array,
         dropped: Array,
+        *,
+        seeds: bool = False,
     ) -> Batch:
-        batch = super()._assemble(chosen, streams, sigma, jitter, dropped)
+        batch = super()._assemble(chosen, streams, sigma, jitter, dropped, seeds=seeds)
         shape = (2, *batch.clean.shape[:2], batch.clean.shape[-1])
         states, have, seconds = np.zeros(shape, np.float32), np.zeros((shape[1], 2), bool), np.ones(shape[1])
         for i, ((run, index), stream) in enumerate(zip(chosen, streams, strict=True)):

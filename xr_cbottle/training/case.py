@@ -57,7 +57,9 @@ def seen(times: npt.NDArray[np.datetime64], held_out: npt.NDArray[np.bool_]) -> 
 
 
 class ImageBatches(Protocol):
-    """Batches as a pure function of the number of images seen."""
+    """Batches as a pure function of the number of images seen; with seeds in place of noise if ``noise_later``."""
+
+    noise_later: bool
 
     @property
     def validation(self) -> Sized:

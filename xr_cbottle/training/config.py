@@ -119,6 +119,9 @@ class OptimConfig:
         Activations of blocks are not kept for the way back but computed again: a third slower, for much less memory.
     loaders
         Threads that make batches ahead, in each process; up to one batch more than these is kept in memory.
+    device_noise
+        On a GPU noise is made there and not by these threads. It is other noise, as reproducible; on a CPU this says
+        nothing.
     lr
         Peak learning rate of Adam.
     matrix_lr
@@ -193,6 +196,7 @@ class OptimConfig:
     batch_device: int | None = None
     recompute: bool = False
     loaders: int = 4
+    device_noise: bool = False
     lr: float = 1e-3
     matrix_lr: float = 0.02
     warmup_images: int = 2000

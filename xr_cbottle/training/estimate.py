@@ -295,6 +295,7 @@ def estimate(config: AnyConfig, run: str | os.PathLike[str], *, steps: int = 3, 
     data_bytes, peak = (sum(instants.values()) * each for each in known.instant_bytes)
     if prepared:
         batches = known.batches()
+        batches.noise_later = optim.device_noise and device.type == "cuda"
         loader = loader_rate(config, batches, share, device)
         data_bytes = sum(path.stat().st_size for path in known.folder.iterdir())
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,8 +35,13 @@ class Tensors:
     sigma: Tensor
 
     def to(self: T, device: torch.device | str) -> T:
-        """Copy on a device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """Copy on a device, where noise of which there are only seeds is made."""
+        found = self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        seeds: Tensor | None = getattr(self, "noise", None)
+        if seeds is None or seeds.is_floating_point():
+            return found
+        changed: dict[str, Any] = {"noise": normals(seeds, found.clean.shape, device)}  # type: ignore[attr-defined]
+        return dataclasses.replace(found, **changed)
 
     def pinned(self: T) -> T:
         """Copy in memory that a GPU can read while it computes."""
@@ -47,6 +53,24 @@ class Tensors:
 
     def _each(self: T, change: Any) -> T:
         return type(self)(**{f.name: change(getattr(self, f.name)) for f in dataclasses.fields(self)})
+
+
+def normals(seeds: Tensor, shape: Sequence[int], device: torch.device | str) -> Tensor:
+    """(b, ...) float32 standard normals, made on a device, each image's of its own seed, of (b,) int64 on the CPU."""
+    found = torch.empty(tuple(shape), device=device)
+    for seed, image in zip(seeds.tolist(), found, strict=True):
+        torch.randn(image.shape, generator=torch.Generator(device).manual_seed(seed), device=device, out=image)
+    return found
+
+
+def drawn_noise(streams: Sequence[np.random.Generator], shape: Sequence[int], seeds: bool) -> Array:
+    """(b, ...) float32 standard normals, each image's of its own stream; or (b,) int64 seeds for `normals`."""
+    if seeds:
+        return np.array([random.integers(2**63) for random in streams], np.int64)
+    found = np.empty(tuple(shape), np.float32)
+    for random, image in zip(streams, found, strict=True):
+        random.standard_normal(out=image, dtype=np.float32)
+    return found
 
 
 def stream(seed: int, kind: int, number: int) -> np.random.Generator:

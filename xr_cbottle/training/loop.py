@@ -86,6 +86,7 @@ class Run:
             self.case = make_case(config, self.folder / "data", progress=progress)
         self.data, self.batches = self.case.data, self.case.batches
         self.device = team.device
+        self.batches.noise_later = config.training.device_noise and self.device.type == "cuda"
         torch.manual_seed(config.training.seed)
         self.model_config = self.case.model_config
         self.net = self.case.network().to(self.device)

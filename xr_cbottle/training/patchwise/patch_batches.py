@@ -18,7 +18,17 @@ from torch import Tensor
 
 from xr_cbottle.training.config import OptimConfig
 from xr_cbottle.training.epochs import Epochs
-from xr_cbottle.training.images import GOLDEN, IMAGE, ORDER, TURNS, VALIDATION, Tensors, noise_levels, stream
+from xr_cbottle.training.images import (
+    GOLDEN,
+    IMAGE,
+    ORDER,
+    TURNS,
+    VALIDATION,
+    Tensors,
+    drawn_noise,
+    noise_levels,
+    stream,
+)
 from xr_cbottle.training.patchwise.patch_data import PatchData
 
 Array = npt.NDArray[Any]
@@ -33,7 +43,8 @@ class PatchBatch(Tensors):
     sigma
         (b,) float32. Noise levels.
     clean, noise
-        (b, channel, row, column) float32. The state of the network without noise, and standard normals.
+        (b, channel, row, column) float32. The state of the network without noise, and standard normals; or (b,) int64
+        seeds of these, see `Tensors.to`.
     local, overview
         (b, channel, row, column) float32. The coarse field around, and on the globe.
     cells, partners
@@ -58,10 +69,15 @@ class PatchBatches:
         Of the run.
     share
         Held-out images are so many times those that the loop asks for: a patch says less than a globe.
+
+    Attributes
+    ----------
+    noise_later
+        Images of training have seeds in place of noise.
     """
 
     def __init__(self, optim: OptimConfig, data: PatchData, *, share: int = 8) -> None:
-        self.share = share
+        self.share, self.noise_later = share, False
         self.optim, self.data, self.grid = optim, data, data.grid
         self.train = np.flatnonzero(~data.validation)
         self.validation = np.flatnonzero(data.validation)
@@ -83,7 +99,7 @@ class PatchBatches:
         # A Kronecker sequence: any run of consecutive images covers the noise levels evenly.
         offset = self._stream(ORDER, 2**32 - 1).uniform()
         sigma = noise_levels(self.optim, (offset + np.array(numbers) * GOLDEN) % 1)
-        return self._assemble(chosen, [self._stream(IMAGE, i) for i in numbers], sigma)
+        return self._assemble(chosen, [self._stream(IMAGE, i) for i in numbers], sigma, seeds=self.noise_later)
 
     def validating(self, count: int) -> PatchBatch:
         """A fixed set of held-out images, evenly spread in time, over patches and noise levels."""
@@ -103,18 +119,23 @@ class PatchBatches:
         return first[0].astype(np.int32), second[0].astype(np.int32)
 
     def _assemble(
-        self, chosen: Sequence[tuple[int, int]], streams: Sequence[np.random.Generator], sigma: Array
+        self,
+        chosen: Sequence[tuple[int, int]],
+        streams: Sequence[np.random.Generator],
+        sigma: Array,
+        *,
+        seeds: bool = False,
     ) -> PatchBatch:
         data, size = self.data, self.grid.size
         shape = (len(chosen), size, size, len(self._offset))
-        clean, local, noise = (np.empty(shape, np.float32) for _ in range(3))
+        clean, local = (np.empty(shape, np.float32) for _ in range(2))
+        noise = drawn_noise(streams, shape, seeds)
         overview = np.empty((len(chosen), shape[-1], size, size), np.float32)
         cells, partners = np.empty(shape[:3], np.int32), np.empty(shape[:3], np.int32)
         for i, ((instant, patch), random) in enumerate(zip(chosen, streams, strict=True)):
             cells[i], partners[i] = self._seen(patch)
             local[i] = _pixels(data.local[instant], cells[i], partners[i])
             clean[i] = _pixels(data.fine[instant], cells[i], partners[i])
-            random.standard_normal(out=noise[i], dtype=np.float32)
             offset = self._offset * random.standard_normal(shape[-1], dtype=np.float32)
             if self._detail is None:
                 clean[i] += offset
@@ -128,7 +149,7 @@ class PatchBatches:
 
         return PatchBatch(
             sigma=torch.from_numpy(sigma.astype(np.float32)),
-            clean=put(clean), noise=put(noise), local=put(local),
+            clean=put(clean), noise=torch.from_numpy(noise) if seeds else put(noise), local=put(local),
             overview=torch.from_numpy(overview),
             cells=torch.from_numpy(cells), partners=torch.from_numpy(partners),
         )  # fmt: skip
