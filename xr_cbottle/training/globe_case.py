@@ -18,7 +18,7 @@ from xr_cbottle.training.bridge_config import BridgeConfig
 from xr_cbottle.training.case import Losses, digest_of, seen
 from xr_cbottle.training.config import Config, OptimConfig
 from xr_cbottle.training.data import TrainingData
-from xr_cbottle.training.look import Look, look
+from xr_cbottle.training.look import DrawnFigures, look
 from xr_cbottle.training.loss import Answers, edm_loss
 from xr_cbottle.training.start import start
 from xr_cbottle.training.warm_start import Known
@@ -71,7 +71,7 @@ class GlobeCase:
         """Losses of EDM, of the state and of its means over ever larger squares of cells."""
         return globe_loss(denoiser, batch, optim, self.answers)
 
-    def look(self, net: unet.Network, instants: int) -> Look:
+    def look(self, net: unet.Network, instants: int) -> DrawnFigures:
         """Draw some instants of each label by a network, and hold them against the data, see `look`."""
         return look(net, self.batches.looking(instants), self.data, self.config.training)
 

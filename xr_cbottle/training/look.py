@@ -66,7 +66,7 @@ class ChannelLook:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class DrawnFigures:
     """Figures of what a network drew.
 
     Attributes
@@ -106,7 +106,7 @@ class Look:
         )
 
 
-def look(net: Network, looked: Looked, data: TrainingData, optim: OptimConfig) -> Look:
+def look(net: Network, looked: Looked, data: TrainingData, optim: OptimConfig) -> DrawnFigures:
     """Draw some instants of the data by a network, and hold them against what they are.
 
     Parameters
@@ -136,7 +136,7 @@ def look(net: Network, looked: Looked, data: TrainingData, optim: OptimConfig) -
                 channels[name] = _compared(state, wanted_state, drawn, wanted)
                 if not any(known.startswith(f"{label}/") for known in maps):
                     maps[name] = _shown(weights.apply(np.stack([drawn[0], wanted[0]])))
-    return Look(channels, maps)
+    return DrawnFigures(channels, maps)
 
 
 @torch.no_grad()
