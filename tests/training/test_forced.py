@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
 from tests.bottles import sst_cells  # noqa: E402
+from xr_cbottle.bottle import open_bottle  # noqa: E402
 from xr_cbottle.bottle.harmonics import Fit, basis  # noqa: E402
 from xr_cbottle.draw.emulator import Emulator  # noqa: E402
 from xr_cbottle.fields.sst import SeaSurfaceTemperature  # noqa: E402
@@ -123,7 +124,7 @@ def test_images_are_told_their_own_sea_and_forcing(values, folder):
     batches = Batches(config, data)
     batch = batches.training(0, 40)
     assert batch.condition.shape == (40, 3, 1, CELLS)
-    chosen = batches.train[batches._order(0)[:40]]
+    chosen = np.array([batches.train[batches._epochs.member(i)] for i in range(40)])
     offset, co2 = (np.array([RUNS[run][k] for run, _ in chosen]) for k in (1, 2))
     np.testing.assert_allclose(batch.condition[:, 2, 0, 0].numpy(), np.log2(co2 / 360), atol=1e-6)
     anomaly = batch.condition[:, 1, 0].numpy()
@@ -313,3 +314,53 @@ def test_old_configurations_have_no_response(values, folder):
     assert data.climatology.response is None
     assert data.forcings == {}
     assert dataclasses.asdict(configs.parse(values).network)
+
+
+def test_a_label_of_one_run_is_added_to_a_climate_that_moves(values, folder, tmp_path):
+    base = loop.train(configs.parse(values), tmp_path / "base", progress=False)
+    bottle = bottling.pack_run(base, tmp_path / "base.cbottle")
+    new = made(2.0, 720.0, 9)  # under a warmer sea and more carbon dioxide alone
+    (new.assign(tas=new.tas + 3)).to_netcdf(tmp_path / "n.nc")
+    values["data"]["sources"] = [{"label": "n", "files": str(tmp_path / "n.nc"), "start": START, "end": END}]
+    values["data"] |= {"standardised_as": str(bottle), "response_of": {"n": "m"}}
+    values["network"] = {"from": str(bottle), "replay": {"every": 2, "instants": 2}, "label_dropout": 0.0}
+    run = loop.train(configs.parse(values), tmp_path / "run", progress=False)
+
+    known, found = open_bottle(bottle).climatology(), run.data.climatology
+    assert found.labels == ("m", "n")
+    np.testing.assert_array_equal(found.response.mean[1], known.response.mean[0])
+    still = np.zeros((len(STEPS[::20]), 2))  # the usual sea and 360 ppmv: what n was never run under
+    tas = [found.usual(label, STEPS[::20], still)[:, 0].mean() for label in ("m", "n")]
+    assert tas[1] - tas[0] == pytest.approx(3, abs=0.15)
+    x = np.asarray(run.data.runs[0].values, np.float64)
+    np.testing.assert_allclose(x.mean((0, 2)), 0, atol=0.02)
+    np.testing.assert_allclose(x.std((0, 2)), 0.5, rtol=0.05)
+    spread = [found.at(label, STEPS[:1], still[:1])[1][0, 1].mean() for label in ("m", "n")]
+    assert spread[1] / spread[0] == pytest.approx(1, abs=0.03)  # not that of the warmer climate, 1.15 times
+
+    batch = run.batches.training(0, 4)
+    assert batch.replayed.tolist() == [False, True, False, True]
+    told = batch.condition[:, 2, 0, 0]
+    np.testing.assert_allclose(told, [1, np.log2(400 / 360)] * 2, rtol=1e-5)  # the bottle's own series is 400
+    out = bottling.pack_run(run, tmp_path / "all.cbottle")
+    before, after = open_bottle(bottle).manifest, open_bottle(out).manifest
+    assert (after.forcings, after.sea_range, after.sst) == (before.forcings, before.sea_range, before.sst)
+    assert list(after.labels) == ["m", "n"]
+    drawn = Emulator(out, sst=base.data.sst).draw(["1980-07-01"], label="n", progress=False)
+    assert np.isfinite(drawn).all()
+
+    wrong = (
+        ({"response_of": {"n": "z"}}, "response_of names z, and made has the labels m"),
+        ({"response_of": {"z": "m"}}, r"response_of names \['z'\], but the sources are n"),
+        ({"standardised_as": None}, "response_of is of labels that are added to standardised_as"),
+    )
+    for change, says in wrong:
+        with pytest.raises(ValueError, match=says):
+            loop.Run(configs.parse({**values, "data": values["data"] | change}), tmp_path / "wrong", progress=False)
+    values["data"]["forcings"] = {"co2": values["data"]["forcings"]["co2"] | {"reference": 400}}
+    with pytest.raises(ValueError, match="whose co2 is in ppmv about 360, transform log2: forcings must say the same"):
+        loop.Run(configs.parse(values), tmp_path / "wrong", progress=False)
+    made(2.0, 900.0, 9).to_netcdf(tmp_path / "n.nc")
+    values["data"]["forcings"]["co2"]["reference"] = 360
+    with pytest.raises(ValueError, match="has learnt co2 from 360 to 720, and the sources go beyond that"):
+        loop.Run(configs.parse(values), tmp_path / "beyond", progress=False)

@@ -33,7 +33,7 @@ def pack_added(
     climatology: Climatology | None = None,
     gaps: Gaps | None = None,
 ) -> Path:
-    """Write a bottle with new labels and the networks that know them; its sea and its other parts stay as they are.
+    """Write a bottle with new labels and the networks that know them; its sea, forcings and other parts stay.
 
     Parameters
     ----------
@@ -65,6 +65,8 @@ def pack_added(
         nonnegative=tuple(dict.fromkeys([*old.nonnegative, *new.nonnegative])),
         bounds={**old.bounds, **new.bounds},
         sst=old.sst,
+        forcings=old.forcings,
+        sea_range=old.sea_range,
         static=old.static,
         trained_on={**_of_other_parts(old), **new.trained_on},
     )

@@ -204,8 +204,9 @@ def _measure(
     if config.scale == "climatology":
         if config.standardised_as is not None:
             measured = with_new_labels(
-                climatology_of(config), found.parts, sst, incomplete=found.incomplete, progress=progress
-            )
+                climatology_of(config), found.parts, sst, lenders=config.response_of, incomplete=found.incomplete,
+                progress=progress,
+            )  # fmt: skip
         else:
             response = ResponseSettings(config.sst_modes, forcings, config.response_harmonics, config.ridge)
             measured = statistics.measure_climatology(
@@ -284,8 +285,10 @@ def prepared_folder(config: DataConfig, folder: str | os.PathLike[str]) -> Path:
     others = [path for path in (config.sst.path, config.sst.land_path) if path is not None]
     others += [source.sst for source in config.sources if source.sst is not None]
     settings = {**preparation.settings(config), "cache": None}
+    if not config.response_of:
+        del settings["response_of"]  # a later key: what was prepared without it is still good
     if config.standardised_as is None:
-        del settings["standardised_as"]  # a later key: what was prepared without it is still good
+        del settings["standardised_as"]  # so is this one
     else:
         settings["standardised_as"] = open_bottle(expanded(config.standardised_as)).digest
     return preparation.place(config.cache or folder, (FORMAT, settings), config.sources, others)

@@ -125,6 +125,9 @@ class DataConfig:
     standardised_as
         A bottle whose climatology is taken instead of one that is measured, so that a network sees anomalies as the
         bottle's own networks do; with ``scale: climatology``. Labels that it lacks are measured, and added to it.
+    response_of
+        With that: the bottle's label whose response to sea and forcings a new one is given, as one run does not tell
+        its own, such as ``{mine: jcm}``; default: its first label.
     """
 
     zoom: int
@@ -143,6 +146,7 @@ class DataConfig:
     gaps: Literal["mask", "skip", "refuse"] = "mask"
     most_deviations: float = 50.0
     standardised_as: str | None = None
+    response_of: dict[str, str] = field(default_factory=dict)
     define: dict[str, DefinedVariable] = field(default_factory=dict)
 
     @property
@@ -212,6 +216,10 @@ class DataConfig:
             raise ValueError(f"data: most_deviations is {self.most_deviations}, must be above 1 (.inf takes any value)")
         if self.standardised_as is not None and self.scale != "climatology":
             raise ValueError("data: standardised_as needs scale: climatology")
+        if self.response_of and self.standardised_as is None:
+            raise ValueError("data: response_of is of labels that are added to standardised_as: give that too")
+        if unknown := sorted(set(self.response_of) - set(labels)):
+            raise ValueError(f"data: response_of names {unknown}, but the sources are {', '.join(labels)}")
         if not 0 <= self.annual_harmonics <= 6:
             raise ValueError(f"data: annual_harmonics is {self.annual_harmonics}, must be 0 to 6")
 

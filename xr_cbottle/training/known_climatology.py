@@ -16,6 +16,7 @@ from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.training import statistics
 from xr_cbottle.training.data_config import DataConfig
 from xr_cbottle.training.gathered import Gathered
+from xr_cbottle.training.regression import Borrowed, Predicting
 from xr_cbottle.training.run_sources import expanded
 
 Array = npt.NDArray[Any]
@@ -27,7 +28,7 @@ def climatology_of(config: DataConfig) -> Climatology:
     Raises
     ------
     ValueError
-        If it has none, or one of other channels, or one that moves and lacks a label of the data.
+        If it has none, or one of other channels or forcings, or a label that it lacks has not all of its channels.
     """
     assert config.standardised_as is not None
     bottle = open_bottle(expanded(config.standardised_as))
@@ -42,11 +43,17 @@ def climatology_of(config: DataConfig) -> Climatology:
             f"data: standardised_as is {name}, whose climatology moves with {', '.join(forcings) or 'nothing'}: "
             "sst_modes and forcings must be these"
         )
+    for forcing, spec in bottle.manifest.forcings.items():
+        one = config.forcings[forcing]
+        if (one.units, one.reference, one.transform) != (spec.units, spec.reference, spec.transform):
+            raise ValueError(
+                f"data: standardised_as is {name}, whose {forcing} is in {spec.units} about {spec.reference:g}, "
+                f"transform {spec.transform}: forcings must say the same"
+            )
     new = {source.label: source for source in config.sources if source.label not in known.labels}
-    if new and known.response is not None:
+    if unknown := sorted({*config.response_of.values()} - {*known.labels}):
         raise ValueError(
-            f"data: standardised_as is {name}, which has no label {', '.join(new)}, and whose climatology moves with "
-            "the sea or with forcings: labels are added to one that stays"
+            f"data: response_of names {', '.join(unknown)}, and {name} has the labels {', '.join(known.labels)}"
         )
     if lacking := [label for label, source in new.items() if source.missing]:
         raise ValueError(
@@ -60,6 +67,7 @@ def with_new_labels(
     parts: Sequence[Gathered],
     sst: SeaSurfaceTemperature,
     *,
+    lenders: Mapping[str, str],
     incomplete: Mapping[str, Array] | None = None,
     progress: bool,
 ) -> Climatology:
@@ -73,6 +81,8 @@ def with_new_labels(
         Of each run of each label; those of labels that it has are not looked at.
     sst
         Of the run.
+    lenders
+        Label whose response to sea and forcings each new one is given; the first if it is not there.
     incomplete
         {label: (channel, cell) bool} where some instants lack a value.
     progress
@@ -82,14 +92,29 @@ def with_new_labels(
     if not new:
         return known
     roots = dict(zip(known.channels, known.root.tolist(), strict=True))
+    rows = {
+        label: known.labels.index(lenders.get(label, known.labels[0])) for label in {one.source.label for one in new}
+    }
+    borrowed = None
+    if known.response is not None:
+        predicting = Predicting(known.sst, known.response.patterns)
+        borrowed = Borrowed(known.response, known.scale, predicting, rows)
     found = statistics.measure_climatology(
-        new, known.harmonics[0], sst, roots, incomplete=incomplete, progress=progress
+        new, known.harmonics[0], sst, roots, incomplete=incomplete, borrowed=borrowed, progress=progress
     )
-    return joined(known, found)
+    return joined(known, found, [rows[label] for label in found.labels])
 
 
-def joined(known: Climatology, new: Climatology) -> Climatology:
-    """A climatology with the labels of another added, about its own zero points and in its own units."""
+def joined(known: Climatology, new: Climatology, lenders: Sequence[int]) -> Climatology:
+    """A climatology with the labels of another added, about its own zero points and in its own units.
+
+    Parameters
+    ----------
+    known, new
+        The climatology, and that of the labels to add, without a response.
+    lenders
+        Number of the label in ``known`` whose response each of them is given.
+    """
     factor, shift = new.scale / known.scale, (new.center - known.center) / known.scale
     mean = new.mean * factor[:, None, None, None]
     mean[:, :, 0, 0] += shift[:, None]
@@ -99,8 +124,13 @@ def joined(known: Climatology, new: Climatology) -> Climatology:
         deep = [np.pad(x, [(0, 0)] * 3 + [(0, deepest - x.shape[3]), (0, 0)]) for x in (one, two)]
         return np.concatenate(deep).astype(np.float32)
 
+    response, rows = known.response, [*range(len(known.labels)), *lenders]
+    if response is not None:
+        every = {name: getattr(response, name)[rows] for name in ("mean", "error", "spread")}
+        response = dataclasses.replace(response, **every)
     return dataclasses.replace(
         known,
+        response=response,
         labels=(*known.labels, *new.labels),
         mean=both(known.mean, mean),
         cycle=both(known.cycle, new.cycle),

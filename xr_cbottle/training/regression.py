@@ -7,13 +7,14 @@ can tell is refused: a forcing that stays, or that rises and falls with the sea 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.bottle.climate_response import Response
 from xr_cbottle.bottle.climatology import departure
 from xr_cbottle.bottle.harmonics import Fit
 from xr_cbottle.training.gathered import Gathered
@@ -76,6 +77,32 @@ class Predicting:
         assert part.climate is not None
         anomaly = departure(part.climate.sst.at(times), times, self.mean_year)
         return np.concatenate([projected(anomaly, self.patterns), part.climate.told(times)], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Borrowed:
+    """The response of labels that have too few runs to tell their own: that of others of a climatology.
+
+    Attributes
+    ----------
+    response, scale
+        Of the climatology, and what its response is in units of.
+    predicting
+        How its predictors are found.
+    lenders
+        {label: number of the label whose response it is given}.
+    """
+
+    response: Response
+    scale: Array
+    predicting: Predicting
+    lenders: Mapping[str, int]
+
+    def change(self, part: Gathered, times: Array) -> tuple[Array, Array]:
+        """What is added to the mean, and what the spread is multiplied by, at times of a run: (n, channel, cell)."""
+        numbers = self.predicting(part, times)
+        added, factor = self.response.change(self.lenders[part.source.label], times, numbers)
+        return self.scale[:, None] * added, factor
 
 
 @dataclass(frozen=True, eq=False)

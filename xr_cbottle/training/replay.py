@@ -61,8 +61,9 @@ def kept_labels(config: Config, old: Known | None) -> tuple[str, ...]:
     manifest = old.bottle.manifest
     if data.channels != manifest.channels:
         raise ValueError(f"{where}: data: channels must be its own, {', '.join(manifest.channels)}")
-    if manifest.forcings or data.forcings:
-        raise ValueError(f"{where}: labels are not added to a bottle that is told of forcings, nor by a run that is")
+    about, known = config.bottle, manifest.time
+    if np.datetime64(about.start) < np.datetime64(known.start) or np.datetime64(about.end) > np.datetime64(known.end):
+        raise ValueError(f"{where}, and its sea: bottle: start and end must lie within {known.start} to {known.end}")
     if manifest.climatology is None:
         if data.scale == "climatology" or config.network.statistics != "bottle":
             raise ValueError(
@@ -98,7 +99,9 @@ def replayed(
     text = json.dumps(["replay", FORMAT, bottle.digest, list(labels), instants])
     place = Path(expanded(str(folder))) / hashlib.sha256(text.encode()).hexdigest()[:16]
     preparation.once(place, lambda made: _draw(bottle, labels, instants, made, progress))
-    climate, manifest = RunClimate(bottle.sst()), bottle.manifest
+    manifest = bottle.manifest
+    series = {name: spec.series(name) for name, spec in manifest.forcings.items()}
+    climate = RunClimate(bottle.sst(), series, manifest.forcings)
     found = []
     for i, label in enumerate(labels):
         times, values = np.load(place / f"{i}_times.npy"), np.load(place / f"{i}.npy", mmap_mode="r")

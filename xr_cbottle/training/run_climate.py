@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.records import ForcingSpec
 from xr_cbottle.bottle.schema import is_member_name
 from xr_cbottle.draw import conditions
@@ -60,8 +61,17 @@ def write_climates(config: DataConfig, base: SeaSurfaceTemperature, folder: Path
     """
     runs = [_described(source, config, base, folder / f"sst_{i}.nc") for i, source in enumerate(config.sources)]
     ranges = {}
+    known = {} if config.standardised_as is None else open_bottle(_place(config.standardised_as)).manifest.forcings
     for name in config.forcings:
         learnt = [_range(source, run["forcings"][name]) for source, run in zip(config.sources, runs, strict=True)]
+        if name in known:  # networks are told of it as those of the bottle
+            ranges[name] = known[name].low, known[name].high
+            if min(low for low, _ in learnt) < known[name].low or max(high for _, high in learnt) > known[name].high:
+                raise ValueError(
+                    f"data: standardised_as is {config.standardised_as}, which has learnt {name} from "
+                    f"{known[name].low:g} to {known[name].high:g}, and the sources go beyond that: take them out"
+                )
+            continue
         reference = config.forcings[name].reference
         ranges[name] = min(*(low for low, _ in learnt), reference), max(*(high for _, high in learnt), reference)
         if not ranges[name][0] < ranges[name][1]:

@@ -16,6 +16,7 @@ from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training.gathered import Gathered
 from xr_cbottle.training.regression import (
+    Borrowed,
     Predicting,
     Responses,
     ResponseSettings,
@@ -103,6 +104,7 @@ def measure_climatology(
     response: ResponseSettings | None = None,
     *,
     incomplete: Mapping[str, Array] | None = None,
+    borrowed: Borrowed | None = None,
     progress: bool,
 ) -> Climatology:
     """Harmonics of mean and variance of every label, over its training instants, and what they do where it changes.
@@ -123,6 +125,8 @@ def measure_climatology(
         What it moves with; None, or nothing of it: it stays.
     incomplete
         {label: (channel, cell) bool} where some instants lack a value.
+    borrowed
+        A response that is known, and taken out of the values, in place of one that is found.
 
     Raises
     ------
@@ -150,14 +154,23 @@ def measure_climatology(
         label: resolved(np.concatenate([_trained(part) for part in runs]), annual) for label, runs in by_label.items()
     }
 
-    def fit(runs: Sequence[Gathered], what: str, quantity: Quantity, moving: bool = False) -> Fit:
+    def steady(part: Gathered, times: Array, values: Array) -> tuple[Array, Array | float]:
+        """Roots of values as they would be if the climate stayed, but for their spread, and the factor of that."""
+        if borrowed is None:
+            return rooted(values, root), 1.0
+        added, factor = borrowed.change(part, times)
+        return rooted(values, root) - added, factor
+
+    def fit(runs: Sequence[Gathered], what: str, quantity: Quantity, moving: bool = False, power: int = 0) -> Fit:
         label, diurnal = runs[0].source.label, runs[0].source.diurnal_harmonics
         count = len(settings.names) if moving else 0
         found = Fit(highest[label], diurnal, shape, count, settings.harmonics, settings.ridge, torn[label])
         for part in runs:
             for times, values in part.training(what, progress):
                 numbers = predicting(part, times) if settings.names else np.zeros((len(times), 0))
-                found.add(times, quantity(times, rooted(values, root), numbers), numbers)
+                steadied, factor = steady(part, times, values)
+                fitted = quantity(times, steadied, numbers)
+                found.add(times, fitted if borrowed is None else fitted / factor**power, numbers)
         return found
 
     learnt = ranges_of(parts, predicting) if settings.names else np.zeros((0, 2))
@@ -175,7 +188,7 @@ def measure_climatology(
             mean = of_mean.solve(SIGNIFICANCE)
             diurnal = runs[0].source.diurnal_harmonics
             about = _squared_about(mean, highest[label], diurnal)
-            variances.append(fit(runs, "variance of", about).solve(SIGNIFICANCE))
+            variances.append(fit(runs, "variance of", about, power=2).solve(SIGNIFICANCE))
         means.append(mean)
     mean, variance = (_joined(fits, parts, 2 * annual + 1) for fits in (means, variances))
     constant = np.maximum(variance[:, :, 0, 0], 0)
