@@ -232,8 +232,13 @@ def test_a_network_that_draws_the_data_is_told_so(kept, monkeypatch):
 def test_an_exact_denoiser_draws_the_data(kept, monkeypatch):
     looked = kept.batches.looking(1)
     clean = torch.nan_to_num(looked.batch.clean)
-    monkeypatch.setattr(look, "Denoiser", lambda net: lambda x, sigma, **told: clean)
+    there, most, shown = ~torch.isnan(looked.batch.clean), kept.config.training.sigma_max, []
+    monkeypatch.setattr(look, "Denoiser", lambda net: lambda x, sigma, **told: (shown.append((x, sigma)), clean)[1])
     drawn = look.drawn_states(kept.net, looked, kept.config.training)
+    noisy = clean + most * looked.batch.noise
+    torch.testing.assert_close(shown[0][0], torch.where(there, noisy, 0.0))  # from noise to the data
+    assert [float(sigma[0]) for _, sigma in (shown[0], shown[-1])] == pytest.approx([most, 0.02])
+    assert len(shown) == look.STEPS
     assert torch.equal(torch.isnan(drawn), torch.isnan(looked.batch.clean))
     torch.testing.assert_close(torch.nan_to_num(drawn), clean, atol=1e-4, rtol=1e-4)
 

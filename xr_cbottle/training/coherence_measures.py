@@ -1,4 +1,4 @@
-"""What coherence is fitted to: lag covariances of a simulation, and of what the anomalies of a bottle are made.
+"""Measurements that coherence is fitted to: lag covariances of a simulation, and what a bottle's anomalies are made of.
 
 Lag covariances of a simulation's standardised anomalies are measured for each channel, latitude and zonal wavenumber.
 By drawing is found what lies between them and the noise. A part of the anomalies follows the sea, which the network is

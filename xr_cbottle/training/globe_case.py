@@ -1,4 +1,4 @@
-"""What cases have in common whose images are instants of the globe: the coarse network and the bridge."""
+"""Cases whose images are instants of the globe: the common parts of the coarse network and the bridge."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class DrawnFigures:
 
     @property
     def words(self) -> str:
-        """What is farthest from the data, in a line for people."""
+        """The figures that are farthest from the data, in a line for people."""
         powers = {(name, size): x for name, one in self.channels.items() for size, x in one.power.items()}
         mean = max(self.channels, key=lambda name: abs(self.channels[name].error))
         spread = max(self.channels, key=lambda name: _off(self.channels[name].spread))

@@ -99,7 +99,7 @@ class Borrowed:
     lenders: Mapping[str, int]
 
     def change(self, part: Gathered, times: Array) -> tuple[Array, Array]:
-        """What is added to the mean, and what the spread is multiplied by, at times of a run: (n, channel, cell)."""
+        """Change of mean and factor of the spread at (n,) times of a run: two of (n, channel, cell)."""
         numbers = self.predicting(part, times)
         added, factor = self.response.change(self.lenders[part.source.label], times, numbers)
         return self.scale[:, None] * added, factor

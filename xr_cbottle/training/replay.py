@@ -156,7 +156,7 @@ def _states(emulator: Emulator, label: str, times: npt.NDArray[np.datetime64]) -
 
 
 class OldAnswers:
-    """What a bottle's networks, which do not learn, say of the replayed images of a batch.
+    """Answers of a bottle's networks, which do not learn, to the replayed images of a batch.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ class Validations:
         return patience is not None and BEST in self.lowest and images - self.lowest[BEST][0] >= patience
 
     def state_dict(self) -> dict[str, Any]:
-        """What is kept in the state of a run."""
+        """Series as the state of a run keeps them."""
         return {"recent": self.recent, "lowest": {name: list(found) for name, found in self.lowest.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
