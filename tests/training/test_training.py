@@ -21,6 +21,7 @@ from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import data as training_data  # noqa: E402
 from xr_cbottle.training.batches import Batches  # noqa: E402
 from xr_cbottle.training.loss import edm_loss  # noqa: E402
+from xr_cbottle.training.start import start  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,7 @@ def test_informed_start_passes_fields_on(config, folder, values):
     config = configs.parse(values)
     data = training_data.prepare(config.data, folder, progress=False)
     net = unet.build(coarse.model_config(config))
-    coarse.start(net, data.statistics)
+    start(net, data.statistics)
     seen = {}
     net.model.dec["4x4_aux_norm"].register_forward_hook(lambda module, inputs, output: seen.update(x=inputs[0]))
     batch = Batches(config, data).training(0, 4)
