@@ -17,6 +17,7 @@ from xr_cbottle.network.edm import Denoiser  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import estimate, known_climatology, loop, replay  # noqa: E402
 from xr_cbottle.training.bottling import pack_run  # noqa: E402
+from xr_cbottle.training.prepare_command import prepare_run  # noqa: E402
 
 EVERY = 4
 
@@ -256,6 +257,7 @@ def test_other_matched_channels_are_refused(anomalies):
         (lambda v: v["data"].update(channels=["Z500", "tas", "Z850"]), "channels must be its own, tas, Z500, Z850"),
         (lambda v: v["data"]["sources"].extend([v["data"]["sources"][0] | {"label": x} for x in "ac"]),
          "this run has sources for all of them"),
+        (lambda v: v["bottle"].update(end="2001-01-01"), "end must lie within 2000-01-01 to 2000-01-31T23:00"),
         (lambda v: v["training"].update(few_images=-1), "few_images is -1, must not be negative"),
     ],
 )  # fmt: skip
@@ -263,8 +265,9 @@ def test_what_cannot_be_kept_is_said_before_anything_is_read(folder, bottle, tmp
     values = adding(first(folder), folder, bottle)
     change(values)
     with pytest.raises(ValueError, match=says) as caught:
-        loop.Run(configs.parse(values), tmp_path / "run", progress=False)
+        prepare_run(configs.parse(values), tmp_path / "run", processes=1, progress=False)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_few_images_need_a_network_to_start_from(folder):

@@ -10,12 +10,13 @@ from pathlib import Path
 from xr_cbottle.bottle import facts
 from xr_cbottle.training import data, preparation
 from xr_cbottle.training.bridge_config import BridgeConfig
-from xr_cbottle.training.coarse import model_config
+from xr_cbottle.training.coarse import model_config, old_network
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.globe_case import sized
 from xr_cbottle.training.patchwise import patch_data
 from xr_cbottle.training.patchwise.distillation import teacher_config
 from xr_cbottle.training.patchwise.patch_config import AnyConfig, DistilConfig, SuperresConfig
+from xr_cbottle.training.replay import kept_labels
 from xr_cbottle.training.run_sources import expanded
 
 
@@ -47,6 +48,7 @@ def prepare_run(
     """
     if isinstance(config, Config):
         model_config(config)  # what cannot be trained is not prepared
+        kept_labels(config, old_network(config))
     elif isinstance(config, BridgeConfig):
         sized(config)
     workers = processes or len(os.sched_getaffinity(0))
