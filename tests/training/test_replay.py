@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import estimate, known_climatology, loop, replay  # noqa: E402
 from xr_cbottle.training.bottling import pack_run  # noqa: E402
 from xr_cbottle.training.prepare_command import prepare_run  # noqa: E402
+from xr_cbottle.training.train_command import main  # noqa: E402
 
 EVERY = 4
 
@@ -282,3 +284,11 @@ def test_a_default_label_that_is_not_there(folder):
     values["bottle"]["default_label"] = "z"
     with pytest.raises(ValueError, match="default_label is 'z', but the sources are a, c"):
         configs.parse(values)
+
+
+def test_coherence_is_not_fitted_to_labels_without_sources(folder, bottle, tmp_path, capsys):
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps(adding(first(folder), folder, bottle)))
+    with pytest.raises(SystemExit):
+        main([str(path), "--coherence", "--pack", str(tmp_path / "out.cbottle")])
+    assert "--coherence is fitted to sources of all labels" in capsys.readouterr().err

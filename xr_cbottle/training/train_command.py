@@ -101,6 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error("--coherence is fitted to the sources of a coarse network, and needs --pack OUT.cbottle")
         if options.into is not None:
             return _add_coherence(parser, options.into, options.pack, config)
+        if config.network.replay is not None:
+            parser.error(
+                "--coherence is fitted to sources of all labels, and this run has none of those that it keeps: pack it "
+                "first, then give --coherence --into with a configuration of all"
+            )
     if options.into is not None and options.pack is None:
         parser.error("--into says what is packed: give --pack OUT.cbottle too, which may be the same file")
     if options.pack is not None and coarse != (options.into is None):
