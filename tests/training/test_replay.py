@@ -162,6 +162,15 @@ def test_few_weights_learn_first_and_a_run_goes_on_bit_for_bit(folder, bottle, t
     assert all(torch.equal(value, resumed[name]) for name, value in weights(whole).items())
 
 
+def test_another_bottle_is_other_data(folder, bottle, tmp_path):
+    values = adding(first(folder), folder, bottle)
+    loop.Run(configs.parse(values), tmp_path / "run", progress=False).save()
+    other = loop.train(configs.parse(first(folder)), tmp_path / "other", progress=False, stop_at=4)
+    values["network"]["from"] = str(pack_run(other, tmp_path / "other.cbottle"))
+    with pytest.raises(ValueError, match="run holds a run on other data than the configuration now gives"):
+        loop.Run(configs.parse(values), tmp_path / "run", progress=False)
+
+
 def test_instants_are_drawn_once_and_go_on_where_they_were(folder, bottle, tmp_path, monkeypatch):
     old = loop.Run(configs.parse(adding(first(folder), folder, bottle)), tmp_path / "run", progress=False).case.old
     monkeypatch.setattr(replay, "_KEPT_AT_ONCE", 2)

@@ -17,6 +17,7 @@ from xr_cbottle.fields.series import Series
 from xr_cbottle.network import unet
 from xr_cbottle.training import warm_start
 from xr_cbottle.training.batches import Batches
+from xr_cbottle.training.case import digest_of
 from xr_cbottle.training.config import Config
 from xr_cbottle.training.data import LabelData, TrainingData, prepare
 from xr_cbottle.training.globe_case import GlobeCase, sized
@@ -59,6 +60,14 @@ class Coarse(GlobeCase):
         self.batches = Batches(
             config, self.data, self.numbers, self.model_config.label_dim, *self._replayed(folder, progress)
         )
+
+    @property
+    def data_digest(self) -> str:
+        """Digest of the data, and of the bottle whose labels are kept."""
+        found = super().data_digest
+        if self.old is None or self.old.bottle is None or not self.kept:
+            return found
+        return digest_of(np.frombuffer(f"{found} {self.old.bottle.digest}".encode(), np.uint8))
 
     def _replayed(self, folder: str | os.PathLike[str], progress: bool) -> tuple[tuple[LabelData, ...], int]:
         """Instants of the labels that are kept, and how often they come."""
