@@ -142,7 +142,7 @@ def test_the_disk_holds_no_more_than_a_dry_run_says(folder, monkeypatch):
     assert (said.data_bytes, said.peak_bytes) == (2 * values, 4 * values)
     assert len(held) == 1 + FILES
     assert max(held) <= said.peak_bytes + 4096 * (FILES + 2)
-    assert held[-1] <= said.data_bytes + 4096
+    assert held[-1] <= said.data_bytes + 2 * 4096  # its head, and a block of the disk for where the others are
 
 
 def test_two_do_not_prepare_the_same_at_once(folder):
