@@ -4,6 +4,7 @@
     python examples/tools/run.py --table    # only write the table again
 
 Each program is a PEP 723 script: its first lines say which packages it needs, of which the newest are installed, by uv.
+Those that need this package get a copy of one environment that has it, so that it is installed and compiled once.
 Programs that read files or a server get what was drawn before. `results.json` keeps what came out.
 """
 
@@ -50,6 +51,22 @@ def metadata(path: Path) -> dict[str, Any]:
     return tomllib.loads("".join(line[2:] + "\n" for line in block.splitlines()))
 
 
+UV = [sys.executable, "-m", "uv", "--quiet"]
+
+
+def base(folder: Path, wheel: Path) -> Path:
+    """An environment with this package and what it needs, made once."""
+    place = folder / "base"
+    if not (place / "made").exists():
+        subprocess.run([*UV, "venv", "--clear", "--python", sys.executable, str(place)], check=True)
+        install = [*UV, "pip", "install", "--python", str(place / "bin" / "python"), "--compile-bytecode"]
+        subprocess.run([*install, str(wheel)], check=True)
+        (place / "made").touch()
+    renew = [*UV, "pip", "install", "--python", str(place / "bin" / "python"), "--no-deps", "--reinstall", str(wheel)]
+    subprocess.run(renew, check=True)
+    return place
+
+
 def run(path: Path, folder: Path, wheel: Path, given: dict[str, str]) -> dict[str, Any]:
     """Install what a program needs, and run it; what came out."""
     needs = metadata(path)
@@ -60,13 +77,14 @@ def run(path: Path, folder: Path, wheel: Path, given: dict[str, str]) -> dict[st
     environment = {**{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}, **given}
     python = place / "bin" / "python"
     packages = [str(wheel) if name == "xr-cbottle" else name for name in needs["dependencies"]]
-    uv = [sys.executable, "-m", "uv", "--quiet"]
     try:
-        subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(place)], check=True, env=environment)
+        if str(wheel) in packages:  # links: nothing is ever written into a file of it
+            shutil.copytree(base(folder, wheel), place, copy_function=os.link, symlinks=True, dirs_exist_ok=True)
+        else:
+            subprocess.run([*UV, "venv", "--clear", "--python", sys.executable, str(place)], check=True)
         if packages:
-            found = ["--find-links", os.environ["PIP_FIND_LINKS"]] if "PIP_FIND_LINKS" in os.environ else []
             done = subprocess.run(
-                [*uv, "pip", "install", "--python", str(python), *found, *packages], capture_output=True, text=True
+                [*UV, "pip", "install", "--python", str(python), *packages], capture_output=True, text=True
             )
             if done.returncode:
                 return {"works": False, "version": "", "said": "does not install: " + shortened(done.stderr)}
