@@ -4,7 +4,7 @@
     python examples/tools/run.py --table    # only write the table again
 
 Each program is a PEP 723 script: its first lines say which packages it needs, of which the newest are installed, by uv.
-Those that need this package get a copy of one environment that has it, so that it is installed and compiled once.
+With `--shared` those that need this package use one environment, in which each finds also what those before it needed.
 Programs that read files or a server get what was drawn before. `results.json` keeps what came out.
 """
 
@@ -54,40 +54,29 @@ def metadata(path: Path) -> dict[str, Any]:
 UV = [sys.executable, "-m", "uv", "--quiet"]
 
 
-def base(folder: Path, wheel: Path) -> Path:
-    """An environment with this package and what it needs, made once."""
-    place = folder / "base"
-    if not (place / "made").exists():
-        subprocess.run([*UV, "venv", "--clear", "--python", sys.executable, str(place)], check=True)
-        install = [*UV, "pip", "install", "--python", str(place / "bin" / "python"), "--compile-bytecode"]
-        subprocess.run([*install, str(wheel)], check=True)
-        (place / "made").touch()
-    renew = [*UV, "pip", "install", "--python", str(place / "bin" / "python"), "--no-deps", "--reinstall", str(wheel)]
-    subprocess.run(renew, check=True)
-    return place
+def install(packages: list[str], place: Path) -> str:
+    """Install packages into an environment, which is made if it is not there; what went wrong, or nothing."""
+    if not (place / "bin" / "python").exists():
+        subprocess.run([*UV, "venv", "--python", sys.executable, str(place)], check=True)
+    if not packages:
+        return ""
+    python = str(place / "bin" / "python")
+    done = subprocess.run([*UV, "pip", "install", "--python", python, *packages], capture_output=True, text=True)
+    return shortened(done.stderr) if done.returncode else ""
 
 
-def run(path: Path, folder: Path, wheel: Path, given: dict[str, str]) -> dict[str, Any]:
-    """Install what a program needs, and run it; what came out."""
+def run(path: Path, place: Path, wheel: Path, given: dict[str, str]) -> dict[str, Any]:
+    """Install what a program needs into an environment, and run it; what came out."""
     needs = metadata(path)
     command = needs.get("tool", {}).get("needs", {}).get("command")
     if command and not shutil.which(command):
         return {"works": False, "version": "", "said": f"{command} cannot be installed here"}
-    place = folder / path.stem
     environment = {**{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}, **given}
     python = place / "bin" / "python"
     packages = [str(wheel) if name == "xr-cbottle" else name for name in needs["dependencies"]]
+    if wrong := install(packages, place):
+        return {"works": False, "version": "", "said": f"does not install: {wrong}"}
     try:
-        if str(wheel) in packages:  # links: nothing is ever written into a file of it
-            shutil.copytree(base(folder, wheel), place, copy_function=os.link, symlinks=True, dirs_exist_ok=True)
-        else:
-            subprocess.run([*UV, "venv", "--clear", "--python", sys.executable, str(place)], check=True)
-        if packages:
-            done = subprocess.run(
-                [*UV, "pip", "install", "--python", str(python), *packages], capture_output=True, text=True
-            )
-            if done.returncode:
-                return {"works": False, "version": "", "said": "does not install: " + shortened(done.stderr)}
         begin = time.perf_counter()
         done = subprocess.run(
             [str(python), str(path)], capture_output=True, text=True, env=environment, cwd=place, timeout=LONGEST
@@ -98,8 +87,6 @@ def run(path: Path, folder: Path, wheel: Path, given: dict[str, str]) -> dict[st
         return {"works": done.returncode == 0, "version": version, "said": said, "seconds": seconds}
     except subprocess.TimeoutExpired:
         return {"works": False, "version": "", "said": f"not done after {LONGEST} s"}
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def version_of(python: Path, dependencies: list[str], command: str | None) -> str:
@@ -201,6 +188,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="of tools [all]")
     parser.add_argument("--table", action="store_true", help="only write the table again")
     parser.add_argument("--folder", type=Path, help="where to keep what is drawn for the next time [nowhere]")
+    parser.add_argument("--shared", action="store_true", help="one environment for many programs, which is faster")
     options = parser.parse_args()
     known = programs()
     unknown = set(options.names) - set(known)
@@ -216,7 +204,11 @@ def main() -> None:
             if any("SERVER" in known[name].read_text() for name in names):
                 given |= left.enter_context(serving(given["INSTANTS"]))
             for name in names:
-                found = run(known[name], folder, wheel, given)
+                shared = options.shared and "xr-cbottle" in metadata(known[name])["dependencies"]
+                place = folder / ("shared" if shared else known[name].stem)
+                found = run(known[name], place, wheel, given)
+                if not shared:
+                    shutil.rmtree(place, ignore_errors=True)
                 print(f"{name}: {'works' if found['works'] else 'NO'}: {found['said']}", flush=True)
                 keep({**kept(), name: found})
     write_table({name: one for name, one in kept().items() if name in known})
