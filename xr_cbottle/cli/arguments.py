@@ -90,9 +90,9 @@ def _written(made: argparse.ArgumentParser) -> None:
     made.add_argument("--bbox", type=float, nargs=4, metavar=("WEST", "SOUTH", "EAST", "NORTH"),
                       help="write only cells whose centres lie in this box; degrees")  # fmt: skip
     made.add_argument("--grid", type=_grid, metavar="1x1",
-                      help="write a grid of latitudes and longitudes instead of HEALPix cells; spacing in degrees")  # fmt: skip
+                      help="write latitudes and longitudes N degrees apart, instead of HEALPix cells")  # fmt: skip
     made.add_argument("--conservative", action="store_true",
-                      help="with --grid: average over each box of the grid instead of interpolating bilinearly")  # fmt: skip
+                      help="with --grid: means over its boxes instead of bilinear interpolation")  # fmt: skip
     made.add_argument("--chunk", type=int, metavar="TIMES", help="how many times one chunk holds [about 1 MiB]")
     made.add_argument(
         "--zarr-format", type=int, choices=(2, 3), default=2, help="Zarr format [2, which all readers know]"
@@ -105,7 +105,7 @@ def _add_listing(add: Add) -> None:
     listed = add(
         commands.list_bottles,
         "list",
-        "list the bottles in this folder, in the folders of XR_CBOTTLE_PATH, and in the package",
+        "list the bottles in this folder, in XR_CBOTTLE_PATH, and in the package",
     )
     listed.add_argument("--json", action="store_true", help="print JSON, for programs")
 
@@ -145,7 +145,7 @@ def _add_downscale(add: Add) -> None:
     downscale = add(
         outputs.downscale,
         "downscale",
-        "refine data of your own with the super-resolution of a bottle, and write the result",
+        "refine your own data with the super-resolution of a bottle, and write the result",
     )
     downscale.add_argument(
         "data", metavar="DATA", help="your data: a netCDF file, a Zarr store or a URL; see docs/data-formats.md"
@@ -194,7 +194,7 @@ def _own(add: Add, run: Any, name: str, about: str, data: str = _FIELDS) -> argp
 
 def _add_own_data(add: Add) -> None:
     translate = _own(
-        add, outputs.translate, "translate", "show what your data would look like in a model that the bottle knows"
+        add, outputs.translate, "translate", "show your data as a model that the bottle knows would have them"
     )
     translate.add_argument("--source", metavar="LABEL", help="label of your data, if the bottle knows the model [none]")
     translate.add_argument(
@@ -297,7 +297,7 @@ def _add_serve(add: Add) -> None:
     serve.add_argument("--host", metavar="HOST", help="address to listen on [127.0.0.1, for this machine only]")
     serve.add_argument("--port", type=int, metavar="N", help="port to listen on; 0 for any that is free [8000]")
     serve.add_argument("--allow-host", action="append", metavar="NAME",
-                       help="host name that clients may use, beside localhost and addresses; may be repeated")  # fmt: skip
+                       help="host name that clients may use, beside localhost and addresses")  # fmt: skip
     pages = serve.add_mutually_exclusive_group()
     pages.add_argument(
         "--cors", metavar="ORIGIN", help="let only web pages of this origin read the data [all pages may]"
