@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -75,6 +76,16 @@ def command_line(words: Sequence[str]) -> int:
     return subprocess.run(["xr-cbottle", *words]).returncode
 
 
+def loading(url: str) -> bool:
+    """Whether a server is still loading its networks; it then answers 503."""
+    try:
+        answer = urllib.request.urlopen(f"{url}/health")
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return b'"loading"' in answer.read()
+
+
 @contextlib.contextmanager
 def server(words: Sequence[str]) -> Iterator[str]:
     """A server of its own, at any port; its URL, once it can draw."""
@@ -83,7 +94,7 @@ def server(words: Sequence[str]) -> Iterator[str]:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().split()[0]
-            while b'"loading"' in urllib.request.urlopen(f"{url}/health").read():
+            while loading(url):
                 time.sleep(0.5)
             yield url
         finally:

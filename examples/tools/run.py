@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,16 @@ def draw(folder: Path) -> dict[str, str]:
     return {"DATA": str(data), "INSTANTS": str(instants)}
 
 
+def loading(url: str) -> bool:
+    """Whether a server is still loading its networks; it then answers 503."""
+    try:
+        answer = urllib.request.urlopen(f"{url}/health")
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return json.load(answer)["status"] == "loading"
+
+
 @contextlib.contextmanager
 def serving(instants: str) -> Iterator[dict[str, str]]:
     """A server of what was drawn; as a variable of the environment."""
@@ -141,7 +152,7 @@ def serving(instants: str) -> Iterator[dict[str, str]]:
     try:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
-        while json.load(urllib.request.urlopen(f"{url}/health"))["status"] == "loading":
+        while loading(url):
             time.sleep(1)
         yield {"SERVER": url}
     finally:

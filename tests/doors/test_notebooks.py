@@ -76,7 +76,6 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
             "SAMPLE": str(ROOT / "examples" / "own_data" / "era5_20260325.nc"),
             "BOX": (0, 20, 44, 56), "MEMBERS": 2, "CACHE_DIR": cache,
         },
-        "10_ensembles_on_the_globe": {"PORT": 0, "MEMBERS": 4, "CACHE_DIR": cache},
     }  # fmt: skip
 
 
@@ -149,7 +148,7 @@ def test_what_is_kept_is_fit_to_be_seen(name):
 
 
 def test_all_of_them_are_small():
-    assert len(NOTEBOOKS) == len(settings(Path())) == 10
+    assert len(NOTEBOOKS) == len(settings(Path())) == 9
     assert sum(path.stat().st_size for path in NOTEBOOKS) < execute_notebooks.LIMITS["all"]
 
 
@@ -367,14 +366,3 @@ def check_finer_than_the_bottle(nb: SimpleNamespace) -> None:
     assert all(0.1 < value < 1 for value in nb.table["bilinear"])
     if "light" not in nb.bottle.path:  # networks that have learnt something
         assert all(nb.table["bilinear"] < nb.table["downscaled"]), nb.table
-
-
-def check_ensembles_on_the_globe(nb: SimpleNamespace) -> None:
-    assert nb.same
-    assert nb.psl.sizes == {"member": nb.MEMBERS, "cell": 3072}
-    assert set(nb.views) == {
-        "mean pressure", "spread of the pressure", "probability of a pressure below the threshold"
-    }  # fmt: skip
-    probability = nb.fields["probability"]
-    np.testing.assert_allclose(probability * nb.MEMBERS / 100, (nb.psl < nb.BELOW).sum("member"), rtol=1e-6)
-    assert nb.server.returncode is not None
