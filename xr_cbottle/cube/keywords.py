@@ -319,7 +319,7 @@ class Keywords(TypedDict, total=False):
             None, "reading",
             "Disk space that ``cache_dir`` may use: bytes, or text such as ``50 GiB``. Instants that were used "
             "longest ago are removed first.",
-            "half of what the disk has free beside it", checks.byte_count, **_WORD, metavar="BYTES", serve=True,
+            "half of what the disk would have free without it", checks.byte_count, **_WORD, metavar="BYTES", serve=True,
         ),
     ]  # fmt: skip
     max_instants: Annotated[
