@@ -74,7 +74,7 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
         },
         "09_finer_than_the_bottle": {
             "SAMPLE": str(ROOT / "examples" / "own_data" / "era5_20260325.nc"),
-            "BOX": (0, 20, 44, 56), "MEMBERS": 2, "CACHE_DIR": cache,
+            "BOX": [0, 20, 44, 56], "MEMBERS": 2, "CACHE_DIR": cache,
         },
     }  # fmt: skip
 
