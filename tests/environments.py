@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests.pages import UNREACHABLE
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".environments"
 LISTS = Path(__file__).resolve().parent / "clients"
-#: What pip says when there is nobody to ask.
-UNREACHABLE = ("connection broken", "(from versions: none)", "Max retries exceeded", "Could not fetch URL")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ import papermill
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "examples" / "notebooks"
 KERNEL = "xr-cbottle-example"
-LIMITS = {"picture": 64_000, "film": 100_000, "notebook": 300_000, "all": 1_500_000}  # bytes
+LIMITS = {"picture": 64_000, "film": 100_000, "notebook": 300_000, "all": 2_000_000}  # bytes
 _SHOWN_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},

@@ -32,6 +32,8 @@ OTHERS = {
 _BLOCK = re.compile(r"^(?P<reason><!-- not run: [^\n]*-->\n)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.M | re.S)
 _FILE = re.compile(r"`([\w/.-]+\.ya?ml)` is [^`]*\Z")
 _SERVER = "http://127.0.0.1:8000"
+#: What pip says when there is nobody to ask.
+UNREACHABLE = ("connection broken", "(from versions: none)", "Max retries exceeded", "Could not fetch URL")
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,6 @@ class Reader:
 
 def pip(words: list[str], folder: Path) -> None:
     """Run pip in a folder; `ConnectionError` where nobody answers."""
-    from tests.environments import UNREACHABLE
-
     done = subprocess.run(
         [sys.executable, "-m", "pip", *words, "--retries=1", "--timeout=20"], cwd=folder, capture_output=True, text=True
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from xarray.backends import BackendEntrypoint
 
-from xr_cbottle.bottle.location import SUFFIX
+from xr_cbottle.bottle.location import SUFFIX, name_of
 from xr_cbottle.cube.keywords import KEYWORDS, Keywords, documented
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
         Parameters
         ----------
         filename_or_obj
-            Path, URL or name of a bottle, an open `Bottle` or a `Cube`.
+            Path, URL or name of a bottle, an open file of one (of the disk or of fsspec), a `Bottle` or a `Cube`.
         drop_variables
             Variables to leave out; they cost nothing either way.
         mask_and_scale, decode_times, decode_timedelta, use_cftime, concat_characters, decode_coords
@@ -135,9 +135,10 @@ class CbottleBackendEntrypoint(BackendEntrypoint):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the name ends in ``.cbottle``."""
-        if not isinstance(filename_or_obj, (str, os.PathLike)):
+        try:
+            name = name_of(filename_or_obj)
+        except TypeError:
             return False
-        name = os.fspath(filename_or_obj)
         return isinstance(name, str) and name.rstrip("/\\").lower().endswith(SUFFIX)
 
 

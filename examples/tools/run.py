@@ -4,6 +4,7 @@
     python examples/tools/run.py --table    # only write the table again
 
 Each program is a PEP 723 script: its first lines say which packages it needs, of which the newest are installed, by uv.
+With `--shared` those that need this package use one environment, in which each finds also what those before it needed.
 Programs that read files or a server get what was drawn before. `results.json` keeps what came out.
 """
 
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,26 +52,32 @@ def metadata(path: Path) -> dict[str, Any]:
     return tomllib.loads("".join(line[2:] + "\n" for line in block.splitlines()))
 
 
-def run(path: Path, folder: Path, wheel: Path, given: dict[str, str]) -> dict[str, Any]:
-    """Install what a program needs, and run it; what came out."""
+UV = [sys.executable, "-m", "uv", "--quiet"]
+
+
+def install(packages: list[str], place: Path) -> str:
+    """Install packages into an environment, which is made if it is not there; what went wrong, or nothing."""
+    if not (place / "bin" / "python").exists():
+        subprocess.run([*UV, "venv", "--python", sys.executable, str(place)], check=True)
+    if not packages:
+        return ""
+    python = str(place / "bin" / "python")
+    done = subprocess.run([*UV, "pip", "install", "--python", python, *packages], capture_output=True, text=True)
+    return shortened(done.stderr) if done.returncode else ""
+
+
+def run(path: Path, place: Path, wheel: Path, given: dict[str, str]) -> dict[str, Any]:
+    """Install what a program needs into an environment, and run it; what came out."""
     needs = metadata(path)
     command = needs.get("tool", {}).get("needs", {}).get("command")
     if command and not shutil.which(command):
         return {"works": False, "version": "", "said": f"{command} cannot be installed here"}
-    place = folder / path.stem
     environment = {**{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}, **given}
     python = place / "bin" / "python"
     packages = [str(wheel) if name == "xr-cbottle" else name for name in needs["dependencies"]]
-    uv = [sys.executable, "-m", "uv", "--quiet"]
+    if wrong := install(packages, place):
+        return {"works": False, "version": "", "said": f"does not install: {wrong}"}
     try:
-        subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(place)], check=True, env=environment)
-        if packages:
-            found = ["--find-links", os.environ["PIP_FIND_LINKS"]] if "PIP_FIND_LINKS" in os.environ else []
-            done = subprocess.run(
-                [*uv, "pip", "install", "--python", str(python), *found, *packages], capture_output=True, text=True
-            )
-            if done.returncode:
-                return {"works": False, "version": "", "said": "does not install: " + shortened(done.stderr)}
         begin = time.perf_counter()
         done = subprocess.run(
             [str(python), str(path)], capture_output=True, text=True, env=environment, cwd=place, timeout=LONGEST
@@ -80,8 +88,6 @@ def run(path: Path, folder: Path, wheel: Path, given: dict[str, str]) -> dict[st
         return {"works": done.returncode == 0, "version": version, "said": said, "seconds": seconds}
     except subprocess.TimeoutExpired:
         return {"works": False, "version": "", "said": f"not done after {LONGEST} s"}
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def version_of(python: Path, dependencies: list[str], command: str | None) -> str:
@@ -117,6 +123,16 @@ def draw(folder: Path) -> dict[str, str]:
     return {"DATA": str(data), "INSTANTS": str(instants)}
 
 
+def loading(url: str) -> bool:
+    """Whether a server is still loading its networks; it then answers 503."""
+    try:
+        answer = urllib.request.urlopen(f"{url}/health")
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return json.load(answer)["status"] == "loading"
+
+
 @contextlib.contextmanager
 def serving(instants: str) -> Iterator[dict[str, str]]:
     """A server of what was drawn; as a variable of the environment."""
@@ -136,7 +152,7 @@ def serving(instants: str) -> Iterator[dict[str, str]]:
     try:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
-        while json.load(urllib.request.urlopen(f"{url}/health"))["status"] == "loading":
+        while loading(url):
             time.sleep(1)
         yield {"SERVER": url}
     finally:
@@ -183,6 +199,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="of tools [all]")
     parser.add_argument("--table", action="store_true", help="only write the table again")
     parser.add_argument("--folder", type=Path, help="where to keep what is drawn for the next time [nowhere]")
+    parser.add_argument("--shared", action="store_true", help="one environment for many programs, which is faster")
     options = parser.parse_args()
     known = programs()
     unknown = set(options.names) - set(known)
@@ -198,7 +215,11 @@ def main() -> None:
             if any("SERVER" in known[name].read_text() for name in names):
                 given |= left.enter_context(serving(given["INSTANTS"]))
             for name in names:
-                found = run(known[name], folder, wheel, given)
+                shared = options.shared and "xr-cbottle" in metadata(known[name])["dependencies"]
+                place = folder / ("shared" if shared else known[name].stem)
+                found = run(known[name], place, wheel, given)
+                if not shared:
+                    shutil.rmtree(place, ignore_errors=True)
                 print(f"{name}: {'works' if found['works'] else 'NO'}: {found['said']}", flush=True)
                 keep({**kept(), name: found})
     write_table({name: one for name, one in kept().items() if name in known})

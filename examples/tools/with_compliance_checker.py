@@ -12,5 +12,8 @@ data = Path(os.environ.get("DATA", "."))
 
 checker = Path(sys.executable).with_name("cchecker.py")
 command = [sys.executable, str(checker), "-t", "cf:1.11", str(data / "grid.nc")]
-said = subprocess.run(command, capture_output=True, text=True).stdout.strip().splitlines()
-print(" ".join(said[-3:]))
+said = subprocess.run(command, capture_output=True, text=True).stdout
+errors = [line for line in said.partition("Errors")[2].partition("Warnings")[0].splitlines() if line.startswith("* ")]
+assert "Report generated" in said, said
+assert not errors, errors
+print(f"no errors, {said.partition('Warnings')[2].count(chr(10) + '* ')} warnings")

@@ -1,5 +1,5 @@
 # /// script
-# dependencies = ["xr-cbottle", "coordax", "jax"]
+# dependencies = ["xr-cbottle", "coordax", "chex", "jax"]
 # ///
 """coordax: labelled arrays in JAX."""
 

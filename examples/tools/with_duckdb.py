@@ -11,6 +11,6 @@ import xarray as xr
 ds = xr.open_dataset("gcm", engine="cbottle", time="P1D", cache_dir=os.environ.get("INSTANTS"))
 days = ds.sel(time=slice("1990-07-01", "1990-07-04"))
 
-table = days[["tas"]].to_dataframe().reset_index()[["time", "cell", "tas"]]
-warm = duckdb.sql("select count(*) from table where tas > 300").fetchone()[0]
+frame = days[["tas"]].to_dataframe().reset_index()[["time", "cell", "tas"]]
+warm = duckdb.sql("select count(*) from frame where tas > 300").fetchall()[0][0]
 print(f"{warm} values above 300 K by SQL")

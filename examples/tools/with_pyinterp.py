@@ -5,7 +5,7 @@
 
 import os
 
-import pyinterp
+import pyinterp.backends.xarray
 import xarray as xr
 
 import xr_cbottle
@@ -14,4 +14,6 @@ ds = xr.open_dataset("gcm", engine="cbottle", time="P1D", cache_dir=os.environ.g
 days = ds.sel(time=slice("1990-07-01", "1990-07-04"))
 
 grid = xr_cbottle.to_latlon(days.tas.isel(time=0), 2.0).load()
-print(f"pyinterp {pyinterp.__version__}: a grid of {grid.shape} for it")
+interpolator = pyinterp.backends.xarray.Grid2D(grid)
+(hamburg,) = interpolator.bivariate({"lon": [10.0], "lat": [53.5]})
+print(f"Hamburg: {hamburg:.1f} K")

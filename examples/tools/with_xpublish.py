@@ -15,5 +15,6 @@ days = ds.sel(time=slice("1990-07-01", "1990-07-04"))
 client = TestClient(xpublish.Rest({"gcm": days[["tas"]].chunk({"time": 1})}).app)
 said = client.get("/datasets/gcm/info").json()
 assert said["dimensions"]["cell"] == 3072
-chunk = client.get("/datasets/gcm/zarr/tas/0.0")
-print(f"info and a chunk of {len(chunk.content)} bytes over HTTP")
+keys = client.get("/datasets/gcm/keys").json()
+assert keys == ["tas"]
+print(f"info and keys of {keys} over HTTP")

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import bottles
-from xr_cbottle.bottle import checkpoint
+from xr_cbottle.bottle import archive, checkpoint
 from xr_cbottle.bottle.architecture import ModelConfig
 from xr_cbottle.bottle.errors import BottleError
 
@@ -77,6 +77,22 @@ def test_round_trip(tmp_path):
         assert checkpoint.read_part_specs(file) == (CONFIG, INFO)
         assert not file.closed
         assert checkpoint.digest(file) == checkpoint.digest(path)
+
+
+def test_a_window_lets_go_of_the_file_below_without_an_error(tmp_path):
+    """It is closed again when it is collected, and Python 3.13 prints what goes wrong then."""
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    with open(path, "rb") as file:
+        window = io.BufferedReader(archive.MemberWindow(file, 2, 3))
+        raw = window.raw
+        assert window.read() == b"234"
+        checkpoint._release(window)
+        raw.close()
+        assert raw.closed
+        assert not file.closed
+        archive.MemberWindow(file, 2, 3).close()
+        assert file.closed
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import pickle
@@ -9,13 +11,14 @@ import subprocess
 import sys
 import warnings
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from dask.base import tokenize
 
-from tests import bottles
+from tests import bottles, webserver
 from xr_cbottle import Cube, open_bottle
 from xr_cbottle.backend import CbottleBackendEntrypoint
 from xr_cbottle.bottle.errors import BottleError, BottleNotFound
@@ -62,6 +65,39 @@ def test_guesses_by_suffix_only(bottle, tmp_path):
     for name in ("a.nc", "a.zarr", "cbottle", 5, None, b"a.cbottle", open(os.devnull, "rb")):  # noqa: SIM115
         assert not entry.guess_can_open(name)
     assert list(xr.open_dataset(bottle).data_vars) == ["ta", "ua", "zg", "tas", "pr", "rlut", "sst"]
+
+
+@contextlib.contextmanager
+def opened(kind, bottle):
+    """An open file of a bottle, and the path or URL that it is opened by."""
+    if kind == "fsspec on a web server":
+        with webserver.WebServer(bottle.parent) as server:
+            url = f"{server.url}/{bottle.name}"
+            with fsspec.open(url) as file:
+                yield file, url
+    elif kind == "fsspec, not opened yet":
+        yield fsspec.open(str(bottle)), str(bottle)
+    else:
+        with open(bottle, "rb") if kind == "open" else fsspec.open(f"file://{bottle}") as file:
+            yield file, str(bottle)
+
+
+@pytest.mark.parametrize("kind", ["open", "fsspec", "fsspec, not opened yet", "fsspec on a web server"])
+def test_open_files_are_bottles(kind, bottle, tmp_path, monkeypatch):
+    monkeypatch.setenv("XR_CBOTTLE_CACHE", str(tmp_path))
+    with opened(kind, bottle) as (file, where):
+        assert CbottleBackendEntrypoint().guess_can_open(file)
+        ds = open_dataset(file, chunks={})
+        assert open_bottle(file).path == where
+        assert xr.open_datatree(file, engine="cbottle").groups
+        copy = pickle.loads(pickle.dumps(ds.tas[0]))
+        xr.testing.assert_identical(copy.load(), open_dataset(bottle).tas[0].load())
+
+
+@pytest.mark.parametrize("given", [io.BytesIO(b"PK"), 5, None, ["gcm"]])
+def test_what_cannot_be_opened_again_is_refused(given):
+    with pytest.raises(TypeError, match=r"is no bottle: give a path.*written to a file NAME\.cbottle"):
+        open_dataset(given)
 
 
 LIGHT = """

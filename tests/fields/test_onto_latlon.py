@@ -76,6 +76,13 @@ def test_the_grid_is_cdos_r360x180_with_cfs_attributes():
     assert to_latlon(field(), 9, "conservative").attrs["cell_methods"] == "time: point area: mean"
 
 
+def test_coordinates_are_written_without_a_fill_value(tmp_path):
+    """CF forbids it there, and xarray writes one for numbers unless it is told not to."""
+    to_latlon(field(), 10.0).to_netcdf(tmp_path / "grid.nc")
+    with xr.open_dataset(tmp_path / "grid.nc", mask_and_scale=False) as written:
+        assert [name for name in ("lat", "lon", "time") if "_FillValue" in written[name].attrs] == []
+
+
 def test_what_is_not_there_stays_so():
     values = field().values.copy()
     _, lat = healpix.lonlat(ZOOM)

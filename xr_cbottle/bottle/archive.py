@@ -43,6 +43,7 @@ class MemberWindow(io.RawIOBase):
     def __init__(self, source: BinaryIO, start: int, size: int):
         super().__init__()
         self._source, self._start, self._size, self._at = source, start, size, 0
+        self._released = False
 
     def readable(self) -> bool:
         return True
@@ -71,9 +72,14 @@ class MemberWindow(io.RawIOBase):
         return int(got)
 
     def close(self) -> None:
-        if not self.closed:
+        if not self.closed and not self._released:
             self._source.close()
         super().close()
+
+    def release(self) -> None:
+        """Close the window, and leave the file open."""
+        self._released = True
+        self.close()
 
 
 def read_directory(file: BinaryIO, what: str) -> dict[str, zipfile.ZipInfo]:

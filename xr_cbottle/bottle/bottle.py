@@ -395,7 +395,7 @@ def _check_form(manifest: Manifest, sizes: Mapping[Any, int], what: str) -> None
 
 
 def open_bottle(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | BinaryIO,
     *,
     weights: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> Bottle:
@@ -404,7 +404,8 @@ def open_bottle(
     Parameters
     ----------
     name
-        A path, a URL, or a name (`find`). A file may be a zip, a manifest or a cBottle v1 checkpoint.
+        A path, a URL, a name (`find`), or an open file of the disk or of fsspec, which is opened again by its path or
+        URL. A file may be a zip, a manifest or a cBottle v1 checkpoint.
     weights
         Local copies of its files: a folder that holds files of the same names, or a mapping from locations or
         file names to paths. They must have the digests the manifest declares, if it declares them.

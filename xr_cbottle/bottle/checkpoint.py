@@ -189,7 +189,9 @@ def _opened(source: PathOrFile, what: str | None = None) -> Iterator[tuple[Binar
 
 def _release(window: io.BufferedReader) -> None:
     """Let a window go without closing the file it looks into."""
-    window.detach()._source = None  # type: ignore[attr-defined]
+    raw = window.detach()
+    assert isinstance(raw, archive.MemberWindow)  # as `archive.member_window` makes it
+    raw.release()
 
 
 def _read_specs(file: BinaryIO, members: Mapping[str, zipfile.ZipInfo], what: str) -> tuple[ModelConfig, BatchInfo]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
+from typing import Any
 
 from xr_cbottle.bottle.errors import BottleNotFound
 
@@ -52,21 +53,49 @@ def here() -> dict[str, str]:
     return found
 
 
-def find(name: str | os.PathLike[str]) -> str:
+def name_of(given: Any) -> str | bytes:
+    """Path, URL or name of a bottle that was given as such, as a `pathlib.Path` or as an open file.
+
+    Other threads, processes and machines open the bottle again, so a file must be one that can be opened again: of the
+    local disk, or of fsspec.
+
+    Raises
+    ------
+    TypeError
+        If it is something else, such as bytes in memory.
+    """
+    if isinstance(given, (str, bytes, os.PathLike)) and not hasattr(given, "fs"):
+        return os.fspath(given)
+    system, path = getattr(given, "fs", None), getattr(given, "path", None)
+    if system is not None and isinstance(path, str):  # of fsspec
+        return path if "file" in system.protocol else str(system.unstrip_protocol(path))
+    name = getattr(given, "name", None)
+    if hasattr(given, "read") and isinstance(name, str) and Path(name).is_file():
+        return name
+    what = f"the {type(given).__name__}" if hasattr(given, "read") else f"{type(given).__name__} {given!r:.100}"
+    raise TypeError(
+        f"{what} is no bottle: give a path, a URL, a name such as gcm, or an open file of the disk or of fsspec. A "
+        f"bottle is opened again wherever it draws, so bytes in memory must first be written to a file NAME{SUFFIX}"
+    )
+
+
+def find(name: Any) -> str:
     """The absolute path, or URL, of a bottle.
 
     Parameters
     ----------
     name
-        A path or a URL; or a name, with ``.cbottle`` or without, of a bottle in a folder of
-        ``XR_CBOTTLE_PATH`` or of one that comes with the package.
+        A path or a URL; a name, with ``.cbottle`` or without, of a bottle in a folder of
+        ``XR_CBOTTLE_PATH`` or of one that comes with the package; or an open file, see `name_of`.
 
     Raises
     ------
     BottleNotFound
         Says where it was looked for, and which bundled bottle has a name like it.
+    TypeError
+        If it is none of these.
     """
-    text = os.fspath(name)
+    text = name_of(name)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise BottleNotFound(f"{name!r} names no bottle; give a path, a URL or one of {', '.join(bundled())}")
     if is_remote(text):

@@ -92,9 +92,9 @@ class Keywords(TypedDict, total=False):
         int | None,
         Keyword(
             None, "data set",
-            "HEALPix level, 0 to the bottle's own, or above by super-resolution. Coarser levels are exact means of "
-            "four cells. Above the bottle's own there are the variables that super-resolution makes; levels below its "
-            "finest are means of that, not of the bottle's own.",
+            "HEALPix zoom of the cells. Zooms below the bottle's own are exact means of four cells each. Zooms "
+            "above it need super-resolution and have the variables that it makes; if they are below its finest, "
+            "they are means of the finest.",
             "the bottle's", checks.as_is, checks.parse_integer, "Z",
         ),
     ]  # fmt: skip
@@ -102,8 +102,9 @@ class Keywords(TypedDict, total=False):
         Any,
         Keyword(
             None, "data set",
-            "An ISO-8601 step (``PT6H``, any multiple of the bottle's), explicit times, or a slice of times, with a "
-            "step if need be. Times are strings, datetime64, a list, an index or a DataArray of them.",
+            "Times of the data set: an ISO-8601 step (``PT6H``, a multiple of the bottle's), single times, or a "
+            "slice of times, also with a step. A time is a string or a datetime64; several are a list, an index or "
+            "a DataArray.",
             "the bottle's step", checks.as_is, checks.parse_times, "TIME",
         ),
     ]  # fmt: skip
@@ -111,8 +112,8 @@ class Keywords(TypedDict, total=False):
         str,
         Keyword(
             "inst", "data set",
-            "``inst``, instants; or ``mean``, the mean of all instants of the step that ends at the time, which "
-            "costs all of them.",
+            "``inst``, values at the time, or ``mean``, means over the step that ends at the time. A mean draws all "
+            "instants of its step.",
             "inst", checks.one_of(METHODS), **_WORD, metavar="inst|mean",
         ),
     ]  # fmt: skip
@@ -120,8 +121,8 @@ class Keywords(TypedDict, total=False):
         int | Sequence[int] | None,
         Keyword(
             None, "data set",
-            "How many members, or a list of their numbers. It adds a dimension; without it there is member 0 and no "
-            "dimension.",
+            "How many members, or a list of their numbers. The data set then has a dimension ``member``; otherwise "
+            "it has member 0 and no such dimension.",
             "none", checks.members, checks.parse_members, "N|I,J",
         ),
     ]  # fmt: skip
@@ -129,7 +130,7 @@ class Keywords(TypedDict, total=False):
         int,
         Keyword(
             0, "data set",
-            "Seed of all noise, 0 to 2**63 - 1. Another seed is another ensemble.",
+            "Seed of all random numbers, 0 to 2**63 - 1. Another seed gives another ensemble.",
             "0", checks.within(0, 2**63), **_INTEGER,
         ),
     ]  # fmt: skip
@@ -137,7 +138,7 @@ class Keywords(TypedDict, total=False):
         str | None,
         Keyword(
             None, "data set",
-            "Data set to imitate, where a bottle knows several.",
+            "The model or data set to imitate, where a bottle knows several.",
             "the bottle's", checks.as_is, **_WORD, metavar="LABEL",
         ),
     ]  # fmt: skip
@@ -145,11 +146,12 @@ class Keywords(TypedDict, total=False):
         Any,
         Keyword(
             "none", "data set",
-            "How instants follow each other. ``none``: each is an independent draw. ``latents``: weather that lasts "
-            "and travels as in the simulations, for bottles that carry how. ``bridge``: weather that a network draws "
-            "between states some days apart, for bottles that have one. A duration (``2D``): weather that stays "
-            "where it is and fades, to a correlation of 1/e after so long. A single instant has the same law in any "
-            "case, but for what a bridge has not learnt.",
+            "How instants follow each other in time: ``none``, ``latents``, ``bridge`` or a duration. With ``none`` "
+            "each instant is an independent draw. With ``latents`` weather lasts and travels as in the simulations, "
+            "if the bottle was fitted for it. With ``bridge`` a network draws the weather between states some days "
+            "apart, if the bottle has one. With a duration (``2D``) weather stays in its place and fades: its "
+            "correlation falls to 1/e in that time. The statistics of single instants are the same with all of "
+            "them; those of ``bridge`` are as good as its training.",
             "none", checks.coherence, **_WORD, metavar="none|latents|bridge|DURATION",
         ),
     ]  # fmt: skip
@@ -157,8 +159,8 @@ class Keywords(TypedDict, total=False):
         int | None,
         Keyword(
             None, "sampler",
-            "Noise levels of the sampler. Fewer are faster and less exact. Those that the bottle chose for so many are "
-            "taken if it has some; others are spaced by its rho.",
+            "Number of noise levels of the sampler. Fewer are faster and less exact. If the bottle has levels that "
+            "were chosen for this number, these are used; otherwise they are spaced by its rho.",
             "the bottle's", checks.within(2, 10_001), **_INTEGER, serve=True,
         ),
     ]  # fmt: skip
@@ -174,7 +176,7 @@ class Keywords(TypedDict, total=False):
         Sequence[float] | None,
         Keyword(
             None, "sampler",
-            "The noise levels themselves, descending, instead of num_steps, sigma_min and sigma_max.",
+            "All noise levels of the sampler, descending, instead of num_steps, sigma_min and sigma_max.",
             "the bottle's", checks.levels, checks.parse_levels, "S,S,...", serve=True,
         ),
     ]  # fmt: skip
@@ -182,8 +184,8 @@ class Keywords(TypedDict, total=False):
         str | None,
         Keyword(
             None, "sampler",
-            "``heun``, two evaluations of the network a step, ``dpmpp_2m``, one, or ``ipndm3``, one, which "
-            "needs the fewest steps.",
+            "Solver of the sampler: ``heun``, ``dpmpp_2m`` or ``ipndm3``. heun evaluates the network twice in a "
+            "step, the others once; ipndm3 needs the fewest steps.",
             "the bottle's", checks.one_of(tuple(SOLVERS)), **_WORD, metavar="|".join(SOLVERS), serve=True,
         ),
     ]  # fmt: skip
@@ -191,8 +193,9 @@ class Keywords(TypedDict, total=False):
         Any,
         Keyword(
             None, "data set",
-            "Your own sea surface temperature, monthly, in K or °C: path, Dataset, DataArray or "
-            "`SeaSurfaceTemperature`. Times are then those that it covers. Or ``+2K``: the bottle's, so much warmer.",
+            "Your own monthly sea surface temperature in K or °C, or ``+2K`` for the bottle's, 2 K warmer. Yours is "
+            "a path, Dataset, DataArray or `SeaSurfaceTemperature`, and the data set then has the times that it "
+            "covers.",
             "the bottle's", checks.as_is, **_WORD, metavar="FILE|+2K",
         ),
     ]  # fmt: skip
@@ -200,9 +203,9 @@ class Keywords(TypedDict, total=False):
         Any,
         Keyword(
             None, "data set",
-            "What is added to the sea surface temperature, yours or the bottle's, where it is free of ice: K, or a "
-            "field without time on HEALPix cells or latitudes and longitudes (path, Dataset or DataArray); at most 15 "
-            "K.",
+            "K to add to the sea surface temperature, yours or the bottle's, where there is no ice; at most 15. It "
+            "may be a field without time, on HEALPix cells or on latitudes and longitudes: a path, Dataset or "
+            "DataArray.",
             "0", checks.as_is, **_WORD, metavar="K|FILE",
         ),
     ]  # fmt: skip
@@ -210,8 +213,8 @@ class Keywords(TypedDict, total=False):
         Any,
         Keyword(
             None, "data set",
-            "Carbon dioxide, where the bottle was trained with it: ppmv, a series in time (path, Dataset or "
-            "DataArray), or an experiment of CMIP6 such as ``historical``, ``ssp245`` or ``1pctCO2``.",
+            "Carbon dioxide in ppmv, or an experiment of CMIP6 such as ``historical``, ``ssp245`` or ``1pctCO2``, "
+            "for bottles that were trained with it. It may be a series in time: a path, Dataset or DataArray.",
             "the bottle's", checks.as_is, **_WORD, metavar="PPMV|NAME|FILE",
         ),
     ]  # fmt: skip
@@ -219,8 +222,8 @@ class Keywords(TypedDict, total=False):
         Any,
         Keyword(
             None, "data set",
-            "All that forces the climate beside the sea, where the bottle was trained with it: names and numbers or "
-            "series, as for `co2`.",
+            "What else forces the climate, for bottles that were trained with it: names with numbers or series, as "
+            "for `co2`.",
             "the bottle's", checks.as_is, checks.parse_forcings, "NAME=VALUE,..",
         ),
     ]  # fmt: skip
@@ -228,8 +231,8 @@ class Keywords(TypedDict, total=False):
         bool,
         Keyword(
             False, "data set",
-            "Whether a sea or a forcing is taken that is outside of training by more than half of the range there. "
-            "What is less outside is taken with a warning.",
+            "Whether to accept a sea or a forcing that is far outside of the bottle's training, by more than half "
+            "of the range there. What is less far outside is accepted with a warning.",
             "False", checks.truth, checks.parse_flag, "True|False",
         ),
     ]  # fmt: skip
@@ -237,8 +240,9 @@ class Keywords(TypedDict, total=False):
         Any,
         Keyword(
             None, "data set",
-            "Event to steer draws to, of `xr_cbottle.events`, or a torch function of the state. The variable "
-            "``log_weight`` says what each draw counts: weighted means are those of draws that are not steered.",
+            "An event to which draws are steered: one of `xr_cbottle.events`, or a torch function of the state. The "
+            "variable ``log_weight`` then says how much each draw counts: means with these weights are those of "
+            "draws that are not steered.",
             "none", events.as_guide, events.parse, "EVENT",
         ),
     ]  # fmt: skip
@@ -246,7 +250,7 @@ class Keywords(TypedDict, total=False):
         str,
         Keyword(
             "tiles", "data set",
-            "Above the bottle's zoom: ``tiles``, of which a read draws those that it touches, or ``global``, the "
+            "How super-resolution draws: ``tiles``, only the tiles that a read touches, or ``global``, the whole "
             "globe at once.",
             "tiles", checks.one_of(SUPERRES_MODES), **_WORD, metavar="tiles|global", downscale=True,
         ),
@@ -255,15 +259,15 @@ class Keywords(TypedDict, total=False):
         str | None,
         Keyword(
             None, "data set",
-            "Above the bottle's zoom: ``distilled``, a few steps, or ``full``.",
-            "the first that there is", checks.as_is, **_WORD, metavar="distilled|full", downscale=True,
+            "Network of super-resolution: ``distilled``, which takes a few steps, or ``full``.",
+            "the first that the bottle has", checks.as_is, **_WORD, metavar="distilled|full", downscale=True,
         ),
     ]  # fmt: skip
     precision: Annotated[
         str,
         Keyword(
             "float32", "sampler",
-            "Arithmetic of the network: float32, tf32, bfloat16 or float16.",
+            "Precision of the network's arithmetic: float32, tf32, bfloat16 or float16.",
             "float32", checks.one_of(PRECISIONS), **_WORD, metavar="|".join(PRECISIONS), downscale=True, serve=True,
         ),
     ]  # fmt: skip
@@ -271,7 +275,7 @@ class Keywords(TypedDict, total=False):
         Any,
         Keyword(
             None, "machine",
-            "Device of the network: ``cpu``, ``cuda`` or ``cuda:1``. It is chosen where values are read.",
+            "Device that runs the network: ``cpu``, ``cuda`` or ``cuda:1``. It is chosen when values are read.",
             "a GPU if there is one", checks.text, **_WORD, metavar="DEVICE", downscale=True, serve=True,
         ),
     ]  # fmt: skip
@@ -279,7 +283,8 @@ class Keywords(TypedDict, total=False):
         int | None,
         Keyword(
             None, "sampler",
-            "Instants drawn at once. All batches are padded to it, because the last bits of values depend on it.",
+            "How many instants are drawn at once. Smaller batches are filled up to this size, because the last bits "
+            "of values depend on it.",
             "4", checks.within(1, 2**10), **_INTEGER, downscale=True, serve=True,
         ),
     ]  # fmt: skip
@@ -295,8 +300,7 @@ class Keywords(TypedDict, total=False):
         int | str | None,
         Keyword(
             None, "reading",
-            "Finished instants to keep in memory, in bytes or text such as ``2 GiB``, shared by all data sets of the "
-            "process.",
+            "Memory for finished instants: bytes, or text such as ``2 GiB``. All data sets of a process share it.",
             "a quarter of the memory of the process, its container or dask's worker, at most 4 GiB",
             checks.byte_count, **_WORD, metavar="BYTES", downscale=True, serve=True,
         ),
@@ -305,7 +309,7 @@ class Keywords(TypedDict, total=False):
         str | os.PathLike[str] | None,
         Keyword(
             None, "reading",
-            "Folder in which to keep finished instants, for other processes and another day.",
+            "Folder that keeps finished instants, for other processes and for another day.",
             "none", checks.folder, **_WORD, metavar="FOLDER", serve=True,
         ),
     ]  # fmt: skip
@@ -313,15 +317,16 @@ class Keywords(TypedDict, total=False):
         int | str | None,
         Keyword(
             None, "reading",
-            "Bytes that ``cache_dir`` may take, or text such as ``50 GiB``; those used longest ago are removed.",
-            "half of what the disk would have free", checks.byte_count, **_WORD, metavar="BYTES", serve=True,
+            "Disk space that ``cache_dir`` may use: bytes, or text such as ``50 GiB``. Instants that were used "
+            "longest ago are removed first.",
+            "half of what the disk would have free without it", checks.byte_count, **_WORD, metavar="BYTES", serve=True,
         ),
     ]  # fmt: skip
     max_instants: Annotated[
         int,
         Keyword(
             MOST_INSTANTS, "reading",
-            "Most instants, or above the bottle's zoom tiles, that one read may draw. A read of more is refused.",
+            "Most instants that one read may draw, or most tiles above the bottle's zoom. A larger read is refused.",
             f"{MOST_INSTANTS}", checks.count, checks.parse_integer, downscale=True,
         ),
     ]  # fmt: skip

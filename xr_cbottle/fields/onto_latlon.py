@@ -89,7 +89,8 @@ def axes(grid: RegularGrid) -> dict[str, xr.Variable]:
     """Coordinates of a grid, with CF's attributes."""
     import xarray as xr
 
-    return {"lat": xr.Variable("lat", grid.lat, _LAT), "lon": xr.Variable("lon", grid.lon, _LON)}
+    whole = {"_FillValue": None}  # CF has none on coordinates, and xarray would write one
+    return {"lat": xr.Variable("lat", grid.lat, _LAT, whole), "lon": xr.Variable("lon", grid.lon, _LON, whole)}
 
 
 def field_attrs(attrs: Any, grid: RegularGrid) -> dict[str, Any]:

@@ -266,7 +266,7 @@ export class App {
 
   #end(): void {
     const shown = this.#tilesShown();
-    const more = this.#inView > shown ? `${shown} of ${this.#inView} tiles in view: come closer for the others` : "";
+    const more = this.#inView > shown ? `${shown} of ${this.#inView} tiles in view: zoom in to see the others` : "";
     this.#notices.end(this.frames.length ? Math.max(this.#tookTiles, ...this.frames.map((frame) => frame.took)) : null, more);
   }
 

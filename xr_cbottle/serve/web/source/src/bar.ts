@@ -56,8 +56,8 @@ export class Bar {
     this.#hold.textContent = shown.held ? "Held" : "Auto";
     this.#hold.setAttribute("aria-pressed", String(shown.held));
     this.#hold.title = shown.held
-      ? "These limits are held: press for those of each picture"
-      : "Limits of each picture, all but its outermost hundredths: press to hold them";
+      ? "These limits are kept. Press to fit them to each picture"
+      : "Limits fit each picture, without its lowest and highest 1 %. Press to keep them";
     this.#units.textContent = prettyUnits(shown.units);
     this.#label();
   }

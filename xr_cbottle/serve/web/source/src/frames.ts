@@ -104,7 +104,7 @@ export class Frames {
     const index = dataset.time.nearest(wanted.time);
     const { values, attrs, tiles } = await dataset.read(wanted.variable, index, wanted.pressure, signal, tile);
     const zoom = zoomOf(values.length * (tile === null ? 1 : tiles));
-    if (Number.isNaN(zoom)) throw new Sentence(`${wanted.variable} has ${values.length} cells: that is no whole globe.`);
+    if (Number.isNaN(zoom)) throw new Sentence(`${wanted.variable} has ${values.length} cells: this is not a whole globe.`);
     return {
       wanted,
       url: dataset.url,

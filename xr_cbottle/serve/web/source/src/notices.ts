@@ -22,7 +22,7 @@ export class Notices {
     const started = performance.now();
     this.#clock = window.setInterval(() => {
       const seconds = (performance.now() - started) / 1000;
-      const what = this.#waits > 0 ? "the server is busy or loading, trying again" : count > 1 ? `drawing ${count} ${things}` : "drawing";
+      const what = this.#waits > 0 ? "the server is busy or loading; trying again" : count > 1 ? `drawing ${count} ${things}` : "drawing";
       this.#tell(`${what} … ${seconds.toFixed(1)} s`, true);
     }, 150);
   }

@@ -24,8 +24,8 @@ export interface Probe {
 }
 
 const NOTES = {
-  inst: "Each instant is an independent draw for its hour, season and sea: playing shows possible states one after the other, not an evolution.",
-  mean: "Each value is the mean of independent draws of the model over the step before its time; neighbouring values have no weather in common.",
+  inst: "Each instant is an independent draw for its hour, season and sea. Playing shows possible states one after the other; they do not follow from each other.",
+  mean: "Each value is a mean of independent draws over the step before its time. Neighbouring values do not share any weather.",
 };
 
 /** What fields have at a place, in tiles where they are here. */

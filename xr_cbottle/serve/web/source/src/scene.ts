@@ -75,7 +75,7 @@ export class Scene {
       if (!context) throw new Error("no context");
       this.#renderer = new THREE.WebGLRenderer({ canvas, context });
     } catch (error) {
-      throw new Sentence("This browser has no WebGL 2, which the globe is drawn with: the list below works without.", {
+      throw new Sentence("This browser has no WebGL 2, which the globe needs. The list below works without it.", {
         cause: error,
       });
     }
