@@ -21,7 +21,8 @@ from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.shares import Share
 from xr_cbottle.cube.sources import DrawnInstants
 from xr_cbottle.grid import healpix
-from xr_cbottle.grid.time_tree import TimeTree, windows
+from xr_cbottle.grid.time_order import windows
+from xr_cbottle.grid.time_tree import TimeTree
 
 if TYPE_CHECKING:
     from xr_cbottle.draw.bridge import Bridge

@@ -140,7 +140,7 @@ class DrawnInstants:
 
     def _settled(self) -> Bottle:
         """The bottle with digests of all that makes these instants."""
-        return self.bottle.settled(sst=self.climate.sst is None, bridge=self.spec.tree is not None)
+        return self.bottle.settled(sst=self.climate.sst is None, role="bridge" if self.spec.tree is not None else None)
 
     def _gather(self, keys: Sequence[Key], deliver: Deliver, following: Sequence[Key], passing: bool) -> None:
         """`gather` of a bottle whose files are here."""
