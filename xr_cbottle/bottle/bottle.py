@@ -170,7 +170,13 @@ class Bottle:
         return total
 
     def missing(self, *, superres: bool = True) -> tuple[str, ...]:
-        """Locations of the files that drawing would have to fetch first; those of super-resolution are optional."""
+        """Locations of the files that drawing would have to fetch first.
+
+        Parameters
+        ----------
+        superres
+            Whether those are among them that only zooms above the bottle's, or ``coherence="video"``, need.
+        """
         return self.files.missing(superres=superres)
 
     def open_part(self, index: int, *, progress: bool = True) -> BinaryIO:

@@ -78,9 +78,10 @@ class Files:
         return download_cache.pinned(url) if url else None
 
     def missing(self, *, superres: bool = True) -> tuple[str, ...]:
-        """Locations of the files that are not on this machine, with those of super-resolution or without."""
+        """Locations of the files that are not on this machine, with those of super-resolution and video or without."""
         inside, manifest = self.contents.members, self.contents.manifest
-        specs = [spec for spec in manifest.files if superres or spec not in manifest.superres]
+        more = (*manifest.superres, *manifest.videos)
+        specs = [spec for spec in manifest.files if superres or spec not in more]
         return tuple(spec.location for spec in specs if spec.location not in inside and not self.here(spec))
 
     def supplied(self, spec: Spec) -> Path | None:

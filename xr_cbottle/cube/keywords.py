@@ -147,10 +147,11 @@ class Keywords(TypedDict, total=False):
             "none", "data set",
             "How instants follow each other. ``none``: each is an independent draw. ``latents``: weather that lasts "
             "and travels as in the simulations, for bottles that carry how. ``bridge``: weather that a network draws "
-            "between states some days apart, for bottles that have one. A duration (``2D``): weather that stays "
-            "where it is and fades, to a correlation of 1/e after so long. A single instant has the same law in any "
-            "case, but for what a bridge has not learnt.",
-            "none", checks.coherence, **_WORD, metavar="none|latents|bridge|DURATION",
+            "between states some days apart, for bottles that have one. ``video``: windows of frames that a network "
+            "draws at once, each going on from the one before, for bottles that have one (``icon``); there are times "
+            "every frame then. A duration (``2D``): weather that stays where it is and fades, to a correlation of 1/e "
+            "after so long. A single instant has the same law in any case, but for what such a network has not learnt.",
+            "none", checks.coherence, **_WORD, metavar="none|latents|bridge|video|DURATION",
         ),
     ]  # fmt: skip
     num_steps: Annotated[
