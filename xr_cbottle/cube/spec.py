@@ -144,8 +144,9 @@ class CubeSpec:
     def token(self) -> str:
         """Digest of the whole data set: dask's token."""
         values = dataclasses.asdict(self)
-        later = ("fine", "given", "sigmas", "guide", "sst_offset", "forcings", "outside")
-        later += ("coherence", "tree", "windows")
+        later = (
+            "fine", "given", "sigmas", "guide", "sst_offset", "forcings", "outside", "coherence", "tree", "windows"
+        )  # fmt: skip
         of_some = {name for name in later if not values[name]}
         return _sha256({"numerics": _NUMERICS, **{k: v for k, v in values.items() if k not in of_some}})
 

@@ -22,13 +22,15 @@ class TimeOrder(abc.ABC):
         Seconds between two times that there are states of.
     origin
         Time at which an interval begins, in seconds since 1970.
-    depth
-        The most states that hang on each other one after the other, without the first.
     """
 
     step: int
     origin: int
-    depth: int
+
+    @property
+    @abc.abstractmethod
+    def deepest(self) -> int:
+        """How many states hang on each other one after the other, without the first, at most."""
 
     @property
     @abc.abstractmethod
@@ -46,7 +48,7 @@ class TimeOrder(abc.ABC):
 
     @abc.abstractmethod
     def depth_of(self, state: int) -> int:
-        """How many states at most hang on each other up to a state: 0 of one that hangs on none, at most `depth`."""
+        """How many states at most hang on each other up to a state: 0 of one that hangs on none, at most `deepest`."""
 
     @abc.abstractmethod
     def parents(self, state: int) -> tuple[int, ...]:
@@ -74,7 +76,7 @@ class TimeOrder(abc.ABC):
         have
             Whether a state is there already; neither it nor what it hangs on is then among the result.
         """
-        found: list[set[int]] = [set() for _ in range(self.depth + 1)]
+        found: list[set[int]] = [set() for _ in range(self.deepest + 1)]
         for state in states:
             if not have(state):
                 found[self.depth_of(state)].add(state)

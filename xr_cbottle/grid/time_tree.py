@@ -31,6 +31,11 @@ class TimeTree(TimeOrder):
     origin: int = 0
 
     @property
+    def deepest(self) -> int:
+        """Depth of the leaves that lie nearest to each other: `depth`."""
+        return self.depth
+
+    @property
     def interval(self) -> int:
         """Seconds between two roots."""
         return self.step << self.depth

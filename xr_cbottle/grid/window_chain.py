@@ -34,8 +34,8 @@ class WindowChain(TimeOrder):
     origin: int = 0
 
     @property
-    def depth(self) -> int:  # type: ignore[override]
-        """As many as there are windows in a chain."""
+    def deepest(self) -> int:
+        """How many windows there are in a chain."""
         return self.windows
 
     @property
