@@ -27,6 +27,7 @@ from xr_cbottle.bottle.records import (
     StaticSpec,
     SuperresSpec,
     TimeSpec,
+    VideoSpec,
 )
 from xr_cbottle.bottle.static_fields import StaticFields
 
@@ -57,6 +58,12 @@ def small_config(
         level=zoom, channel_mult=(1, 2), attn_resolutions=(2 ** (zoom - 1),), num_blocks=1,
         condition_channels=conditions,
     )  # fmt: skip
+
+
+def video_config(config: ModelConfig, frames: int) -> ModelConfig:
+    """The network of windows of frames that goes with a coarse one."""
+    conditions = config.condition_channels + config.out_channels + 1
+    return dataclasses.replace(config, condition_channels=conditions, time_length=frames)
 
 
 def patch_config(zoom: int, channels: int, size: int = 16, width: int = 4, position: int = 4) -> ModelConfig:
@@ -121,6 +128,7 @@ def synthetic_bottle(
     coherence: Coherence | None = None,
     static: StaticFields | None = None,
     bridge: BridgeSpec | None = None,
+    video: VideoSpec | None = None,
     **fields,
 ) -> Path:
     """Pack a whole ``.cbottle`` of a small network with random weights.
@@ -149,6 +157,8 @@ def synthetic_bottle(
         Its fields that do not change in time, in metres.
     bridge
         Of a network between two states, which the bottle then has too.
+    video
+        Of a network of windows of frames, which the bottle then has too.
     **fields
         Others of the manifest, such as ``name``, ``time`` or ``sampler``.
     """
@@ -180,6 +190,10 @@ def synthetic_bottle(
             told = dataclasses.replace(config, condition_channels=config.condition_channels + 2 * len(channels) + 3)
             files.append(write_random_part(Path(folder, "bridge"), told, channels, seed + 50))
             parts += (PartSpec("bridge", 0.0, "bridge.checkpoint", bridge=bridge),)
+        if video is not None:
+            told = video_config(config, video.frames)
+            files.append(write_random_part(Path(folder, "video"), told, channels, seed + 60))
+            parts += (PartSpec("video", 0.0, "video.checkpoint", video=video),)
         manifest = Manifest(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
             climatology=about and ConditionSpec("climatology.nc"),

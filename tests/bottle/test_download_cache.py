@@ -320,7 +320,7 @@ def test_copies_of_the_user(icon, tmp_path, monkeypatch):
         monkeypatch.setenv("XR_CBOTTLE_PATH", str(folder))
         bottle = open_bottle("icon")
         assert bottle.missing(superres=False) == ()
-        assert len(bottle.missing()) == 2
+        assert len(bottle.missing()) == 3
         assert bottle.read_part(1).config.model_channels == 16
         assert bottle.sst_dataset().sizes["lat"] == 18
         monkeypatch.delenv("XR_CBOTTLE_PATH")
@@ -354,7 +354,7 @@ def test_offline(monkeypatch, tmp_path):
     refuse_network(monkeypatch)
     bottle = open_bottle("icon")
     assert bottle.manifest.zoom == 6
-    assert (len(bottle.missing()), len(bottle.missing(superres=False))) == (6, 4)
+    assert (len(bottle.missing()), len(bottle.missing(superres=False))) == (7, 4)
     for read in (lambda: bottle.read_part(0), bottle.sst_dataset, lambda: rooms.fetch(bottle)):
         with pytest.raises(FetchError) as caught:
             read()

@@ -16,9 +16,18 @@ from xr_cbottle.bottle import manifest as rooms
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.bottle.errors import BottleError, SchemaError
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults, schema_text
-from xr_cbottle.bottle.records import BridgeSpec, ConditionSpec, LabelSpec, PartSpec, SuperresSpec, TimeSpec
+from xr_cbottle.bottle.records import (
+    BridgeSpec,
+    ConditionSpec,
+    LabelSpec,
+    PartSpec,
+    SuperresSpec,
+    TimeSpec,
+    VideoSpec,
+)
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.grid.time_tree import TimeTree
+from xr_cbottle.grid.window_chain import WindowChain
 
 GOOD = {
     "format": "cbottle",
@@ -149,7 +158,7 @@ def test_every_field_is_documented():
         ("channels", ["tas", "rlut", "tas"], "channels must be a list of different names"),
         ("channels.1", 7, "channels[1] must be a channel's name of letters, digits and _, at most 64, got 7"),
         ("parts", [], "parts must be a list of at least 1"),
-        ("parts.0.role", "Coarse", "parts[0].role must be one of coarse, bridge, superres, "),
+        ("parts.0.role", "Coarse", "parts[0].role must be one of coarse, bridge, video, superres, "),
         ("parts.0.sigma_min", -1, "parts[0].sigma_min must be a number >= 0, got -1"),
         ("parts.0.sigma_min", 0, "parts[1].sigma_min must be less than the one before (0.0)"),
         ("parts.1.sigma_min", 1, "parts[1].sigma_min must be 0, as this part is the last, got 1.0"),
@@ -386,6 +395,55 @@ def test_wrong_bridges(parts, says):
     assert "\n" not in str(caught.value)
 
 
+FILM = {"frames": 12, "step": "PT6H", "windows": 4, "labels": ["era5"]}
+MOVING = {"role": "video", "sigma_min": 0, "location": "g.checkpoint", "video": FILM}
+
+
+def test_a_video():
+    assert "video" not in Manifest.from_json(finer(FINE)).canonical()  # older bottles keep their digests
+    manifest = Manifest.from_json(finer(BETWEEN, {**MOVING, "sigma_min": 2, "location": "h.checkpoint"}, MOVING, FINE))
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert [part.sigma_min for part in manifest.videos] == [2, 0]
+    assert manifest.video == VideoSpec(12, "PT6H", 4, ("era5",))
+    assert manifest.video.chain(7) == WindowChain(6 * 3600, 12, 4, 7)
+    assert manifest.bridge == BridgeSpec("PT6H", "P8D", ("era5",))
+    assert Manifest.from_json(json.dumps(GOOD)).video is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ([{**MOVING, "video": None}], "parts[2].video must be given, as the role is video, got None"),
+        ([{**FINE, "video": FILM}], "parts[2].video must be absent, as the role is superres"),
+        ([{**BETWEEN, "video": FILM}], "parts[2].video must be absent, as the role is bridge"),
+        ([{**MOVING, "bridge": ENDS}], "parts[2].bridge must be absent, as the role is video"),
+        ([{**MOVING, "superres": FINE["superres"]}], "parts[2].superres must be absent, as the role is video"),
+        ([{**MOVING, "sigma_min": 1}], "parts[2].sigma_min must be 0, as this part is the last of role video, got"),
+        (
+            [{**MOVING, "sigma_min": 1}, {**MOVING, "video": {**FILM, "windows": 5}}],
+            "parts[3].video must be that of parts[2], got",
+        ),
+        ([{**MOVING, "video": {**FILM, "frames": 2}}], "parts[2].video.frames must be an int from 3 to 1000, got 2"),
+        ([{**MOVING, "video": {**FILM, "windows": 0}}], "parts[2].video.windows must be an int from 1 to 64, got 0"),
+        ([{**MOVING, "video": {**FILM, "step": "6h"}}], "parts[2].video.step must be an ISO-8601 duration"),
+        ([{**MOVING, "video": {**FILM, "labels": ["z"]}}], "parts[2].video.labels[0] must be one of labels"),
+        ([{**MOVING, "video": {**FILM, "labels": []}}], "parts[2].video.labels must be one or more of"),
+        ([{**MOVING, "video": {**FILM, "sampler": {"num_steps": 1}}}], "parts[2].video.sampler.num_steps must be"),
+    ],
+)  # fmt: skip
+def test_wrong_videos(parts, says):
+    with pytest.raises(SchemaError) as caught:
+        Manifest.from_json(finer(*parts))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_windows_that_take_too_much_memory_are_refused():
+    large = {**GOOD, "zoom": 9, "parts": [*GOOD["parts"], {**MOVING, "video": {**FILM, "frames": 200}}]}
+    with pytest.raises(SchemaError, match=r"^bottle.json: parts\[2\].video.windows must be such that frames of all "):
+        Manifest.from_json(json.dumps(large))
+
+
 def test_super_resolution_alone():
     with pytest.raises(SchemaError, match="parts must be such that there is one of role coarse"):
         Manifest.from_json(json.dumps({**GOOD, "parts": [FINE]}))
@@ -418,6 +476,9 @@ def test_the_published_model():
             "cllvi", "clivi", "tas", "uas", "vas", "rlut", "rsut", "pres_msl", "pr", "rsds", "sst", "sic"
         )  # fmt: skip
     assert manifest.superres[1].superres.sigmas == (800.0, 15.0)
+    assert [spec.location.rpartition("/")[2] for spec in manifest.videos] == ["cBottle-video.zip"]
+    film = SamplerDefaults(18, 0.02, 1000.0, 7.0)
+    assert manifest.video == VideoSpec(12, "PT6H", 4, ("icon", "era5"), film)
     assert manifest.labels["icon"].index == 0
     assert manifest.labels["era5"] == LabelSpec(1, ("rlut", "rsut", "rsds"), "icon")
     assert "research and development" in manifest.licence

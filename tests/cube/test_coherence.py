@@ -101,7 +101,7 @@ def test_attributes_say_what_a_sequence_means(bottle):
     "wrong", ["bridges", "-2D", "0h", "2", 2, 2.5, True, "400D", "1.5s", "NaT", "", [], np.timedelta64("NaT")]
 )
 def test_nonsense_is_refused_in_a_sentence(bottle, wrong):
-    with pytest.raises(ValueError, match=r"^coherence is .*: choose none, latents, bridge, or how long[^\n]*$"):
+    with pytest.raises(ValueError, match=r"^coherence is .*: choose none, latents, bridge, video, or how long[^\n]*$"):
         Cube(bottle, coherence=wrong)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xr_cbottle.grid.time_tree import TimeTree, windows
+from xr_cbottle.grid.time_order import windows
+from xr_cbottle.grid.time_tree import TimeTree
 
 HOUR = 3600
 times = st.integers(-(10**11), 10**11)

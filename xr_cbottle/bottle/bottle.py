@@ -58,7 +58,7 @@ class Bottle:
         self.path = path
         self._weights = weights
         self._promised, self._pins = digest, pins
-        self._settled: dict[tuple[bool, int | None, bool], Bottle] = {}
+        self._settled: dict[tuple[bool, int | None, str | None], Bottle] = {}
 
     def __reduce__(self) -> tuple[type[Bottle], tuple[str, Weights, str, Pins]]:
         return Bottle, (self.path, self._weights, self.digest, tuple(self.files.known.items()))
@@ -100,7 +100,7 @@ class Bottle:
         return self._promised or self.files.identity()
 
     def settled(
-        self, *, sst: bool = True, part: int | None = None, bridge: bool = False, progress: bool = True
+        self, *, sst: bool = True, part: int | None = None, role: str | None = None, progress: bool = True
     ) -> Bottle:
         """The bottle with digests of all files that make its instants: itself, or opened again after they were fetched.
 
@@ -110,8 +110,8 @@ class Bottle:
             Whether its own sea surface temperature is among them.
         part
             Number of a network of super-resolution that is among them.
-        bridge
-            Whether the networks that bridge two states are among them.
+        role
+            Of further networks that are among them: ``"bridge"`` or ``"video"``.
         progress
             Show a bar while one is fetched.
 
@@ -128,16 +128,16 @@ class Bottle:
             manifest.coherence,
             manifest.gaps,
             *([manifest.sst] if sst else []),
-            *(manifest.bridges if bridge else ()),
+            *(spec for spec in manifest.parts if role is not None and spec.role == role),
         ]
-        if (sst, part, bridge) in self._settled:
-            return self._settled[sst, part, bridge]
+        if (sst, part, role) in self._settled:
+            return self._settled[sst, part, role]
         unknown = [spec for spec in needed if spec is not None and known.get(spec.location, "") is None]
         if not unknown:
             return self
         for spec in unknown:
             self.open_file(spec, progress=progress).close()
-        found = self._settled.setdefault((sst, part, bridge), Bottle(self.path, self._weights))
+        found = self._settled.setdefault((sst, part, role), Bottle(self.path, self._weights))
         found.files.known  # noqa: B018  Digests of now.
         return found
 
@@ -170,7 +170,13 @@ class Bottle:
         return total
 
     def missing(self, *, superres: bool = True) -> tuple[str, ...]:
-        """Locations of the files that drawing would have to fetch first; those of super-resolution are optional."""
+        """Locations of the files that drawing would have to fetch first.
+
+        Parameters
+        ----------
+        superres
+            Whether those are among them that only zooms above the bottle's, or ``coherence="video"``, need.
+        """
         return self.files.missing(superres=superres)
 
     def open_part(self, index: int, *, progress: bool = True) -> BinaryIO:

@@ -23,6 +23,7 @@ _IN_TIME = {
     "none": "independent draws, or noise of any memory (coherence='2D'); none is fitted to a simulation",
     "latents": "independent draws, or weather that lasts and travels as in what it imitates (coherence='latents')",
     "bridge": "independent draws, or weather that a network draws between states days apart (coherence='bridge')",
+    "video": "independent draws, or weather that a network draws in windows of frames (coherence='video')",
 }
 
 
@@ -92,7 +93,8 @@ def facts(bottle: Bottle) -> dict[str, Any]:
 
 def _in_time(manifest: Manifest) -> list[str]:
     """What a bottle carries of how instants follow each other, as `coherence=` names it."""
-    return [*(["latents"] if manifest.coherence else []), *(["bridge"] if manifest.bridges else [])]
+    carried = {"latents": manifest.coherence, "bridge": manifest.bridge, "video": manifest.video}
+    return [name for name, spec in carried.items() if spec is not None]
 
 
 def _levels(sampler: SamplerDefaults) -> str:
@@ -163,7 +165,7 @@ def text(found: Mapping[str, Any], *, whole: bool = False) -> str:
             f"the network, {sampler['levels']}, {_counted(found['networks'], 'network')}",
         ),
         ("forced by", _forced(found)),
-        ("in time", next(_IN_TIME[how] for how in ("bridge", "latents", "none") if how in found["coherence"])),
+        ("in time", next(_IN_TIME[how] for how in ("bridge", "video", "latents", "none") if how in found["coherence"])),
         ("licence", found["licence"]),
         ("made from", whole and found["source"]),
         ("made by", whole and found["created"]),

@@ -52,10 +52,11 @@ class Files:
     def identity(self) -> str:
         """sha256 (hexadecimal) of the manifest and of all files that have no declared digest, as far as it is known.
 
-        A URL that was never fetched stands for its file. The networks of super-resolution that are URLs are left out:
-        they may never be fetched, and have digests of their own in what they make.
+        A URL that was never fetched stands for its file. The networks of super-resolution and of video that are URLs
+        are left out: they may never be fetched, and have digests of their own in what they make.
         """
-        apart = {spec.location for spec in self.contents.manifest.superres if self.url(spec)}
+        manifest = self.contents.manifest
+        apart = {spec.location for spec in (*manifest.superres, *manifest.videos) if self.url(spec)}
         undeclared = [f"{where}={known}" for where, known in self.known.items() if known and where not in apart]
         return hashlib.sha256("\n".join([self.contents.manifest.canonical(), *undeclared]).encode()).hexdigest()
 
@@ -77,9 +78,10 @@ class Files:
         return download_cache.pinned(url) if url else None
 
     def missing(self, *, superres: bool = True) -> tuple[str, ...]:
-        """Locations of the files that are not on this machine, with those of super-resolution or without."""
+        """Locations of the files that are not on this machine, with those of super-resolution and video or without."""
         inside, manifest = self.contents.members, self.contents.manifest
-        specs = [spec for spec in manifest.files if superres or spec not in manifest.superres]
+        more = (*manifest.superres, *manifest.videos)
+        specs = [spec for spec in manifest.files if superres or spec not in more]
         return tuple(spec.location for spec in specs if spec.location not in inside and not self.here(spec))
 
     def supplied(self, spec: Spec) -> Path | None:

@@ -39,6 +39,10 @@ LABEL_VECTOR = 65_536
 PARTS = 32
 #: Halvings of the interval of a bridge: 5 from eight days to six hours. All states of an interval are kept together.
 HALVINGS = 8
+#: Windows of a video network between two anchors. To read an instant may take to draw them all.
+WINDOWS = 64
+#: Values of all windows between two anchors: 4 GiB of float32, kept together. The published network has 0.1 billion.
+CHAIN_VALUES = 1 << 30
 #: Values of one instant, channels times cells: 256 MiB of float32. The published model has 2.2 million.
 INSTANT_VALUES = 1 << 26
 #: Instants of the time axis: two thousand years of hours. The index of a data set holds 8 bytes for each.

@@ -22,7 +22,7 @@ key                type                      meaning
 ``default_label``  name or null              the label used when none is asked for (null: the first)
 ``parts``          list of part              the networks: those of role ``coarse`` by descending ``sigma_min``,
                                              the last with 0; then at most one of each other role, of ``bridge``
-                                             as many as there are ranges of noise
+                                             and ``video`` as many as there are ranges of noise
 ``sst``            condition or null         monthly sea surface temperature; null: drawing needs ``sst=``
 ``climatology``    condition or null         mean and spread that the network draws anomalies from
 ``coherence``      condition or null         how long the noise of each scale lasts, and how fast it travels
@@ -51,17 +51,25 @@ levels, and is not that of a variable or a channel that xr_cbottle knows.
 **label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
 not have; they are drawn under ``donor``), ``donor`` (another label, or null).
 
-**part** ``role`` (``"coarse"``, ``"bridge"``, ``"superres"``, ``"superres-distilled"``), ``sigma_min`` (number >= 0:
-used for noise levels sigma >= sigma_min that no earlier part of the role takes; 0 for super-resolution), ``location``,
-``sha256`` (hex or null), ``size`` (bytes or null): a cBottle v1 checkpoint file. ``superres``: what only the parts of
-super-resolution have, and must have; their files are patch networks, told the coarse field of the same channels.
-``bridge``: what only the parts of role ``bridge`` have, and must have, all the same.
+**part** ``role`` (``"coarse"``, ``"bridge"``, ``"video"``, ``"superres"``, ``"superres-distilled"``), ``sigma_min``
+(number >= 0: used for noise levels sigma >= sigma_min that no earlier part of the role takes; 0 for super-resolution),
+``location``, ``sha256`` (hex or null), ``size`` (bytes or null): a cBottle v1 checkpoint file. ``superres``: what only
+the parts of super-resolution have, and must have; their files are patch networks, told the coarse field of the same
+channels. ``bridge`` and ``video``: what only the parts of these roles have, and must have, all of a role the same.
 
 **bridge** ``step``, ``interval`` (ISO-8601 durations, the second 2, 4, 8, ... times the first: a network that draws the
 state between two states that lie from twice ``step`` to ``interval`` apart), ``labels`` (list of text: those that it
 was trained on, at least one where the bottle has labels). Its files are like those of coarse parts and are told more:
 after the conditions of those come the channels of the state before and of that after, standardised as the network draws
 them, whether there is one before and one after (0 or 1), and how far they lie (`xr_cbottle.network.bridging`).
+
+**video** ``frames`` (int >= 3: those of a window, which its network draws at once), ``step`` (ISO-8601 duration between
+two frames), ``windows`` (int: so many, each of which begins with the last frame of the one before, from one anchor to
+the next; an anchor is drawn by the coarse parts, begins the first of them and ends the last), ``labels`` (list of text:
+those that it was trained on, at least one where the bottle has labels), ``sampler`` (that of its windows; null: the
+bottle's). Its files join so many frames by temporal attention and are told more: before the conditions of coarse parts
+come the channels of the given frames, standardised as the network draws them, 0 where a frame is not given, and after
+them whether it is (0 or 1; `xr_cbottle.network.given_frames`).
 
 **superres** ``zoom`` (int above the bottle's), ``channels`` (list of text, each one of the bottle's, in the order of
 the network's output), ``patch`` (int: cells along an edge of a patch), ``overlap`` (int: cells that patches share),
@@ -130,7 +138,9 @@ from xr_cbottle.bottle.records import (
     BRIDGE,
     COARSE,
     CONDITIONS,
+    IN_TIME,
     SMALL_NAME,
+    VIDEO,
     BoundSpec,
     BridgeSpec,
     ConditionSpec,
@@ -141,6 +151,7 @@ from xr_cbottle.bottle.records import (
     StaticSpec,
     TimeSpec,
     VariableSpec,
+    VideoSpec,
 )
 from xr_cbottle.bottle.sampler import SamplerDefaults
 from xr_cbottle.bottle.schema import Record, field
@@ -229,9 +240,11 @@ class Manifest(Record):
         for i, part in enumerate(self.parts):
             if (i < len(self.coarse)) != (part.role == COARSE):
                 raise SchemaError(f"parts[{i}].role", "such that coarse parts come first", part.role)
-        for role in (COARSE, BRIDGE):
+        for role in (COARSE, *IN_TIME):
             self._check_levels([i for i, part in enumerate(self.parts) if part.role == role])
-        self._check_bridges()
+        for role in IN_TIME:
+            self._check_in_time(role)
+        self._check_windows()
         self._check_superres()
 
     def _check_levels(self, places: list[int]) -> None:
@@ -241,21 +254,31 @@ class Manifest(Record):
             if level >= above:
                 raise SchemaError(f"parts[{i}].sigma_min", f"less than the one before ({above})", level)
         if places and self.parts[places[-1]].sigma_min != 0:
-            must = "0, as this part is the last" + (f" of role {BRIDGE}" if places[0] else "")
+            must = "0, as this part is the last" + (f" of role {self.parts[places[0]].role}" if places[0] else "")
             raise SchemaError(f"parts[{places[-1]}].sigma_min", must, self.parts[places[-1]].sigma_min)
 
-    def _check_bridges(self) -> None:
-        places = [i for i, part in enumerate(self.parts) if part.role == BRIDGE]
+    def _check_in_time(self, role: str) -> None:
+        """Refuse networks of a role that draws instants from others if they differ, or know other labels."""
+        places = [i for i, part in enumerate(self.parts) if part.role == role]
         for i in places:
-            spec, path = self.parts[i].bridge, f"parts[{i}].bridge"
+            spec, path = self.parts[i].in_time(role), f"parts[{i}].{role}"
             assert spec is not None  # PartSpec demands it
-            if spec != self.parts[places[0]].bridge:
+            if spec != self.parts[places[0]].in_time(role):
                 raise SchemaError(path, f"that of parts[{places[0]}]", spec.plain())
             for j, label in enumerate(spec.labels):
                 if label not in self.labels:
                     raise SchemaError(f"{path}.labels[{j}]", "one of labels", label)
             if self.labels and not spec.labels:
                 raise SchemaError(f"{path}.labels", "one or more of labels", [])
+
+    def _check_windows(self) -> None:
+        """Refuse windows that take more memory than a bottle may ask for."""
+        spec = self.video
+        frame = len(self.channels) * healpix.n_cells(self.zoom)
+        if spec is not None and spec.frames * spec.windows * frame > limits.CHAIN_VALUES:
+            place = next(i for i, part in enumerate(self.parts) if part.role == VIDEO)
+            must = f"such that frames of all windows have at most {limits.CHAIN_VALUES:,} values"
+            raise SchemaError(f"parts[{place}].video.windows", must, spec.windows)
 
     def _check_superres(self) -> None:
         places = [i for i, part in enumerate(self.parts) if part.superres is not None]
@@ -390,6 +413,16 @@ class Manifest(Record):
     def bridge(self) -> BridgeSpec | None:
         """The states that those networks bridge; None if there are none."""
         return next((part.bridge for part in self.bridges), None)
+
+    @property
+    def videos(self) -> tuple[PartSpec, ...]:
+        """The networks that draw windows of frames."""
+        return tuple(part for part in self.parts if part.role == VIDEO)
+
+    @property
+    def video(self) -> VideoSpec | None:
+        """The windows that those networks draw; None if there are none."""
+        return next((part.video for part in self.videos), None)
 
     @property
     def files(self) -> tuple[PartSpec | ConditionSpec, ...]:

@@ -21,6 +21,7 @@ from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.records import (
     BRIDGE,
     CONDITIONS,
+    VIDEO,
     ConditionSpec,
     GapsSpec,
     LabelSpec,
@@ -130,13 +131,18 @@ def check_part(
             f"{what}: this part makes other channels than the manifest says ({', '.join(info.channels)}); "
             "they must agree"
         )
-    bridge = spec is not None and spec.role == BRIDGE
-    wanted = base_conditions(manifest) + (bridge_conditions(manifest) if bridge else 0)
+    frames = spec.video.frames if spec is not None and spec.video is not None else 1
+    if config.time_length != frames:
+        made = "single instants" if config.time_length == 1 else f"a video of {config.time_length} frames"
+        asked = "single instants" if frames == 1 else f"windows of {frames} frames"
+        raise BottleError(f"{what}: this part draws {made} and the manifest says {asked}; they must agree")
+    more, told = _conditions_in_time(manifest, spec)
+    wanted = base_conditions(manifest) + more
     if config.condition_channels != wanted:
         alone = manifest.climatology is None
         why = "is told the SST alone" if alone else "with a climatology is told the SST and its anomaly"
         why += f", and {', '.join(manifest.forcings)}" if manifest.forcings else ""
-        why += ", and a bridge of the states before and after" if bridge else ""
+        why += told
         raise BottleError(
             f"{what}: this part takes {config.condition_channels} conditions, but a bottle that {why}: it must take "
             f"{wanted}"
@@ -156,6 +162,19 @@ def base_conditions(manifest: Manifest) -> int:
 def bridge_conditions(manifest: Manifest) -> int:
     """Number of fields that a bridge is told beside: two states, whether they are there, and how far they lie."""
     return 2 * len(manifest.channels) + 3
+
+
+def video_conditions(manifest: Manifest) -> int:
+    """Number of fields that a video network is told beside: the given frames, and which of them there are."""
+    return len(manifest.channels) + 1
+
+
+def _conditions_in_time(manifest: Manifest, spec: PartSpec | None) -> tuple[int, str]:
+    """How many fields more a part is told than a coarse one, and which in words."""
+    role = None if spec is None else spec.role
+    if role == BRIDGE:
+        return bridge_conditions(manifest), ", and a bridge of the states before and after"
+    return (video_conditions(manifest), ", and a video of the given frames") if role == VIDEO else (0, "")
 
 
 def _check_superres(spec: SuperresSpec, config: ModelConfig, info: BatchInfo, what: str) -> None:

@@ -20,13 +20,16 @@ from xr_cbottle.bottle.schema import Record, field
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.patches import PatchGrid
 from xr_cbottle.grid.time_tree import TimeTree
+from xr_cbottle.grid.window_chain import WindowChain
 
 if TYPE_CHECKING:
     from xr_cbottle.fields.series import Series
 
-COARSE, BRIDGE, SUPERRES, DISTILLED = "coarse", "bridge", "superres", "superres-distilled"
+COARSE, BRIDGE, VIDEO, SUPERRES, DISTILLED = "coarse", "bridge", "video", "superres", "superres-distilled"
 TRANSFORMS = ("linear", "log2")
-ROLES = (COARSE, BRIDGE, SUPERRES, DISTILLED)
+ROLES = (COARSE, BRIDGE, VIDEO, SUPERRES, DISTILLED)
+IN_TIME = (BRIDGE, VIDEO)
+"""Roles of networks that draw instants from others, each with a record of its own name."""
 CONDITIONS = ("sst", "climatology", "coherence", "gaps", "static")
 """Keys of the manifest with files that are no networks."""
 UNITS = schema.text(r"[A-Za-z0-9 ./*%^-]{1,40}", "a unit such as ppmv")
@@ -119,6 +122,21 @@ class BridgeSpec(Record):
 
 
 @dataclasses.dataclass(frozen=True)
+class VideoSpec(Record):
+    """A network that draws a window of frames at once: their number and distance, and windows from anchor to anchor."""
+
+    frames: int = field(schema.integer(3, limits.FRAMES))
+    step: str = field(schema.duration())
+    windows: int = field(schema.integer(1, limits.WINDOWS))
+    labels: tuple[str, ...] = field(schema.each(schema.label(), 0, limits.LABELS), ())
+    sampler: SamplerDefaults | None = field(schema.optional(schema.nested(SamplerDefaults)), None)  # noqa: RUF009
+
+    def chain(self, origin: int = 0) -> WindowChain:
+        """The windows that the network draws, with an anchor at ``origin`` seconds since 1970."""
+        return WindowChain(time_axis.parse_period(self.step), self.frames, self.windows, origin)
+
+
+@dataclasses.dataclass(frozen=True)
 class PartSpec(Record):
     """One network: used for ``sigma >= sigma_min`` that no earlier part takes; a v1 checkpoint file."""
 
@@ -129,14 +147,17 @@ class PartSpec(Record):
     size: int | None = field(schema.optional(schema.integer(1)), None)
     superres: SuperresSpec | None = field(schema.optional(schema.nested(SuperresSpec)), None)  # noqa: RUF009
     bridge: BridgeSpec | None = field(schema.optional(schema.nested(BridgeSpec)), None)  # noqa: RUF009
+    video: VideoSpec | None = field(schema.optional(schema.nested(VideoSpec)), None)  # noqa: RUF009
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        spec, bridge = self.superres, self.bridge
-        if (bridge is None) != (self.role != BRIDGE):
-            must = "given" if bridge is None else "absent"
-            raise SchemaError("bridge", f"{must}, as the role is {self.role}", bridge and bridge.plain())
-        if self.role in (COARSE, BRIDGE):
+        spec = self.superres
+        for role in IN_TIME:
+            own = self.in_time(role)
+            if (own is None) != (self.role != role):
+                must = "given" if own is None else "absent"
+                raise SchemaError(role, f"{must}, as the role is {self.role}", own and own.plain())
+        if self.role in (COARSE, *IN_TIME):
             if spec is not None:
                 raise SchemaError("superres", f"absent, as the role is {self.role}", spec.plain())
             return
@@ -152,9 +173,14 @@ class PartSpec(Record):
                 "superres.sigmas", f"{'given' if few else 'absent'}, as the role is {self.role}", list(spec.sigmas)
             )
 
+    def in_time(self, role: str) -> BridgeSpec | VideoSpec | None:
+        """The record of one of the roles `IN_TIME`; None if the part has it not."""
+        return self.bridge if role == BRIDGE else self.video
+
     def plain(self) -> dict[str, Any]:
         """The record as JSON's types, without what other roles have: older bottles keep their digests."""
-        return {key: value for key, value in super().plain().items() if value or key not in ("superres", "bridge")}
+        others = ("superres", *IN_TIME)
+        return {key: value for key, value in super().plain().items() if value or key not in others}
 
 
 @dataclasses.dataclass(frozen=True)

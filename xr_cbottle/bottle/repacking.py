@@ -17,7 +17,16 @@ from xr_cbottle.bottle.download import base_name
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.packing import pack
-from xr_cbottle.bottle.records import BRIDGE, COARSE, CONDITIONS, ROLES, ConditionSpec, FieldSpec, PartSpec, StaticSpec
+from xr_cbottle.bottle.records import (
+    COARSE,
+    CONDITIONS,
+    IN_TIME,
+    ROLES,
+    ConditionSpec,
+    FieldSpec,
+    PartSpec,
+    StaticSpec,
+)
 from xr_cbottle.bottle.static_fields import StaticFields, opened
 
 STATIC = "static.nc"
@@ -75,7 +84,7 @@ def with_networks(manifest: Manifest, other: Bottle, folder: Path) -> tuple[Mani
     manifest
         Of a bottle that lacks networks of these roles, or has others.
     other
-        A bottle with networks of super-resolution, or a bridge. Those that are URLs are fetched.
+        A bottle with networks of super-resolution, a bridge or a video network. Those that are URLs are fetched.
     folder
         Where the files are copied to.
 
@@ -100,10 +109,11 @@ def with_networks(manifest: Manifest, other: Bottle, folder: Path) -> tuple[Mani
             f"the networks of {other.manifest.name} begin at zoom {other.manifest.zoom}, and {manifest.name} has zoom "
             f"{manifest.zoom}; they must agree"
         )
-    if BRIDGE in {part.role for part in taken} and _climatology(other.manifest) != _climatology(manifest):
+    in_time = [role for role in IN_TIME if role in {part.role for part in taken}]
+    if in_time and _climatology(other.manifest) != _climatology(manifest):
         raise BottleError(
-            f"the bridge of {other.manifest.name} draws anomalies from its own climatology, and {manifest.name} has "
-            "another; train a bridge for it"
+            f"the {in_time[0]} of {other.manifest.name} draws anomalies from its own climatology, and {manifest.name} "
+            f"has another; train a {in_time[0]} for it"
         )
     files, parts = {}, []
     for i, part in enumerate(taken):

@@ -15,7 +15,7 @@ import numpy as np
 from xr_cbottle.base.plain_text import shown
 from xr_cbottle.bottle.limits import NUM_STEPS
 from xr_cbottle.bottle.sampler import first_not_descending
-from xr_cbottle.draw.defaults import BRIDGE, LATENTS
+from xr_cbottle.draw.defaults import FROM_STATES, LATENTS
 
 MOST_MEMORY = 366 * 86400
 """Seconds that noise may last: what lasts longer than a year is a matter of the sea."""
@@ -125,14 +125,14 @@ def count(name: str, value: Any) -> int:
 
 
 def coherence(name: str, value: Any) -> str | int:
-    """Check a coherence: ``none``, ``latents``, ``bridge``, or a duration, which becomes whole seconds."""
-    if value is None or (isinstance(value, str) and value in ("none", LATENTS, BRIDGE)):
+    """Check a coherence: ``none``, ``latents``, ``bridge``, ``video``, or a duration, which becomes whole seconds."""
+    if value is None or (isinstance(value, str) and value in ("none", LATENTS, *FROM_STATES)):
         return value or "none"
     seconds = _duration(value)
     if not MOST_MEMORY >= seconds >= 1 or seconds % 1:
         raise ValueError(
-            f"{name} is {shown(value)}: choose none, latents, bridge, or how long weather lasts, a positive duration "
-            f"of whole seconds such as '2D' or 'PT36H', of at most {MOST_MEMORY // 86400} days"
+            f"{name} is {shown(value)}: choose none, latents, bridge, video, or how long weather lasts, a positive "
+            f"duration of whole seconds such as '2D' or 'PT36H', of at most {MOST_MEMORY // 86400} days"
         )
     return int(seconds)
 

@@ -18,10 +18,11 @@ from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.cube import keywords as keyword
 from xr_cbottle.cube import metadata
-from xr_cbottle.cube.bridged import BridgedInstants, Place, instant_of
+from xr_cbottle.cube.bridged import BridgedInstants
 from xr_cbottle.cube.cache import Deliver
 from xr_cbottle.cube.climate import AskedClimate, warn
 from xr_cbottle.cube.cube import Cube
+from xr_cbottle.cube.hanging import Place, instant_of
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.keywords import KEYWORDS
 from xr_cbottle.cube.own_data import check_sea
@@ -31,6 +32,7 @@ from xr_cbottle.draw.defaults import BRIDGE
 from xr_cbottle.fields.coarse_fields import Given, read_given
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.time_axis import TimeAxis
+from xr_cbottle.grid.time_tree import TimeTree
 
 if TYPE_CHECKING:
     import os
@@ -101,7 +103,7 @@ def continued(
     _check_bridge(manifest, asked["label"])
     climate = AskedClimate.of(manifest, asked)
     spec = make_spec(manifest, opened.digest, {**asked, "coherence": BRIDGE}, climate)
-    assert spec.tree is not None
+    assert isinstance(spec.tree, TimeTree)
     given = _state_of(ds, opened)
     tree = dataclasses.replace(spec.tree, origin=int(given.seconds[0]))
     axis = _axis(tree.origin, until, tree.step if step is None else time_axis.parse_period(step))
@@ -263,7 +265,7 @@ class ContinuedInstants(BridgedInstants):
         for key in keys:
             state, later = known[self._above(key)[0]], key.seconds > self.tree.origin
             ends.append(Ends(state if later else None, None if later else state, self.tree.interval))
-        return self.bridge().between(keys[0].label, [instant_of(key) for key in keys], ends)
+        return self.networks().between(keys[0].label, [instant_of(key) for key in keys], ends)
 
     def _state(self, key: Key) -> Field:
         """The given state as a network draws it; where the sea is not defined as in the mean."""

@@ -61,12 +61,12 @@ class Cost:
 
 
 def _states_per_instant(spec: CubeSpec) -> float:
-    """How many states are drawn for an instant, in the mean over the first times: not one if they hang in a tree."""
+    """How many fields are drawn for an instant, in the mean over the first times: not one if others are drawn first."""
     if spec.tree is None:
         return 1.0
     times = [time for i in range(min(spec.axis.count, 1024)) for time in spec.axis.instants(i).tolist()]
     levels = spec.tree.levels(leaf for time in times for leaf in spec.tree.around(time))
-    return sum(map(len, levels)) / len(times)
+    return sum(spec.tree.fields_of(depth) * len(level) for depth, level in enumerate(levels)) / len(times)
 
 
 def estimate(cube: Cube, names: Sequence[str], portions: Iterable[Portion], form: OutputForm | None = None) -> Cost:

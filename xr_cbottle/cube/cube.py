@@ -15,6 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
+from xr_cbottle.bottle.records import BridgeSpec, VideoSpec
 from xr_cbottle.cube import cache, graph, keywords, metadata
 from xr_cbottle.cube import chunks as chunking
 from xr_cbottle.cube.assembly import CubeReader
@@ -35,6 +36,8 @@ from xr_cbottle.cube.sources import DrawnInstants, FieldSource, named
 from xr_cbottle.cube.spec import CubeSpec, make_spec
 from xr_cbottle.cube.static_variables import StaticArray, static_variable
 from xr_cbottle.cube.variables import CubeVariable
+from xr_cbottle.cube.windowed import WindowedInstants
+from xr_cbottle.draw.defaults import BRIDGE, VIDEO
 from xr_cbottle.fields.channels import VariableLayout
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 
+_KINDS: dict[Any, type[DrawnInstants]] = {BRIDGE: BridgedInstants, VIDEO: WindowedInstants}
+"""Sources of instants that are drawn from others, by their coherence."""
 LOG_WEIGHT = "log_weight"
 """Name of the variable with the weights of draws that are steered to an event."""
 _WEIGHT_ATTRS = {
@@ -92,8 +97,7 @@ class Cube:
         spec = dataclasses.replace(spec, outside=climate.outside(bottle, spec.axis))
         warn(spec.outside)
         reading = Reading.of(asked)
-        kind = DrawnInstants if spec.tree is None else BridgedInstants
-        instants = kind(bottle, spec, climate, reading, asked["guide"])
+        instants = _KINDS.get(spec.coherence, DrawnInstants)(bottle, spec, climate, reading, asked["guide"])
         self._fill(instants, bottle, spec, reading, keywords.told(given))
 
     @classmethod
@@ -292,12 +296,16 @@ def warn_of_means(cube: Cube) -> None:
     axis = cube.spec.axis
     if axis.instants_per_value < 2 or cube.spec.coherence is not None:
         return
+
+    def knows(spec: BridgeSpec | VideoSpec | None) -> bool:
+        return spec is not None and (cube.spec.label is None or cube.spec.label in spec.labels)
+
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
         frame, level = frame.f_back, level + 1
     manifest = cube.bottle.manifest
-    bridged = manifest.bridge is not None and (cube.spec.label is None or cube.spec.label in manifest.bridge.labels)
-    best = "'bridge'" if bridged else "'latents'" if manifest.coherence is not None else "'2D'"
+    best = next((repr(how) for how, spec in ((BRIDGE, manifest.bridge), (VIDEO, manifest.video)) if knows(spec)), None)
+    best = best or ("'latents'" if manifest.coherence is not None else "'2D'")
     warnings.warn(
         f"time_method='mean' of independent draws: means of {axis.instants_per_value} of them vary far less than means "
         f"of weather do, and have no persistence; open it with coherence={best} for weather that lasts",

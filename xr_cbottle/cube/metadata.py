@@ -10,10 +10,11 @@ import numpy as np
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.sampler import SOLVERS
 from xr_cbottle.cube.spec import CubeSpec
-from xr_cbottle.draw.defaults import BRIDGE, LATENTS
+from xr_cbottle.draw.defaults import BRIDGE, LATENTS, VIDEO
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.channels import VariableLayout
 from xr_cbottle.grid import time_axis
+from xr_cbottle.grid.window_chain import WindowChain
 
 # The first in which HEALPix is a grid mapping.
 CONVENTIONS = "CF-1.13"
@@ -106,7 +107,7 @@ def global_attrs(spec: CubeSpec, manifest: Manifest, asked: Mapping[str, str]) -
             if spec.axis.method == "mean"
             else "instants"
         ),
-        **_coherence(spec),
+        **_coherence(spec, manifest),
         "instants_per_value": per_value,
         "xr_cbottle_version": __version__,
         "history": f"xr_cbottle {__version__}: opened with "
@@ -144,7 +145,7 @@ def _forcings(spec: CubeSpec, manifest: Manifest) -> dict[str, str]:
     return found
 
 
-def _coherence(spec: CubeSpec) -> dict[str, str]:
+def _coherence(spec: CubeSpec, manifest: Manifest) -> dict[str, str]:
     """Attributes that say what a sequence of times means."""
     if spec.coherence is None:
         meaning = "none: neighbouring times are independent draws, not an evolution"
@@ -159,12 +160,33 @@ def _coherence(spec: CubeSpec) -> dict[str, str]:
             f"them down to {step}, within which one turns into the next; statistics in time and no dynamics",
             **({} if spec.fine is None else {"superres_coherence": _FINE}),
         }
+    if spec.coherence == VIDEO and isinstance(spec.tree, WindowChain):
+        return {
+            **_of_windows(spec, spec.tree, manifest),
+            **({} if spec.fine is None else {"superres_coherence": _FINE}),
+        }
     if spec.coherence == LATENTS:
         meaning = f"latents: noise that lasts and travels as long and fast as in the simulations, by scale; {law}"
     else:
         memory = time_axis.format_period(int(spec.coherence))
         meaning = f"noise in place, whose correlation falls to 1/e after {memory}; {law}"
     return {"coherence": meaning, **({} if spec.fine is None else {"superres_coherence": _FINE})}
+
+
+def _of_windows(spec: CubeSpec, chain: WindowChain, manifest: Manifest) -> dict[str, str]:
+    """Attributes of instants that are frames of windows: what a window begins with, and how it is drawn."""
+    every, anchors = (time_axis.format_period(seconds) for seconds in (chain.step, chain.interval))
+    asked = spec.windows
+    assert asked is not None  # the spec of such instants says how their windows are drawn
+    steps, low, high, _, solver = asked.sampler
+    return {
+        "coherence": f"video: windows of {chain.frames} frames {every} apart are drawn at once, each given the last "
+        f"frame of the one before; every {anchors}, or {chain.windows} windows, there is an anchor, which the next "
+        "window is given as its first frame and the one before it as its last; statistics in time and no dynamics",
+        "coherence_anchor": "an instant that the coarse network draws"
+        + (", of noise as with coherence='latents'" if manifest.coherence else ", independent of all others"),
+        "coherence_sampler": f"{SOLVERS[solver]}, {steps} steps, sigma {high:g} to {low:g}",
+    }
 
 
 def _below(spec: CubeSpec, manifest: Manifest) -> list[str]:

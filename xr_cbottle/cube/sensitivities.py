@@ -156,7 +156,9 @@ def _drawn(da: xr.DataArray) -> LazyVariable:
     if spec.guide is not None:
         raise ValueError(f"{da.name} is steered to an event: open the bottle without guide")
     if spec.tree is not None:
-        raise ValueError(f"{da.name} is drawn between other instants: open the bottle without coherence='bridge'")
+        raise ValueError(
+            f"{da.name} is drawn between other instants: open the bottle without coherence={spec.coherence!r}"
+        )
     if spec.axis.instants_per_value > 1:
         raise ValueError(f"{da.name} is a mean over time: open the bottle with time_method='inst', and take the mean")
     return lazy

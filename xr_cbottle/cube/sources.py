@@ -22,6 +22,7 @@ from xr_cbottle.cube.climate import AskedClimate
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.spec import CubeSpec
+from xr_cbottle.draw.defaults import FROM_STATES, VIDEO
 from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class FieldSource(Protocol):
 
 
 def named(spec: CubeSpec, asked: Bottle, bottle: Bottle) -> CubeSpec:
-    """Name what is asked by the digests of the files that a bottle has: its own, and that of its fine network.
+    """Name what is asked by the digests of files that a bottle has: its own, those of its fine and its video networks.
 
     Parameters
     ----------
@@ -82,7 +83,13 @@ def named(spec: CubeSpec, asked: Bottle, bottle: Bottle) -> CubeSpec:
     digest = None if fine is None else bottle.file_digest(fine.part)
     if fine is not None and digest is not None:
         fine = dataclasses.replace(fine, digest=f"sha256:{digest}")
-    return dataclasses.replace(spec, digest=bottle.digest if spec.digest == asked.digest else spec.digest, fine=fine)
+    own, windows = bottle.digest if spec.digest == asked.digest else spec.digest, spec.windows
+    if windows is not None:
+        parts = enumerate(bottle.manifest.parts)
+        windows = dataclasses.replace(
+            windows, networks=tuple(bottle.file_digest(i) for i, part in parts if part.role == VIDEO)
+        )
+    return dataclasses.replace(spec, digest=own, fine=fine, windows=windows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +147,12 @@ class DrawnInstants:
 
     def _settled(self) -> Bottle:
         """The bottle with digests of all that makes these instants."""
-        return self.bottle.settled(sst=self.climate.sst is None, bridge=self.spec.tree is not None)
+        return self.bottle.settled(sst=self.climate.sst is None, role=self._role)
+
+    @property
+    def _role(self) -> str | None:
+        """Role of the networks that draw instants from others, if they are drawn so."""
+        return str(self.spec.coherence) if self.spec.coherence in FROM_STATES else None
 
     def _gather(self, keys: Sequence[Key], deliver: Deliver, following: Sequence[Key], passing: bool) -> None:
         """`gather` of a bottle whose files are here."""

@@ -14,21 +14,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xr_cbottle.base.plain_text import shown
+from xr_cbottle.bottle.records import BridgeSpec
 from xr_cbottle.cube.checks import is_integer
 from xr_cbottle.cube.climate import AskedClimate
-from xr_cbottle.draw.defaults import BRIDGE, LATENTS, default_batch_size
+from xr_cbottle.draw.defaults import BRIDGE, LATENTS, VIDEO, default_batch_size
 from xr_cbottle.draw.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.time_axis import TimeAxis
-from xr_cbottle.grid.time_tree import TimeTree
+from xr_cbottle.grid.time_order import TimeOrder
 
 if TYPE_CHECKING:
     from xr_cbottle.bottle.manifest import Manifest
+    from xr_cbottle.bottle.sampler import SamplerDefaults
     from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 # Raised when the same keywords begin to make other values: what older versions kept on disk is then not used.
 _NUMERICS = 1
 _FINE_NUMERICS = 1  # of super-resolution
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How windows of frames are drawn.
+
+    Attributes
+    ----------
+    sampler, sigmas
+        As those of a `CubeSpec`, of the video network.
+    networks
+        sha256 of its files, None of those that are not known yet: they are not in the digest of a bottle of URLs.
+    """
+
+    sampler: tuple[int, float, float, float, str]
+    sigmas: tuple[float, ...] | None = None
+    networks: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +76,7 @@ class CubeSpec:
         Digest of the user's SST, None for the bottle's.
     coherence
         ``"latents"``, the bottle's; or the seconds that noise lasts; ``"bridge"``: instants are drawn between others;
-        None if they are independent draws.
+        ``"video"``: they are frames of windows; None if they are independent draws.
     given
         What stands for the user's data that instants are taken from; None where they are drawn.
     fine
@@ -71,7 +90,9 @@ class CubeSpec:
     guide
         The event that draws are steered to, as text; None if they are not.
     tree
-        Over time, that the instants hang in; None if they do not.
+        Over time, that the instants hang in, or the chains of their windows; None if they hang on no others.
+    windows
+        How windows of frames are drawn; None if instants are none of them.
     """
 
     digest: str
@@ -94,7 +115,8 @@ class CubeSpec:
     outside: tuple[str, ...] = ()
     guide: str | None = None
     coherence: int | str | None = None
-    tree: TimeTree | None = None
+    tree: TimeOrder | None = None
+    windows: Windows | None = None
 
     @functools.cached_property
     def namespace(self) -> str:
@@ -105,6 +127,8 @@ class CubeSpec:
         later = {name: getattr(self, name) for name in maybe if getattr(self, name) is not None}
         if self.sst_offset is not None:
             later["sst_offset"] = self.sst_offset[0]
+        if self.windows is not None:
+            later["windows"] = dataclasses.asdict(self.windows)
         if self.forcings:
             later["forcings"] = {name: token for name, token, _ in self.forcings}
         return _sha256({"numerics": _NUMERICS, **values, **later})
@@ -120,7 +144,9 @@ class CubeSpec:
     def token(self) -> str:
         """Digest of the whole data set: dask's token."""
         values = dataclasses.asdict(self)
-        later = ("fine", "given", "sigmas", "guide", "sst_offset", "forcings", "outside", "coherence", "tree")
+        later = (
+            "fine", "given", "sigmas", "guide", "sst_offset", "forcings", "outside", "coherence", "tree", "windows"
+        )  # fmt: skip
         of_some = {name for name in later if not values[name]}
         return _sha256({"numerics": _NUMERICS, **{k: v for k, v in values.items() if k not in of_some}})
 
@@ -157,18 +183,22 @@ def make_spec(
     if guide is not None and keywords["time_method"] != "inst":
         raise ValueError("guide is for instants, which have weights: leave time_method out, and take weighted means")
     start, end, native = time_axis.range_of(manifest.time.start, manifest.time.end, manifest.time.step)
-    sampler = manifest.sampler.asked(keywords)
+    sampler, label = manifest.sampler.asked(keywords), manifest.label(keywords["label"])
+    tree = _order(manifest, keywords["coherence"], label, start)
+    if keywords["coherence"] == VIDEO and tree is not None:
+        native = tree.step
+        end = start + (end - start) // native * native
     if sst is not None:
         start, end = _covered(sst, start, native)
     return CubeSpec(
         digest=digest,
         native_zoom=manifest.zoom,
         zoom=zoom,
-        axis=time_axis.make_axis(keywords["time"], keywords["time_method"], start=start, end=end, native=native),
+        axis=_axis(keywords, start, end, native),
         members=keywords["members"],
         seed=keywords["seed"],
-        label=manifest.label(keywords["label"]),
-        sampler=(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho, sampler.solver),
+        label=label,
+        sampler=_settings(sampler),
         sigmas=sampler.chosen(sampler.num_steps) or None,
         precision=keywords["precision"],
         batch_size=keywords["batch_size"] or default_batch_size(manifest.zoom),
@@ -179,25 +209,58 @@ def make_spec(
         forcings=tuple((name, one.token, one.name) for name, one in sorted(asked.forcings.items())),
         guide=None if guide is None else guide.token,
         coherence=_coherence(manifest, keywords["coherence"]),
-        tree=_tree(manifest, manifest.label(keywords["label"])) if keywords["coherence"] == BRIDGE else None,
+        tree=tree,
+        windows=_windows(manifest, keywords) if keywords["coherence"] == VIDEO else None,
     )
 
 
-def _tree(manifest: Manifest, label: str | None) -> TimeTree:
-    spec = manifest.bridge
+def _settings(sampler: SamplerDefaults) -> tuple[int, float, float, float, str]:
+    return sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho, sampler.solver
+
+
+def _windows(manifest: Manifest, keywords: Mapping[str, Any]) -> Windows:
+    """How windows are drawn: as the bottle says, but for what the keywords say."""
+    own = (manifest.video and manifest.video.sampler) or manifest.sampler
+    sampler = own.asked(keywords)
+    return Windows(_settings(sampler), sampler.chosen(sampler.num_steps) or None)
+
+
+def _axis(keywords: Mapping[str, Any], start: int, end: int, native: int) -> TimeAxis:
+    try:
+        return time_axis.make_axis(keywords["time"], keywords["time_method"], start=start, end=end, native=native)
+    except ValueError as error:
+        if keywords["coherence"] != VIDEO:
+            raise
+        every = time_axis.format_period(native)
+        raise ValueError(f"{error}; the windows of coherence='video' have frames every {every}") from None
+
+
+def _order(manifest: Manifest, coherence: int | str, label: str | None, start: int) -> TimeOrder | None:
+    """Which instants are drawn from which; None if none is drawn from others."""
+    if coherence not in _NETWORKS:
+        return None
+    spec = manifest.bridge if coherence == BRIDGE else manifest.video
     if spec is None:
+        network, source = _NETWORKS[str(coherence)]
         others = "none, latents" if manifest.coherence is not None else "none"
         raise ValueError(
-            f"coherence is 'bridge': {manifest.name} has no network that draws weather between two states, choose "
-            f"{others} or a duration such as '2D', or a bottle that was given one by xr-cbottle train"
+            f"coherence is {coherence!r}: {manifest.name} has no network that draws {network}, choose "
+            f"{others} or a duration such as '2D', or a bottle that {source}"
         )
     if label is not None and label not in spec.labels:
         known = ", ".join(spec.labels)
         raise ValueError(
-            f"coherence is 'bridge': that of {manifest.name} was trained on {known} and knows nothing of {label}, "
+            f"coherence is {coherence!r}: that of {manifest.name} was trained on {known} and knows nothing of {label}, "
             f"choose label={spec.labels[0]!r} or another coherence"
         )
-    return spec.tree()
+    return spec.tree() if isinstance(spec, BridgeSpec) else spec.chain(start)
+
+
+_NETWORKS = {
+    BRIDGE: ("weather between two states", "was given one by xr-cbottle train"),
+    VIDEO: ("windows of frames", "has one, such as icon"),
+}
+"""What the networks of a coherence draw, and which bottles have them."""
 
 
 def _coherence(manifest: Manifest, coherence: int | str) -> int | str | None:

@@ -8,7 +8,7 @@ Instants between two leaves of the tree are turned from one leaf into the other,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from xr_cbottle.draw import noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.models import Model, load_bridge
+from xr_cbottle.draw.states import State, States
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.time_tree import TimeTree
 from xr_cbottle.network import edm
@@ -25,9 +26,6 @@ from xr_cbottle.network.bridging import told_ends, turned
 
 if TYPE_CHECKING:
     from xr_cbottle.draw.emulator import Emulator, Instant
-
-State = npt.NDArray[np.float32]
-"""(channel, cell NEST) float32: an instant as a network draws it, before `Emulator.physical`."""
 
 
 class Ends(NamedTuple):
@@ -46,7 +44,7 @@ class Ends(NamedTuple):
     seconds: int
 
 
-class Bridge:
+class Bridge(States):
     """The network between two states of a loaded bottle.
 
     Parameters
@@ -61,7 +59,8 @@ class Bridge:
         spec = emulator.bottle.manifest.bridge
         if spec is None:
             raise ValueError(f"{emulator.bottle.manifest.name} has no bridge: choose a bottle that has one")
-        self.emulator, self.tree = emulator, tree or spec.tree()
+        super().__init__(emulator)
+        self.tree = tree or spec.tree()
 
     @property
     def networks(self) -> Model:
@@ -70,24 +69,13 @@ class Bridge:
 
     # States ------------------------------------------------------------------------------------------------------
 
-    def roots(self, label: str | None, instants: Sequence[Instant]) -> list[State]:
-        """Draw states of roots of the tree, in batches."""
-        return self._batches(instants, lambda part, _: self.emulator.solve(label, part, self.emulator.sampler))
-
     def between(self, label: str | None, instants: Sequence[Instant], ends: Sequence[Ends]) -> list[State]:
         """Draw states from those before and after them, in batches."""
-        return self._batches(instants, lambda part, places: self._solve(label, part, ends[places]))
-
-    def _batches(
-        self, instants: Sequence[Instant], solve: Callable[[Sequence[Instant], slice], npt.NDArray[np.float64]]
-    ) -> list[State]:
-        out: list[State] = []
-        for start in range(0, len(instants), self.emulator.batch_size):
-            places = slice(start, start + self.emulator.batch_size)
-            drawn = self.emulator.finite(solve(instants[places], places)).astype(np.float32)
-            out += [np.array(state) for state in drawn]  # copies: a view would keep the whole batch in memory
-            self.emulator.count_drawn(len(drawn))
-        return out
+        drawn = self._batches(
+            instants, lambda part, places: self._solve(label, part, ends[places]), self.emulator.batch_size
+        )
+        self.emulator.count_drawn(len(drawn))
+        return drawn
 
     def _solve(self, label: str | None, instants: Sequence[Instant], ends: Sequence[Ends]) -> npt.NDArray[np.float64]:
         emulator = self.emulator
@@ -100,7 +88,7 @@ class Bridge:
             have = batch.padded(np.array([[end.before is not None, end.after is not None] for end in ends]))
             far = batch.padded(np.array([end.seconds for end in ends]))
 
-            def under(name: str | None, without: torch.Tensor | None = None) -> edm.Denoise:
+            def under(name: str | None, without: torch.Tensor | None) -> edm.Denoise:
                 known = [side if without is None else side.masked_fill(without, 0) for side in (before, after)]
                 device = batch.model.device
                 told = told_ends(
@@ -109,14 +97,9 @@ class Bridge:
                 condition = torch.cat([inputs["condition"], told.to(inputs["condition"].dtype)], 1)
                 return emulator.denoise_alone(batch.model, name, **{**inputs, "condition": condition})
 
-            lent = emulator.masked(label)
-            if lent is None:
-                denoise = under(label)
-            else:
-                denoise = edm.lend_channels(under(label, lent[0]), under(lent[1]), lent[0])
             sigmas = emulator.sampler.levels()
             state = batch.put(latents).double() * sigmas[0]
-            return batch.back(edm.SOLVERS[emulator.sampler.solver](denoise, state, sigmas))
+            return batch.back(edm.SOLVERS[emulator.sampler.solver](emulator.lending(label, under), state, sigmas))
 
     def _latents(self, instant: Instant) -> npt.NDArray[np.float32]:
         shape = len(self.emulator.channels), healpix.n_cells(self.emulator.zoom)
@@ -133,11 +116,3 @@ class Bridge:
             return known[0][0].numpy()
         share = torch.tensor([(seconds - leaves[0]) / self.tree.step])
         return turned(known[0], known[1], share)[0].numpy()
-
-    def fields(
-        self, label: str | None, times: npt.NDArray[np.datetime64], states: Sequence[npt.NDArray[np.floating[Any]]]
-    ) -> npt.NDArray[np.float32]:
-        """Values of states at (n,) times, (n, channel, cell NEST) in the channels' units."""
-        with drawing(self.emulator.precision):
-            values = self.emulator.physical(np.stack(states).astype(np.float64), label, times)
-        return self.emulator.finite(values).astype(np.float32)

@@ -9,6 +9,10 @@ LATENTS = "latents"
 """The coherence that a bottle carries, as a keyword has it."""
 BRIDGE = "bridge"
 """The coherence of instants that a bridge network draws between others, as a keyword has it."""
+VIDEO = "video"
+"""The coherence of instants that are frames of windows which a video network draws at once, as a keyword has it."""
+FROM_STATES = (BRIDGE, VIDEO)
+"""The coherences of instants that are drawn from others."""
 
 
 def default_batch_size(zoom: int) -> int:

@@ -28,7 +28,7 @@ from xr_cbottle.draw import conditions, noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.bounds import Bounds
 from xr_cbottle.draw.coherent_noise import Parts, spacing_of
-from xr_cbottle.draw.defaults import BRIDGE, LATENTS, default_batch_size
+from xr_cbottle.draw.defaults import BRIDGE, FROM_STATES, LATENTS, default_batch_size
 from xr_cbottle.draw.models import Model, choose_device, load_model
 from xr_cbottle.draw.once import Once
 from xr_cbottle.draw.padded_batch import PaddedBatch
@@ -112,8 +112,8 @@ class Emulator:
     coherence
         None: instants are independent of each other. Seconds: latents change slowly, such that their correlation falls
         to 1 / e in so long. ``"latents"``: as slowly, and travelling as fast, as the bottle carries for each scale.
-        ``"bridge"``: as the latter, if the bottle carries that, of states between which others are drawn
-        (`xr_cbottle.draw.bridge`); it draws no instants then.
+        ``"bridge"``, ``"video"``: as the latter, if the bottle carries that, of states that others are drawn from
+        (`xr_cbottle.draw.bridge`, `xr_cbottle.draw.video`); it draws no instants then.
 
     Attributes
     ----------
@@ -138,7 +138,7 @@ class Emulator:
         coherence: int | str | None = None,
     ) -> None:
         opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle)
-        self.bottle = opened.settled(sst=sst is None, bridge=coherence == BRIDGE)
+        self.bottle = opened.settled(sst=sst is None, role=str(coherence) if coherence in FROM_STATES else None)
         manifest = self.bottle.manifest
         self.zoom = manifest.zoom
         self.channels = manifest.channels
@@ -152,7 +152,7 @@ class Emulator:
         self.forcings = {name: given.get(name) or spec.series(name) for name, spec in manifest.forcings.items()}
         self.coherence = coherence
         self._known_parts: dict[str | None, Parts] = {}
-        self._carried = self.bottle.coherence() if coherence in (LATENTS, BRIDGE) else None
+        self._carried = self.bottle.coherence() if coherence in (LATENTS, *FROM_STATES) else None
         self.gaps = self.bottle.gaps()
         self.device = choose_device(device)
         self.drawn = self.ahead = 0
@@ -225,8 +225,11 @@ class Emulator:
             self.ahead += count
 
     def _draw(self, instants: Sequence[Instant], done: Callable[[int], object]) -> npt.NDArray[np.float32]:
-        if self.coherence == BRIDGE:
-            raise ValueError("an emulator draws no instants between others: open a data set with coherence='bridge'")
+        if self.coherence in FROM_STATES:
+            others = "between others" if self.coherence == BRIDGE else "from others"
+            raise ValueError(
+                f"an emulator draws no instants {others}: open a data set with coherence={self.coherence!r}"
+            )
         values = np.empty((len(instants), len(self.channels), healpix.n_cells(self.zoom)), np.float32)
         by_label: dict[str | None, list[int]] = {}
         for i, instant in enumerate(instants):
@@ -274,7 +277,7 @@ class Emulator:
     def latents(self, label: str | None, instant: Instant) -> npt.NDArray[np.float32]:
         """Standard normal numbers that an instant is drawn from, (channel, cell NEST), under a label of the bottle."""
         stream: dict[str, Any] = {"seed": instant.seed, "member": instant.member, "time": instant.time}
-        if self.coherence is None or (self.coherence == BRIDGE and self._carried is None):
+        if self.coherence is None or (self.coherence in FROM_STATES and self._carried is None):
             return noise.normals((len(self.channels), healpix.n_cells(self.zoom)), stage="coarse", **stream)
         return self._parts(label).normals(**stream)
 
@@ -348,7 +351,7 @@ class Emulator:
         """Make what the network is told of sea and forcings at (n,) times: (n, condition, 1, cell PAD_XY)."""
         specs = self.bottle.manifest.forcings
         learnt = [spec.learnt for spec in specs.values()]
-        told = conditions.forced(specs, self.forcings, times, held=self.coherence == BRIDGE)
+        told = conditions.forced(specs, self.forcings, times, held=self.coherence in FROM_STATES)
         fields = conditions.encode(self.sst.at(times), times, self.climatology, told, learnt)
         return np.ascontiguousarray(fields[..., healpix.nest_to_padxy(self.zoom)][:, :, None])
 
@@ -357,7 +360,7 @@ class Emulator:
         climatology = self.climatology
         if climatology is None or climatology.response is None:
             return None
-        specs, held = self.bottle.manifest.forcings, self.coherence == BRIDGE
+        specs, held = self.bottle.manifest.forcings, self.coherence in FROM_STATES
         told = conditions.forced(specs, self.forcings, times, held=held)
         return climatology.predictors(self.sst.at(times), times, told)
 
@@ -455,7 +458,10 @@ class Emulator:
 
     def denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
         """Make the denoiser of a label, which takes the expert of each noise level, and knows the 0 in its gaps."""
-        denoise = self._denoise(label, **inputs)
+        return self.without_gaps(self._denoise(label, **inputs), label)
+
+    def without_gaps(self, denoise: edm.Denoise, label: str | None) -> edm.Denoise:
+        """Make a denoiser that knows the 0 in the gaps of a label, where there are some."""
         absent = None if self.gaps is None else self.gaps.of(label)
         if absent is None or not absent.any():
             return denoise
@@ -464,10 +470,24 @@ class Emulator:
         return edm.known_zeros(denoise, there)
 
     def _denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
-        own, masked = self.denoise_alone(self.model, label, **inputs), self.masked(label)
-        if masked is None:
-            return own
-        return edm.lend_channels(own, self.denoise_alone(self.model, masked[1], **inputs), masked[0])
+        return self.lending(label, lambda name, _: self.denoise_alone(self.model, name, **inputs))
+
+    def lending(
+        self, label: str | None, under: Callable[[str | None, torch.Tensor | None], edm.Denoise]
+    ) -> edm.Denoise:
+        """Make the denoiser of a label, to which its donor lends the channels that its data lacked.
+
+        Parameters
+        ----------
+        label
+            One of the bottle's; None if it has none.
+        under
+            Makes a denoiser under a label, that is told nothing of some channels, (channel, 1, 1); of all if None.
+        """
+        lent = self.masked(label)
+        if lent is None:
+            return under(label, None)
+        return edm.lend_channels(under(label, lent[0]), under(lent[1], None), lent[0])
 
     def masked(self, label: str | None) -> tuple[torch.Tensor, str] | None:
         """Which channels the data of a label lacked, (channel, 1, 1), and the label that lends them; None if none."""
@@ -480,7 +500,8 @@ class Emulator:
 
     def denoise_alone(self, model: Model, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
         """Make the denoiser of some networks under a label, to which none lends channels."""
-        one_hot = torch.zeros(self.batch_size, model.label_dim, dtype=torch.float32, device=model.device)
+        count = len(inputs["condition"])
+        one_hot = torch.zeros(count, model.label_dim, dtype=torch.float32, device=model.device)
         if label is not None:
             one_hot[:, self.bottle.manifest.labels[label].index] = 1
 

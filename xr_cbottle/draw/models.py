@@ -19,8 +19,7 @@ from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.bottle.climatology import Climatology
-from xr_cbottle.bottle.errors import BottleError
-from xr_cbottle.bottle.records import BRIDGE, COARSE
+from xr_cbottle.bottle.records import BRIDGE, COARSE, VIDEO
 from xr_cbottle.draw import devices
 from xr_cbottle.draw.arithmetic import loading
 from xr_cbottle.draw.defaults import PRECISIONS
@@ -162,6 +161,23 @@ def load_bridge(bottle: Bottle, device: torch.device, precision: str) -> Model:
     return store(device).get(key, lambda: _load_model(bottle, device, precision, BRIDGE))
 
 
+def load_video(bottle: Bottle, device: torch.device, precision: str) -> Model:
+    """Give a bottle's video networks on a device, loaded once in a process for each device and precision.
+
+    Raises
+    ------
+    ValueError
+        If the precision is unknown, or the bottle has no video network.
+    BottleError
+        If a part is damaged, or is a network that does not make such windows.
+    """
+    if not bottle.manifest.videos:
+        raise ValueError(f"{bottle.manifest.name} has no video network: choose a bottle that has")
+    files = tuple(bottle.file_digest(i) for i, spec in enumerate(bottle.manifest.parts) if spec.role == VIDEO)
+    key = (bottle.digest, str(device), precision, VIDEO, files)
+    return store(device).get(key, lambda: _load_model(bottle, device, precision, VIDEO))
+
+
 def load_superres(bottle: Bottle, part: int, device: torch.device, precision: str) -> PatchModel:
     """Give a bottle's patch network on a device, loaded once in a process for each device and precision.
 
@@ -184,10 +200,6 @@ def _load_model(bottle: Bottle, device: torch.device, precision: str, role: str 
             if spec.role != role:
                 continue
             part = bottle.read_part(i)
-            if part.config.time_length != 1:
-                raise BottleError(
-                    f"{bottle.path}: part {i} is a video network; only networks of single instants are drawn"
-                )
             check_fit(part.config, part.state, f"{bottle.path}: {spec.location}")
             net = unet.build(part.config).eval()
             net.load_state_dict(part.state, strict=True)

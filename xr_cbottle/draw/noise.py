@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 STAGES = {
     "coarse": 0, "infill": 1, "superres": 2, "translate": 3, "coherent": 4, "coherent-superres": 5, "guide": 6,
-    "likelihood": 7, "assimilate": 8, "bridge": 9,
+    "likelihood": 7, "assimilate": 8, "bridge": 9, "video": 10,
 }  # fmt: skip
 """Streams that must differ at one instant, by the stage of the model that uses them."""
 

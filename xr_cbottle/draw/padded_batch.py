@@ -44,11 +44,12 @@ class PaddedBatch:
         return self._send(self.padded(fields)[..., None, healpix.nest_to_padxy(self.zoom)])
 
     def calendar(self) -> dict[str, torch.Tensor]:
-        """Second of the day and day of the year, each (size, 1), by the denoiser's names of them."""
+        """Second of the day and day of the year, each (size, frame), by the denoiser's names of them."""
         times = self.padded(self.times)
+        shape = self.size, -1
         return {
-            "second_of_day": self._send(conditions.second_of_day(times)),
-            "day_of_year": self._send(conditions.day_of_year(times)),
+            "second_of_day": self._send(conditions.second_of_day(times.ravel()).reshape(shape)),
+            "day_of_year": self._send(conditions.day_of_year(times.ravel()).reshape(shape)),
         }
 
     def back(self, state: torch.Tensor) -> npt.NDArray:
@@ -58,3 +59,26 @@ class PaddedBatch:
 
     def _send(self, values: npt.NDArray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.model.device)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameBatch(PaddedBatch):
+    """Windows on their way through a video network, as a `PaddedBatch` of them; its times are (window, frame)."""
+
+    def put(self, fields: npt.NDArray) -> torch.Tensor:
+        """Fields for the network: (window, channel, frame, cell NEST) -> (size, ..., cell PAD_XY), on its device."""
+        return self._send(self.padded(fields)[..., healpix.nest_to_padxy(self.zoom)])
+
+    def conditions(self, fields: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Conditions of all frames, (size * frame, condition, 1, cell PAD_XY), as the network takes them.
+
+        Returns
+        -------
+        (size, condition, frame, cell PAD_XY)
+        """
+        by_frame = fields.reshape(self.size, -1, fields.shape[1], fields.shape[-1])
+        return self._send(by_frame.swapaxes(1, 2)).to(self.model.dtype)
+
+    def back(self, state: torch.Tensor) -> npt.NDArray:
+        """Fields from the network: (size, channel, frame, cell PAD_XY) -> (window, ..., cell NEST)."""
+        return state[: len(self.times)].cpu().numpy()[..., healpix.padxy_to_nest(self.zoom)]

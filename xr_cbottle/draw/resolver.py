@@ -21,11 +21,11 @@ from xr_cbottle.base.forks import Lock
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.draw import coherent_noise, noise
 from xr_cbottle.draw.arithmetic import drawing
-from xr_cbottle.draw.defaults import BRIDGE, LATENTS
+from xr_cbottle.draw.defaults import BRIDGE, FROM_STATES, LATENTS
 from xr_cbottle.draw.models import PatchModel, choose_device, load_superres
 from xr_cbottle.draw.noise import Time
 from xr_cbottle.draw.once import Once
-from xr_cbottle.grid import conservation, healpix
+from xr_cbottle.grid import conservation, healpix, time_axis
 from xr_cbottle.grid.healpix import Indices
 from xr_cbottle.grid.patches import Region
 from xr_cbottle.grid.tiling import PATCHES_AT_ONCE, Tiling
@@ -280,13 +280,14 @@ def _spacing(bottle: Bottle, coherence: int | str | None) -> int | None:
     """Seconds between the knots of fine noise: as long as the smallest scales of the coarse noise last."""
     if coherence is None:
         return None
-    if coherence not in (LATENTS, BRIDGE):
+    if coherence not in (LATENTS, *FROM_STATES):
         return coherent_noise.spacing_of(float(coherence))
-    carried, bridge = bottle.coherence(), bottle.manifest.bridge
+    carried, manifest = bottle.coherence(), bottle.manifest
     if carried is not None:
         return carried.finest_spacing
-    assert bridge is not None  # it was asked whether it has either
-    return coherent_noise.spacing_of(2 * bridge.tree().step)
+    spec = manifest.bridge if coherence == BRIDGE else manifest.video
+    assert spec is not None  # it was asked whether it has one
+    return coherent_noise.spacing_of(2 * time_axis.parse_period(spec.step))
 
 
 def _sampler(spec: SuperresSpec) -> PatchSampler:

@@ -7,16 +7,13 @@ an instant lies in it follows from its time alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
-T = TypeVar("T")
-_KEPT_BYTES = 128 << 20  # of states at a time, or those of one interval
+from xr_cbottle.grid.time_order import TimeOrder
 
 
 @dataclass(frozen=True)
-class TimeTree:
+class TimeTree(TimeOrder):
     """A binary tree over time.
 
     Attributes
@@ -34,22 +31,24 @@ class TimeTree:
     origin: int = 0
 
     @property
+    def deepest(self) -> int:
+        """Depth of the leaves that lie nearest to each other: `depth`."""
+        return self.depth
+
+    @property
     def interval(self) -> int:
         """Seconds between two roots."""
         return self.step << self.depth
 
-    def together(self, nbytes: int) -> int:
-        """How many intervals to draw together if a state has so many bytes: those of one depth should fill batches."""
-        return max(1, _KEPT_BYTES // nbytes >> self.depth)
+    @property
+    def fields(self) -> int:
+        """How many leaves an interval has, with one of its roots."""
+        return 1 << self.depth
 
     def around(self, seconds: int) -> tuple[int, ...]:
         """The leaf that lies at a time, or the two that it lies between."""
         first = seconds - (seconds - self.origin) % self.step
         return (first,) if first == seconds else (first, first + self.step)
-
-    def root(self, seconds: int) -> int:
-        """Number of the last root up to a time; that at the origin is 0."""
-        return (seconds - self.origin) // self.interval
 
     def depth_of(self, leaf: int) -> int:
         """Depth of a leaf's time: 0 of a root's, at most `depth`."""
@@ -65,36 +64,3 @@ class TimeTree:
         depth = self.depth_of(leaf)
         far = self.distance(depth)
         return (leaf - far, leaf + far) if depth else ()
-
-    def levels(self, leaves: Iterable[int], have: Callable[[int], bool] = lambda leaf: False) -> list[list[int]]:
-        """Times that must be there for some leaves to be: theirs and those above them, by depth, ascending.
-
-        Parameters
-        ----------
-        leaves
-            Times of leaves.
-        have
-            Whether a leaf is there already; neither it nor what lies above it is then among the result.
-        """
-        found: list[set[int]] = [set() for _ in range(self.depth + 1)]
-        for leaf in leaves:
-            if not have(leaf):
-                found[self.depth_of(leaf)].add(leaf)
-        for level in reversed(found):
-            for parent in {one for leaf in level for one in self.parents(leaf)}:
-                if not have(parent):
-                    found[self.depth_of(parent)].add(parent)
-        return [sorted(level) for level in found]
-
-
-def windows(things: Iterable[T], interval: Callable[[T], Hashable], most: int) -> list[list[T]]:
-    """Things in their order, cut such that those that are together lie in no more than so many intervals."""
-    found: list[list[T]] = []
-    together: set[Hashable] = set()
-    for thing in things:
-        together.add(interval(thing))
-        if not found or len(together) > most:
-            found.append([])
-            together = {interval(thing)}
-        found[-1].append(thing)
-    return found

@@ -16,7 +16,7 @@ from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.cube.cube import Cube
-from xr_cbottle.draw.defaults import BRIDGE, LATENTS
+from xr_cbottle.draw.defaults import FROM_STATES, LATENTS
 from xr_cbottle.draw.fine import finest_zoom
 from xr_cbottle.fields.series import PATHWAYS
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
@@ -264,10 +264,10 @@ def _coherence(known: Sequence[str]) -> dict[str, Any]:
         "code": "w",
         "title": "In time",
         "default": "none",
-        "allowed": [*(how for how in known if how in ("none", LATENTS, BRIDGE)), "P1D", "P2D", "P5D"],
+        "allowed": [*(how for how in known if how in ("none", LATENTS, *FROM_STATES)), "P1D", "P2D", "P5D"],
         "pattern": "P(?=.)([0-9]{1,3}D)?(T(?=.)([0-9]{1,2}H)?([0-9]{1,2}M)?)?",
-        "hint": "none (independent instants), latents or bridge (as the bottle carries it), or how long weather lasts, "
-        "e.g. P2D",
+        "hint": "none (independent instants), latents, bridge or video (as the bottle carries it), or how long weather "
+        "lasts, e.g. P2D",
     }
 
 
@@ -285,7 +285,7 @@ def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
         "seed": choice("int", "of all the noise", 0) | {"min": 0},
         "members": choice("int", "how many realisations, along a dimension; 0 or 1 is one, without it", 0),
         "member": choice("str", "which realisation that one is, or several such as 4-7", "0"),
-        "coherence": choice("str", "how instants follow each other: none, latents, bridge or P2D", "none"),
+        "coherence": choice("str", "how instants follow each other: none, latents, bridge, video or P2D", "none"),
     }
     if "co2" in entry["forcings"]:
         found["sst_offset"] = choice("str", "what the sea is warmer, K with its sign: +2 or -0.5", "")
