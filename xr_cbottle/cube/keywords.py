@@ -152,8 +152,8 @@ class Keywords(TypedDict, total=False):
             "some days apart, if the bottle has one. With ``video`` a network draws windows of several frames, each "
             "going on from the one before, if the bottle has one (``icon``); there are times every frame then. With a "
             "duration (``2D``) weather stays in its place and fades: its correlation falls to 1/e in that time. The "
-            "statistics of single instants are the same with all of them; those of ``bridge`` and ``video`` are as good "
-            "as the training of their networks.",
+            "statistics of single instants are the same with all of them; those of ``bridge`` and ``video`` are as "
+            "good as the training of their networks.",
             "none", checks.coherence, **_WORD, metavar="none|latents|bridge|video|DURATION",
         ),
     ]  # fmt: skip
