@@ -373,7 +373,7 @@ def test_further_settings_of_a_bottle_go_into_addresses(browser, server):
          "hint": "none, latents, or days such as P2D"},
         {"name": "sst_offset", "code": "k", "title": "Warmer sea", "default": "0", "allowed": ["+2", "+4"]},
     ]  # fmt: skip
-    context = browser.new_context()
+    context = browser.new_context(bypass_csp=True)  # what is waited for is evaluated in the page again and again
     page, asked = context.new_page(), []
     page.route("**/catalog.json", lambda route: route.fulfill(body=json.dumps(listed), content_type="application/json"))
     page.on("request", lambda request: asked.append(urlsplit(request.url).path))

@@ -87,8 +87,8 @@ def test_made_images_have_the_shapes_and_types_of_real_ones(folder, scale):
 
 
 def shipped_configurations():
-    """Those that a dry run is for: all of coarse networks."""
-    names = [path.name for path in sorted(SHIPPED.glob("*.yaml"))]
+    """Those of coarse networks that were made of the years under the observed sea alone."""
+    names = [path.name for path in sorted(SHIPPED.glob("*.yaml")) if not path.name.startswith("forced")]
     return [name for name in names if isinstance(patch_config.load(SHIPPED / name), configs.Config)]
 
 
