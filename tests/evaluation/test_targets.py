@@ -45,7 +45,7 @@ def missed(rows):
 @pytest.mark.parametrize("name", ["tas", "pr", "rlut", "psl", "uas", "rsds", "prw"])
 def test_a_bottle_equal_to_the_reference_meets_all_targets(name):
     rows = [row for row in label_comparison.judged(case(name)) if "too few for a ratio" not in row.reason]
-    # The shape of anomalies is left out: instants of the reference are measured against the others alone, and a bottle's
+    # The shape of anomalies is left out: instants of the reference are measured against the others, and a bottle's
     # against all, which are its own here.
     rows = [row for row in rows if row.target != "i"]
     assert set(verdicts(rows).values()) == {"met"}
