@@ -45,6 +45,7 @@ th { font-weight: 600; color: var(--faint); }
 td.n { text-align: right; white-space: nowrap; }
 th.n { text-align: right; }
 td.v, td.w { white-space: nowrap; }
+td.r:not(:empty) { min-width: 15rem; }
 .met { color: var(--good); } .missed { color: var(--bad); font-weight: 600; } .none { color: var(--faint); }
 details { margin: .4rem 0; } summary { cursor: pointer; color: var(--faint); }
 figure { margin: .3rem 0 1.4rem; }
@@ -262,7 +263,7 @@ def _row(row: Row) -> str:
         f'<td class="n">{_over_noise(row.bound_over_noise)}</td><td class="v {kind}">{words}</td>',
         f'<td class="n">{number(_times(row.null, own))}{null}</td>',
         f'<td class="v faint">{_before(row, own)}</td>',
-        f'<td class="faint">{_text("; ".join(filter(None, remarks)))}</td>',
+        f'<td class="r faint">{_text("; ".join(filter(None, remarks)))}</td>',
     ]
     return f"<tr>{''.join(cells)}</tr>"
 
