@@ -291,6 +291,8 @@ def test_relations_of_what_is_equal_are_equal():
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--reference", "a=HERE/sim_1981.nc"], "either REFERENCE"),
         (["HERE/small.cbottle", "--reference", "a=HERE/sim_1981.nc", "--reference", "b=HERE/sim_1981.nc",
           "--more", "c=HERE/sim_1980.nc"], "other years of c and no reference"),
+        (["HERE/small.cbottle", "--reference", "a=HERE/sim_1981.nc", "--climate", "c=HERE/sim_1980.nc"],
+         "other climates of c and no reference"),
         (["HERE/sim_1980.nc", "--reference", "a=HERE/sim_1981.nc"], "stored data have none"),
         (["HERE/small.cbottle", "HERE/sim_1981.nc", "--zoom", "3"], "zooms 0 to 2"),
         (["HERE/tas_1981.nc", "HERE/sim_1981.nc", "--zoom", "3"], "from 0 to 2 with --zoom"),

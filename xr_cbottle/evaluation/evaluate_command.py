@@ -157,12 +157,12 @@ def _others(given: list[list[str]], labels: list[str], option: str = "--more") -
     if not given:
         return {}
     if len(labels) == 1:
-        only = labels[0]
-        files = []
+        found: dict[str, list[str]] = {}
         for name in (name for group in given for name in group):
-            match = _LABELLED.fullmatch(name)
-            files.append(match[2] if match and match[1] == only else name)
-        return {only: files}
+            match = None if Path(name).exists() else _LABELLED.fullmatch(name)  # names of files may have a "=" too
+            label, file = (match[1], match[2]) if match else (labels[0], name)
+            found.setdefault(label, []).append(file)
+        return found
     return _grouped(given, option)
 
 

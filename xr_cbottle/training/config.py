@@ -42,9 +42,9 @@ class ReplayConfig:
 
     def __post_init__(self) -> None:
         if self.every < 2:
-            raise ValueError(f"network: replay: every is {self.every}, must be at least 2")
+            raise ValueError(f"every is {self.every}, must be at least 2")
         if not 1 <= self.instants <= 100_000:
-            raise ValueError(f"network: replay: instants is {self.instants}, must be 1 to 100000")
+            raise ValueError(f"instants is {self.instants}, must be 1 to 100000")
 
 
 @dataclass(frozen=True)
