@@ -24,10 +24,10 @@ from tests.benchmarks.measure import table
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.training import config as configs
-from xr_cbottle.training import estimate
 from xr_cbottle.training.batches import Batches
 from xr_cbottle.training.data import LabelData, Statistics, TrainingData
 from xr_cbottle.training.loader import Loader
+from xr_cbottle.training.speed import measure
 
 INSTANTS = 64
 
@@ -101,8 +101,8 @@ def main(seconds: float = 5.0) -> None:
             costs = [cost(batches, config.training.batch_size)]
             batches.noise_later = True
             costs.append(cost(batches, config.training.batch_size))
-        speed = estimate.measure(config, torch.device("cpu"), steps=3).images_per_second if network else None
-        shown = (f"{speed:.1f}", f"{max(rates) / speed:.0f}") if speed else ("-", "-")
+        trained = measure(config, torch.device("cpu"), steps=3).images_per_second if network else None
+        shown = (f"{trained:.1f}", f"{max(rates) / trained:.0f}") if trained else ("-", "-")
         rows.append((what, *(f"{one:.0f}" for one in rates), *shown, *(f"{one:.1f}" for one in costs)))
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads; images a second")
     heads = (

@@ -17,7 +17,7 @@ from xr_cbottle import cli  # noqa: E402
 from xr_cbottle.fields import channels  # noqa: E402
 from xr_cbottle.grid import healpix  # noqa: E402
 from xr_cbottle.network import unet  # noqa: E402
-from xr_cbottle.training import coarse, estimate, loop  # noqa: E402
+from xr_cbottle.training import coarse, estimate, loop, speed  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training.patchwise import patch_config  # noqa: E402
 
@@ -35,7 +35,7 @@ def tree(folder):
 
 
 def test_before_and_after(folder, monkeypatch):
-    monkeypatch.setattr(estimate, "LOADER_SECONDS", 0.1)
+    monkeypatch.setattr(speed, "LOADER_SECONDS", 0.1)
     config = configs.parse(trainings.values(folder))
     before = tree(folder)
     found = estimate.estimate(config, folder / "run", progress=False)
@@ -68,7 +68,7 @@ def test_before_and_after(folder, monkeypatch):
 def test_memory_of_a_step_grows_with_the_batch(folder):
     config = configs.parse(trainings.values(folder))
     kept = [
-        estimate.measure(config, torch.device("cpu"), share=share, steps=1).bytes["kept of a step"] for share in (2, 4)
+        speed.measure(config, torch.device("cpu"), share=share, steps=1).bytes["kept of a step"] for share in (2, 4)
     ]
     assert kept[0] > 12 * 4**trainings.ZOOM * 8 * 2 * 4  # at least one field of the network's width
     assert kept[1] == pytest.approx(2 * kept[0], rel=0.1)
@@ -80,7 +80,7 @@ def test_made_images_have_the_shapes_and_types_of_real_ones(folder, scale):
     values["data"] |= {"scale": scale, "annual_harmonics": 0}
     values["data"]["sources"] = values["data"]["sources"][:1]
     run = loop.Run(configs.parse(values), folder / "run", progress=False)
-    made, real = estimate.made_batch(run.config, 3), run.batches.training(0, 3)
+    made, real = speed.made_batch(run.config, 3), run.batches.training(0, 3)
     for field in dataclasses.fields(real):
         one, other = getattr(made, field.name), getattr(real, field.name)
         assert (one.shape, one.dtype) == (other.shape, other.dtype), field.name
