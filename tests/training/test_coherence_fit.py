@@ -150,6 +150,21 @@ def test_a_bottle_is_given_it_by_the_command_line(configuration, tmp_path, capsy
     assert not np.array_equal(lasting, independent[0])
 
 
+def test_of_several_runs_of_a_label_the_longest_is_fitted_to(configuration, tmp_path):
+    values = yaml.safe_load(configuration.read_text())
+    base = values["data"]["sources"][0]
+    short = dict(base, validation_start=None, end=str(np.datetime64(base["start"]) + np.timedelta64(2, "D")))
+    values["data"]["scale"] = "climatology"
+    values["data"]["annual_harmonics"] = 0
+    values["data"]["sources"] += [short]  # a run of another climate, named last
+    configuration.write_text(yaml.safe_dump(values))
+    into = bottles.synthetic_bottle(tmp_path / "into.cbottle", channels=("tas", "Z500"), climatology=climatology())
+    out = tmp_path / "out.cbottle"
+    assert main([str(configuration), "--coherence", "--into", str(into), "--pack", str(out)]) == 0
+    fitted_to = open_bottle(out).manifest.trained_on["coherence.nc"]
+    assert fitted_to["a"] == f"{base['start']} to {base.get('validation_start') or base['end']}"
+
+
 def test_what_cannot_be_fitted_is_refused(configuration, tmp_path, capsys):
     plain = bottles.synthetic_bottle(tmp_path / "plain.cbottle", channels=("tas", "Z500"))
     other = bottles.synthetic_bottle(

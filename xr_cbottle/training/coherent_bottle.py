@@ -35,7 +35,8 @@ def add_coherence(
     out
         The ``.cbottle``; it appears whole or not at all, and may be ``into`` itself.
     data
-        Its sources are the simulations, by label; of their instants those are used that training sees.
+        Its sources are the simulations, by label (the longest, where there are several); of their instants those are
+        used that training sees.
     progress
         Show bars.
 
@@ -78,8 +79,10 @@ def fit(emulator: Emulator, data: DataConfig, *, progress: bool = True) -> Coher
 
 
 def _sources(manifest: Manifest, data: DataConfig) -> list[SourceConfig]:
-    """One source for each label, in the bottle's order."""
-    by_label = {source.label: source for source in data.sources}
+    """The longest source of each label, in the bottle's order: runs of other climates are short."""
+    by_label: dict[str, SourceConfig] = {}
+    for source in sorted(data.sources, key=lambda source: np.datetime64(source.start) - np.datetime64(source.end)):
+        by_label.setdefault(source.label, source)
     missing = sorted(set(manifest.labels) - set(by_label))
     if missing:
         raise ValueError(
