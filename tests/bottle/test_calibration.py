@@ -31,6 +31,7 @@ def calibration(**changes) -> Calibration:
         "matched": np.array([2]),
         "drawn": np.array([[[-1.0, 0.0, 3.0]], [[-2.0, 0.0, 1.0]]]),
         "known": np.array([[[0.0, 1e-9, 2.0]], [[-2.0, 0.0, 1.0]]]),
+        "rest": np.array([[0.5, 1.0, 0.7], [1.0, 0.8, 0.3]]),
     }
     return Calibration(**(parts | changes))
 
@@ -44,9 +45,26 @@ def test_harmonics_are_multiplied_by_the_gain_of_their_degree():
         harmonics = np.zeros(healpy.Alm.getsize(DEGREES - 1), complex)
         harmonics[healpy.Alm.getidx(DEGREES - 1, degree, 1)] = 1 + 2j
         x[0, :, ring] = healpy.alm2map(harmonics, n, lmax=DEGREES - 1)[:, None]
-        y = amplified(x, np.stack([gain, np.ones(DEGREES)]))
+        y = amplified(x, np.stack([gain, np.ones(DEGREES)]), np.array([0.3, 1.0]))
         np.testing.assert_allclose(y[0, 0], gain[degree] * x[0, 0], atol=1e-3)
         np.testing.assert_array_equal(y[0, 1], x[0, 1])  # a gain of 1 does not touch a bit
+
+
+def test_what_no_degree_holds_is_the_rest():
+    """Cells that alternate at the finest scale have no harmonics; a smooth field has no rest."""
+    x = np.zeros((1, 1, CELLS))
+    x[0, 0] = np.tile([1.0, -1.0, -1.0, 1.0], CELLS // 4)  # NEST: the four cells of each coarser one
+    finer = x - amplified(x, np.ones((1, DEGREES)), np.zeros(1))
+    y = amplified(x, np.ones((1, DEGREES)), np.array([0.25]))
+    np.testing.assert_allclose(y, x - 0.75 * finer, atol=1e-9)
+    assert (y**2).mean() < 0.2 * (x**2).mean()
+
+
+def test_without_a_gain_of_the_rest_it_is_left_alone():
+    x = fields(6, 1, 3)
+    bare = calibration(rest=None)
+    np.testing.assert_array_equal(bare.amplified(x, 0), calibration(rest=np.ones((2, 3))).amplified(x, 0))
+    assert not np.array_equal(bare.amplified(x, 0), calibration().amplified(x, 0))
 
 
 def test_what_is_amplified_does_not_depend_on_what_it_is_amplified_with():
@@ -101,6 +119,8 @@ def test_only_matched_channels_are_mapped():
         ({"gain": np.full((2, 3, 4), np.nan)}, "gains must be finite and positive"),
         ({"gain": np.zeros((2, 3, 4))}, "gains must be finite and positive"),
         ({"known": np.zeros((2, 1, 3))}, "quantiles must be finite and rising"),
+        ({"rest": np.ones((2, 2))}, r"rest must be of \(label, channel\)"),
+        ({"rest": np.zeros((2, 3))}, "gains must be finite and positive"),
     ],
 )
 def test_what_cannot_be_a_calibration(changes, sentence):
@@ -141,4 +161,4 @@ def test_a_climatology_mends_what_is_drawn(tmp_path):
 
 def test_a_calibration_of_other_channels_is_refused():
     with pytest.raises(ValueError, match="of the same labels and channels"):
-        climatology(calibration(gain=np.ones((2, 4, DEGREES))))
+        climatology(calibration(gain=np.ones((2, 4, DEGREES)), rest=None))

@@ -36,6 +36,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Emulator:
         np.array([1]),
         np.tile(knots, (2, 1, 1)),
         np.tile(1.3 * knots + knots**2, (2, 1, 1)),
+        rng.uniform(0.6, 1, (2, 2)),
     )
     known = type(known)(**{**vars(known), "calibration": mended})
     path = synthetic_bottle(
@@ -52,9 +53,9 @@ def test_the_gain_of_harmonics_is_transposed_exactly() -> None:
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, 1, 3, CELLS))
     gain = rng.uniform(0.2, 2, (3, 9))
-    gain[1] = 1
-    forward = (w * calibration.amplified(x, gain)).sum()
-    assert (x * adjoint.amplified(w, gain)).sum() == pytest.approx(forward, rel=1e-10)
+    gain[1], rest = 1, np.array([0.4, 1, 1])
+    forward = (w * calibration.amplified(x, gain, rest)).sum()
+    assert (x * adjoint.amplified(w, gain, rest)).sum() == pytest.approx(forward, rel=1e-10)
 
 
 def test_without_negatives() -> None:

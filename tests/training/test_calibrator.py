@@ -10,7 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
+from xr_cbottle.bottle.calibration import amplified  # noqa: E402
 from xr_cbottle.draw.emulator import Emulator  # noqa: E402
+from xr_cbottle.grid import healpix  # noqa: E402
 from xr_cbottle.training import calibrator, loop  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training.bottling import pack_run  # noqa: E402
@@ -31,6 +33,19 @@ def test_moments_weigh_cells_by_their_spread():
     mean, deviation = calibrator.moments(x, np.array([[2.0, 2.0]]))
     assert mean.item() == 3.5
     assert deviation.item() == pytest.approx(x.std())
+
+
+def test_noise_in_single_cells_is_taken_out_and_none_is_added():
+    """A quarter of white noise too much beyond what harmonics hold: the rest's gain is that of its deviations."""
+    rng = np.random.default_rng(3)
+    degrees, cells = 5, healpix.n_cells(2)
+    white = rng.standard_normal((40, 3, cells))
+    drawn = white * np.array([1.25, 0.5, 1.0])[:, None]
+    smooth = drawn[:, 2] - amplified(drawn[:, 2:], np.zeros((1, degrees)), np.ones(1))[:, 0]
+    known = np.stack([white[:, 0], white[:, 1], smooth], 1)
+    found = calibrator.rest_gains(drawn, known, degrees)
+    np.testing.assert_allclose(found[:2], [1 / 1.25, 1.0], rtol=1e-6)  # the second lacks noise: it is not made up
+    assert found[2] == calibrator.LEAST_GAIN  # the data have none
 
 
 def test_a_calibrated_bottle_draws_as_what_was_learnt(run, tmp_path):

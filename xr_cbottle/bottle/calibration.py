@@ -2,7 +2,8 @@
 
 A network that has seen too few images draws some sizes of patterns too strongly and others too weakly, and heavy rain
 too rarely or too often. Both are seen in what it draws at times that it has learnt, and both are mended without
-touching the order of things in a field: its spherical harmonics are multiplied by a *gain* for each degree, and the
+touching the order of things in a field: its spherical harmonics are multiplied by a *gain* for each degree, what is
+finer than all of them by one gain for the *rest*, and the
 values of a channel are mapped so that their quantiles over all cells and times are those of the data (quantile
 mapping, Panofsky and Brier 1958). `xr_cbottle.training.calibrator` finds the numbers.
 """
@@ -25,18 +26,22 @@ class Calibration:
     Attributes
     ----------
     gain : (label, channel, degree) float64
-        What the spherical harmonics of an anomaly are multiplied by, of degrees from 0; 1 beyond the last.
+        What the spherical harmonics of an anomaly are multiplied by, of degrees from 0.
     matched : (matched,) int64
         Numbers of the channels whose values are mapped.
     drawn, known : (label, matched, knot) float64
         Rising quantiles of the values of these channels, as they are drawn and as they are in the data, in the
         channel's unit.
+    rest : (label, channel) float64, or None
+        What the rest of an anomaly is multiplied by, which is finer than the last degree; None: nothing, as in bottles
+        of before.
     """
 
     gain: Floats
     matched: npt.NDArray[np.int64]
     drawn: Floats
     known: Floats
+    rest: Floats | None = None
 
     def __post_init__(self) -> None:
         labels, channels = self.gain.shape[:2] if self.gain.ndim == 3 else (0, 0)
@@ -54,7 +59,10 @@ class Calibration:
                 "a calibration needs gain of (label, channel, degree), numbers of matched channels, and drawn and "
                 "known of (label, matched, knot) with two knots or more"
             )
-        if not (np.isfinite(self.gain).all() and (self.gain > 0).all()):
+        if self.rest is not None and self.rest.shape != (labels, channels):
+            raise ValueError("a calibration's rest must be of (label, channel)")
+        found = [self.gain] if self.rest is None else [self.gain, self.rest]
+        if not all(np.isfinite(one).all() and (one > 0).all() for one in found):
             raise ValueError("a calibration's gains must be finite and positive")
         rising = all(np.isfinite(x).all() and (np.diff(x) > 0).all() for x in (self.drawn, self.known))
         if not rising:
@@ -62,11 +70,15 @@ class Calibration:
 
     def amplified(self, x: Floats, label: int) -> Floats:
         """Anomalies (n, channel, cell NEST) as drawn -> as they should be."""
-        return amplified(x, self.gain[label])
+        return amplified(x, self.gain[label], self.rest_of(label))
 
     def unamplified(self, x: Floats, label: int) -> Floats:
         """The inverse of `amplified`, to the precision of the transform: 1e-5."""
-        return amplified(x, 1 / self.gain[label])
+        return amplified(x, 1 / self.gain[label], 1 / self.rest_of(label))
+
+    def rest_of(self, label: int) -> Floats:
+        """(channel,) gain of the rest of a label."""
+        return np.ones(self.gain.shape[1]) if self.rest is None else self.rest[label]
 
     def mapped(self, values: Floats, label: int) -> Floats:
         """Values (n, channel, cell) as drawn -> with the distribution of the data; in the channels' units."""
@@ -85,15 +97,16 @@ class Calibration:
         return out
 
 
-def amplified(x: Floats, gain: Floats) -> Floats:
-    """Multiply the spherical harmonics of fields by a gain of their degree.
+def amplified(x: Floats, gain: Floats, rest: Floats) -> Floats:
+    """Multiply the spherical harmonics of fields by a gain of their degree, and what is left by another.
 
     Parameters
     ----------
     x : (n, channel, cell NEST)
     gain : (channel, degree)
-        Of degrees from 0. Those beyond the last, and what no degree holds, stay as they are. Degrees above 2 nside
-        are not resolved by the cells, and are better left out.
+        Of degrees from 0. Degrees above 2 nside are not resolved by the cells, and are better left out.
+    rest : (channel,)
+        Gain of what none of these degrees holds: in cells there is something finer than all that they resolve.
 
     Returns
     -------
@@ -107,10 +120,11 @@ def amplified(x: Floats, gain: Floats) -> Floats:
     # Channel by channel and instant by instant: nothing depends on how many there are.
     out = np.array(x, np.float64)
     to_ring, to_nest = (order(n, np.arange(cells)) for order in (healpy.ring2nest, healpy.nest2ring))
-    for c in np.flatnonzero((gain != 1).any(1)).tolist():
+    for c in np.flatnonzero((gain != 1).any(1) | (rest != 1)).tolist():
         for field in out[:, c]:
             harmonics = healpy.map2alm(field[to_ring], lmax=highest, iter=3, pol=False)
-            change = healpy.almxfl(harmonics, gain[c] - 1)
+            change = healpy.almxfl(harmonics, gain[c] - rest[c])
+            field *= rest[c]
             field += healpy.alm2map(change, n, lmax=highest, pol=False)[to_nest]
     return out
 

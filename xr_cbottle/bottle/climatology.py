@@ -190,9 +190,10 @@ class Climatology:
     def _multiplied(self, x: Floats, label: str | None, channels: Sequence[int] | None, power: int) -> Floats:
         if self.calibration is None:
             return x.astype(np.float64)
-        gain = self.calibration.gain[self.number(label)]
-        gain = gain if channels is None else gain[list(channels)]
-        return amplified(x, gain if power == 1 else 1 / gain)
+        gain, rest = self.calibration.gain[self.number(label)], self.calibration.rest_of(self.number(label))
+        if channels is not None:
+            gain, rest = gain[list(channels)], rest[list(channels)]
+        return amplified(x, gain**power, rest**power)
 
     def number(self, label: str | None) -> int:
         """Number of a label among `labels`; the first if None."""
@@ -249,6 +250,9 @@ class Climatology:
         known = self.calibration
         if known is None:
             return dataset
+        if known.rest is not None:
+            about = {"long_name": "gain of what is finer than the last degree", "units": "1"}
+            dataset = dataset.assign(rest=(("label", "channel"), known.rest, about))
         return dataset.assign(
             gain=(
                 ("label", "channel", "degree"),
@@ -318,6 +322,7 @@ def _calibration(dataset: xr.Dataset, channels: tuple[str, ...]) -> Calibration 
         return None
     names = [str(name) for name in dataset["matched"].values] if "matched" in dataset else []
     dims = {"gain": ("label", "channel", "degree"), "drawn": _QUANTILES, "known": _QUANTILES}
+    dims |= {"rest": ("label", "channel")} if "rest" in dataset else {}
     parts = {name: dataset[name].transpose(*order).values.astype(np.float64) for name, order in dims.items()}
     return Calibration(matched=np.array([channels.index(name) for name in names], np.int64), **parts)
 

@@ -100,8 +100,9 @@ def through(
         by_mean = gradient + by_usual * known.scale[:, None]
         by_predictors = known.response.change_back(number, times, predictors, by_mean, gradient * spread * anomalies)
     gradient = gradient * spread
-    by_x = gradient if calibration is None else amplified(gradient, calibration.gain[number])
-    return Gradients(by_x, by_predictors, by_sst)
+    if calibration is not None:
+        gradient = amplified(gradient, calibration.gain[number], calibration.rest_of(number))
+    return Gradients(gradient, by_predictors, by_sst)
 
 
 def without_negatives(values: Floats, gradient: Floats) -> Floats:
@@ -188,17 +189,18 @@ def slopes(values: Floats, given: Floats, wanted: Floats) -> Floats:
     return pieces[np.clip(np.searchsorted(given, values, side="right"), 0, len(given) - 1)]
 
 
-def amplified(gradient: Floats, gain: Floats) -> Floats:
+def amplified(gradient: Floats, gain: Floats, rest: Floats) -> Floats:
     """Carry a gradient back through `xr_cbottle.bottle.calibration.amplified`.
 
     With S the synthesis of harmonics, T = (4 pi / cells) S^t their quadrature and M = T S, the analysis with k
-    iterations is p(M) T with p(M) the sum of (1 - M)^i to i = k, and the function is A = 1 + S (gain - 1) p(M) T.
-    Its transpose is 1 + S p(M) (gain - 1) T.
+    iterations is p(M) T with p(M) the sum of (1 - M)^i to i = k, and the function is A = rest + S (gain - rest) p(M) T.
+    Its transpose is rest + S p(M) (gain - rest) T.
 
     Parameters
     ----------
     gradient : (n, channel, cell NEST)
     gain : (channel, degree)
+    rest : (channel,)
     """
     import healpy
 
@@ -213,11 +215,12 @@ def amplified(gradient: Floats, gain: Floats) -> Floats:
         return healpy.alm2map(harmonics, n, lmax=highest, pol=False)
 
     out = np.array(gradient, np.float64)
-    for c in np.flatnonzero((gain != 1).any(1)).tolist():
+    for c in np.flatnonzero((gain != 1).any(1) | (rest != 1)).tolist():
         for field in out[:, c]:
             if not field.any():
                 continue
-            term = healpy.almxfl(quadrature(field[to_ring]), gain[c] - 1)
+            term = healpy.almxfl(quadrature(field[to_ring]), gain[c] - rest[c])
+            field *= rest[c]
             total = term
             for _ in range(_ITERATIONS):
                 total = total + term - quadrature(synthesis(total))
@@ -255,6 +258,7 @@ def log_volume(
             log -= np.log(mapped).sum(-1)
         degrees = 2 * np.arange(calibration.gain.shape[2]) + 1
         log -= (np.log(calibration.gain[number]) * degrees).sum()
+        log -= np.log(calibration.rest_of(number)).sum() * (values.shape[-1] - degrees.sum())
     for channel in np.flatnonzero(known.root != 1).tolist():
         power = float(known.root[channel])
         root = np.maximum(before[:, channel], 1e-30 ** (1 / power)) ** (1 / power)

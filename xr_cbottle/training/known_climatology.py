@@ -170,4 +170,8 @@ def with_calibration(climatology: Climatology, old: Climatology) -> Climatology:
         of_all(getattr(theirs, name), None if mine is None else getattr(mine, name), theirs.known[0])
         for name in ("drawn", "known")
     )  # of equal quantiles nothing is mapped
-    return dataclasses.replace(climatology, calibration=Calibration(gain, theirs.matched, drawn, quantiles))
+    rest = None
+    if any(one is not None and one.rest is not None for one in (mine, theirs)):
+        own = None if mine is None else np.stack([mine.rest_of(i) for i in range(len(places))])
+        rest = of_all(np.stack([theirs.rest_of(i) for i in range(len(old.labels))]), own, np.ones(gain.shape[1]))
+    return dataclasses.replace(climatology, calibration=Calibration(gain, theirs.matched, drawn, quantiles, rest))
