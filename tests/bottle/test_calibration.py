@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-import healpy
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xr_cbottle.bottle.calibration import Calibration, amplified, mapped
+from xr_cbottle.bottle.calibration import Calibration, mapped
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.grid import healpix
@@ -34,30 +33,6 @@ def calibration(**changes) -> Calibration:
         "rest": np.array([[0.5, 1.0, 0.7], [1.0, 0.8, 0.3]]),
     }
     return Calibration(**(parts | changes))
-
-
-def test_harmonics_are_multiplied_by_the_gain_of_their_degree():
-    n = healpix.nside(ZOOM)
-    ring = healpy.ring2nest(n, np.arange(CELLS))
-    gain = np.linspace(0.5, 1.5, DEGREES)
-    x = np.empty((1, 2, CELLS))
-    for degree in (1, 3, 5):
-        harmonics = np.zeros(healpy.Alm.getsize(DEGREES - 1), complex)
-        harmonics[healpy.Alm.getidx(DEGREES - 1, degree, 1)] = 1 + 2j
-        x[0, :, ring] = healpy.alm2map(harmonics, n, lmax=DEGREES - 1)[:, None]
-        y = amplified(x, np.stack([gain, np.ones(DEGREES)]), np.array([0.3, 1.0]))
-        np.testing.assert_allclose(y[0, 0], gain[degree] * x[0, 0], atol=1e-3)
-        np.testing.assert_array_equal(y[0, 1], x[0, 1])  # a gain of 1 does not touch a bit
-
-
-def test_what_no_degree_holds_is_the_rest():
-    """Cells that alternate at the finest scale have no harmonics; a smooth field has no rest."""
-    x = np.zeros((1, 1, CELLS))
-    x[0, 0] = np.tile([1.0, -1.0, -1.0, 1.0], CELLS // 4)  # NEST: the four cells of each coarser one
-    finer = x - amplified(x, np.ones((1, DEGREES)), np.zeros(1))
-    y = amplified(x, np.ones((1, DEGREES)), np.array([0.25]))
-    np.testing.assert_allclose(y, x - 0.75 * finer, atol=1e-9)
-    assert (y**2).mean() < 0.2 * (x**2).mean()
 
 
 def test_without_a_gain_of_the_rest_it_is_left_alone():

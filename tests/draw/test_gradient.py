@@ -8,7 +8,6 @@ import pytest
 from tests import forcings
 from tests.bottle.test_climatology import made
 from tests.bottles import sst_cells, synthetic_bottle
-from xr_cbottle.bottle import calibration
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.bottle.climatology import departure
@@ -47,15 +46,6 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Emulator:
 
 def slope(function, at, direction, step):
     return (function(at + step * direction) - function(at - step * direction)) / (2 * step)
-
-
-def test_the_gain_of_harmonics_is_transposed_exactly() -> None:
-    rng = np.random.default_rng(0)
-    x, w = rng.normal(size=(2, 1, 3, CELLS))
-    gain = rng.uniform(0.2, 2, (3, 9))
-    gain[1], rest = 1, np.array([0.4, 1, 1])
-    forward = (w * calibration.amplified(x, gain, rest)).sum()
-    assert (x * adjoint.amplified(w, gain, rest)).sum() == pytest.approx(forward, rel=1e-10)
 
 
 def test_without_negatives() -> None:

@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
-from xr_cbottle.bottle.calibration import amplified  # noqa: E402
 from xr_cbottle.draw.emulator import Emulator  # noqa: E402
 from xr_cbottle.grid import healpix  # noqa: E402
+from xr_cbottle.grid.spherical_harmonics import amplified  # noqa: E402
 from xr_cbottle.training import calibrator, loop  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training.bottling import pack_run  # noqa: E402
@@ -62,7 +62,7 @@ def test_a_calibrated_bottle_draws_as_what_was_learnt(run, tmp_path):
             calibrator.moments(values, about.spread[0]) for values in (x, calibrator._values(label, chosen))
         )
         power = [
-            calibrator.power(values * about.at("a", label.times[positions])[1])[:, 1:]
+            calibrator.power(values * about.at("a", label.times[positions])[1], 9)[:, 1:]
             for values, positions in ((x, chosen), (calibrator._values(label, learnt), learnt))
         ]
         return np.abs(of_drawn[0] - of_data[0]), of_drawn[1] / of_data[1], power[0] / power[1]

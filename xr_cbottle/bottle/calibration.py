@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.grid.spherical_harmonics import amplified
+
 Floats = npt.NDArray[np.floating[Any]]
 
 
@@ -95,38 +97,6 @@ class Calibration:
         for channel, x, y in zip(self.matched.tolist(), given, wanted, strict=True):
             out[:, channel] = mapped(out[:, channel], x, y)
         return out
-
-
-def amplified(x: Floats, gain: Floats, rest: Floats) -> Floats:
-    """Multiply the spherical harmonics of fields by a gain of their degree, and what is left by another.
-
-    Parameters
-    ----------
-    x : (n, channel, cell NEST)
-    gain : (channel, degree)
-        Of degrees from 0. Degrees above 2 nside are not resolved by the cells, and are better left out.
-    rest : (channel,)
-        Gain of what none of these degrees holds: in cells there is something finer than all that they resolve.
-
-    Returns
-    -------
-    (n, channel, cell NEST) float64
-    """
-    import healpy
-
-    cells = x.shape[-1]
-    n = healpy.npix2nside(cells)
-    highest = gain.shape[1] - 1
-    # Channel by channel and instant by instant: nothing depends on how many there are.
-    out = np.array(x, np.float64)
-    to_ring, to_nest = (order(n, np.arange(cells)) for order in (healpy.ring2nest, healpy.nest2ring))
-    for c in np.flatnonzero((gain != 1).any(1) | (rest != 1)).tolist():
-        for field in out[:, c]:
-            harmonics = healpy.map2alm(field[to_ring], lmax=highest, iter=3, pol=False)
-            change = healpy.almxfl(harmonics, gain[c] - rest[c])
-            field *= rest[c]
-            field += healpy.alm2map(change, n, lmax=highest, pol=False)[to_nest]
-    return out
 
 
 def mapped(values: Floats, given: Floats, wanted: Floats) -> Floats:

@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.bottle.calibration import Calibration, amplified
+from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.bottle.climate_response import STEPS, Response
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.harmonics import Floats, basis, combined
+from xr_cbottle.grid.spherical_harmonics import amplified
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -321,8 +322,10 @@ def _calibration(dataset: xr.Dataset, channels: tuple[str, ...]) -> Calibration 
     if "gain" not in dataset:
         return None
     names = [str(name) for name in dataset["matched"].values] if "matched" in dataset else []
-    dims = {"gain": ("label", "channel", "degree"), "drawn": _QUANTILES, "known": _QUANTILES}
-    dims |= {"rest": ("label", "channel")} if "rest" in dataset else {}
+    dims: dict[str, tuple[str, ...]] = {
+        "gain": ("label", "channel", "degree"), "drawn": _QUANTILES, "known": _QUANTILES, "rest": ("label", "channel"),
+    }  # fmt: skip
+    dims = {name: order for name, order in dims.items() if name != "rest" or name in dataset}  # newer than the others
     parts = {name: dataset[name].transpose(*order).values.astype(np.float64) for name, order in dims.items()}
     return Calibration(matched=np.array([channels.index(name) for name in names], np.int64), **parts)
 

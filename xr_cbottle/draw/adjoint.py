@@ -15,10 +15,10 @@ import numpy.typing as npt
 from xr_cbottle.bottle.climatology import powered
 from xr_cbottle.draw.bounds import steadied, within
 from xr_cbottle.draw.emulator import Emulator
+from xr_cbottle.grid.spherical_harmonics import amplified_back
 
 Floats = npt.NDArray[np.floating[Any]]
 _KELVIN_STEP = 1e-3
-_ITERATIONS = 3  # of healpy.map2alm in `xr_cbottle.bottle.calibration.amplified`
 
 
 def physical(
@@ -101,7 +101,7 @@ def through(
         by_predictors = known.response.change_back(number, times, predictors, by_mean, gradient * spread * anomalies)
     gradient = gradient * spread
     if calibration is not None:
-        gradient = amplified(gradient, calibration.gain[number], calibration.rest_of(number))
+        gradient = amplified_back(gradient, calibration.gain[number], calibration.rest_of(number))
     return Gradients(gradient, by_predictors, by_sst)
 
 
@@ -187,45 +187,6 @@ def slopes(values: Floats, given: Floats, wanted: Floats) -> Floats:
     """Slope of `xr_cbottle.bottle.calibration.mapped` at some values."""
     pieces = np.concatenate([[1.0], np.diff(wanted) / np.diff(given)])
     return pieces[np.clip(np.searchsorted(given, values, side="right"), 0, len(given) - 1)]
-
-
-def amplified(gradient: Floats, gain: Floats, rest: Floats) -> Floats:
-    """Carry a gradient back through `xr_cbottle.bottle.calibration.amplified`.
-
-    With S the synthesis of harmonics, T = (4 pi / cells) S^t their quadrature and M = T S, the analysis with k
-    iterations is p(M) T with p(M) the sum of (1 - M)^i to i = k, and the function is A = rest + S (gain - rest) p(M) T.
-    Its transpose is rest + S p(M) (gain - rest) T.
-
-    Parameters
-    ----------
-    gradient : (n, channel, cell NEST)
-    gain : (channel, degree)
-    rest : (channel,)
-    """
-    import healpy
-
-    cells = gradient.shape[-1]
-    n, highest = healpy.npix2nside(cells), gain.shape[1] - 1
-    to_ring, to_nest = (order(n, np.arange(cells)) for order in (healpy.ring2nest, healpy.nest2ring))
-
-    def quadrature(field: Floats) -> Any:
-        return healpy.map2alm(field, lmax=highest, iter=0, pol=False)
-
-    def synthesis(harmonics: Any) -> Floats:
-        return healpy.alm2map(harmonics, n, lmax=highest, pol=False)
-
-    out = np.array(gradient, np.float64)
-    for c in np.flatnonzero((gain != 1).any(1) | (rest != 1)).tolist():
-        for field in out[:, c]:
-            if not field.any():
-                continue
-            term = healpy.almxfl(quadrature(field[to_ring]), gain[c] - rest[c])
-            field *= rest[c]
-            total = term
-            for _ in range(_ITERATIONS):
-                total = total + term - quadrature(synthesis(total))
-            field += synthesis(total)[to_nest]
-    return out
 
 
 def log_volume(

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
-from xr_cbottle import diagnostics
-from xr_cbottle.bottle.calibration import Calibration, amplified
+from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.draw.emulator import Emulator
 from xr_cbottle.grid import healpix
+from xr_cbottle.grid.spherical_harmonics import amplified, power, resolved
 from xr_cbottle.training.data import LabelData, TrainingData
 
 MEMBER = 2**20
@@ -65,7 +64,7 @@ def calibrated(
     known = emulator.climatology
     assert known is not None  # there is nothing to calibrate without one
     mean, spread = known.mean.copy(), known.spread.copy()
-    degrees = 2 * healpix.nside(data.zoom) + 1  # as many as the cells resolve
+    degrees = resolved(healpix.n_cells(data.zoom))
     gain, rest = np.ones((*mean.shape[:2], degrees)), np.ones(mean.shape[:2])
     numbers = np.array([known.channels.index(name) for name in matched], np.int64)
     quantiles = np.zeros((2, len(known.labels), len(numbers), len(PROBABILITIES)))
@@ -82,7 +81,7 @@ def calibrated(
         drawn_spread = known.at(label.label, times, moved)[1]
         few = known_fields[_evenly(np.arange(len(known_fields)), len(x))]
         rest[i] = np.where(have, rest_gains(x * drawn_spread, few, degrees), 1.0)
-        wanted = power(known_fields)
+        wanted = power(known_fields, degrees)
         gain[i] = np.where(have[:, None], gains(x, drawn_spread, wanted, rest[i]), 1.0)
         x = amplified(x, gain[i], rest[i])
         of_drawn, of_truth = moments(x, known.spread[i]), moments(runs.values(chosen), known.spread[i])
@@ -187,7 +186,7 @@ def gains(x: Floats, spread: npt.NDArray, wanted: Floats, rest: Floats) -> Float
     """
     gain = np.ones_like(wanted)
     for _ in range(ROUNDS):
-        found = power(amplified(x, gain, rest) * spread)
+        found = power(amplified(x, gain, rest) * spread, wanted.shape[1])
         gain = np.clip(gain * np.sqrt(wanted / np.maximum(found, 1e-300)), LEAST_GAIN, MOST_GAIN)
         gain[:, 0] = 1
     return gain
@@ -218,11 +217,6 @@ def rest_gains(drawn: Floats, known: Floats, degrees: int) -> Floats:
         squares.append((finer**2).mean((0, 2)))
     found, wanted = squares
     return np.clip(np.sqrt(wanted / np.maximum(found, 1e-300)), LEAST_GAIN, 1.0)
-
-
-def power(fields: Floats) -> Floats:
-    """(channel, degree) mean angular power of (n, channel, cell NEST) fields, of all degrees that the cells resolve."""
-    return diagnostics.power_spectrum(xr.DataArray(fields, dims=("time", "channel", "cell"), name="x")).values
 
 
 def moments(x: npt.NDArray, spread: npt.NDArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

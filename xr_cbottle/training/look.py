@@ -18,11 +18,11 @@ import torch
 
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.regular import regular_grid
+from xr_cbottle.grid.spherical_harmonics import power, resolved
 from xr_cbottle.network import edm
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.network.unet import Network
 from xr_cbottle.training.batches import Looked
-from xr_cbottle.training.calibrator import power
 from xr_cbottle.training.config import OptimConfig
 from xr_cbottle.training.data import TrainingData
 from xr_cbottle.training.step import autocast
@@ -173,7 +173,8 @@ def _physical(states: Floats, looked: Looked, data: TrainingData) -> Floats:
 
 def _compared(state: Floats, wanted_state: Floats, drawn: Floats, wanted: Floats) -> ChannelLook:
     """Figures of (n, cell NEST) states of a network and values of a channel, drawn and of the data."""
-    powers = np.sqrt(power(np.nan_to_num(np.stack([state, wanted_state], 1))))
+    states = np.nan_to_num(np.stack([state, wanted_state], 1))
+    powers = np.sqrt(power(states, resolved(states.shape[-1])))
     sizes = {size: powers[:, degrees] for size, degrees in SIZES.items()}
     return ChannelLook(
         mean=float(np.nanmean(drawn)),
