@@ -67,22 +67,23 @@ def power(x: Floats, degrees: int) -> Floats:
 
     Returns
     -------
-    (channel, degree) float64: mean over n of the squares of the harmonics of a degree, in the squared unit of x.
+    (channel, degree) float64: mean over n of `spectra`.
     """
+    return np.sum([spectra(fields, degrees) for fields in x], 0) / len(x)
+
+
+def spectra(fields: Floats, degrees: int) -> Floats:
+    """Angular power spectra C_l, (n, degree) float64, of (n, cell NEST) fields in their squared unit; see `resolved`."""
     import healpy
 
-    cells, lengths = x.shape[-1], 2 * np.arange(degrees) + 1
+    cells = fields.shape[-1]
     n = healpy.npix2nside(cells)
-    to_ring = healpy.ring2nest(n, np.arange(cells))
-    out = np.zeros((x.shape[1], degrees))
-    for fields in x:
-        ringed = fields[:, to_ring].astype(np.float64)
-        if _fits(cells, degrees):
-            sphere = _harmonics(n, degrees)
-            out += np.add.reduceat(sphere.analysis(ringed) ** 2, sphere.starts, axis=1) / lengths
-        else:
-            out += [healpy.alm2cl(healpy.map2alm(one, lmax=degrees - 1, iter=ITERATIONS, pol=False)) for one in ringed]
-    return out / len(x)
+    ringed = fields[:, healpy.ring2nest(n, np.arange(cells))].astype(np.float64)
+    if _fits(cells, degrees):
+        sphere, lengths = _harmonics(n, degrees), 2 * np.arange(degrees) + 1
+        return np.add.reduceat(sphere.analysis(ringed) ** 2, sphere.starts, axis=1) / lengths
+    found = [healpy.anafast(one, lmax=degrees - 1, iter=ITERATIONS, pol=False) for one in ringed]
+    return np.array(found).reshape(len(fields), degrees)
 
 
 def _changed(x: Floats, gain: Floats, rest: Floats, *, back: bool) -> Floats:
