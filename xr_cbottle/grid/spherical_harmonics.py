@@ -73,7 +73,7 @@ def power(x: Floats, degrees: int) -> Floats:
 
 
 def spectra(fields: Floats, degrees: int) -> Floats:
-    """Angular power spectra C_l, (n, degree) float64, of (n, cell NEST) fields in their squared unit; see `resolved`."""
+    """Angular power spectra C_l, (n, degree) float64, of (n, cell NEST) fields, in their squared unit."""
     import healpy
 
     cells = fields.shape[-1]
