@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ import yaml
 
 torch = pytest.importorskip("torch")
 
-from tests import bottles, trainings  # noqa: E402
+from tests import bottles, forcings, trainings  # noqa: E402
 from xr_cbottle.bottle import open_bottle  # noqa: E402
 from xr_cbottle.bottle.climatology import Climatology  # noqa: E402
 from xr_cbottle.draw.coherent_noise import Parts, correlation  # noqa: E402
@@ -163,6 +164,20 @@ def test_of_several_runs_of_a_label_the_longest_is_fitted_to(configuration, tmp_
     assert main([str(configuration), "--coherence", "--into", str(into), "--pack", str(out)]) == 0
     fitted_to = open_bottle(out).manifest.trained_on["coherence.nc"]
     assert fitted_to["a"] == f"{base['start']} to {base.get('validation_start') or base['end']}"
+
+
+def test_a_bottle_whose_climate_responds_is_given_it_too(configuration, tmp_path):
+    """Anomalies are from the climatology under the sea and the forcings of the bottle, in the data and in draws."""
+    known = dataclasses.replace(forcings.climatology(), channels=("tas", "Z500"))
+    into = bottles.synthetic_bottle(
+        tmp_path / "into.cbottle", channels=("tas", "Z500"), climatology=known,
+        forcings={"co2": dataclasses.replace(forcings.CO2, values=(360.0,), times=())},
+        sea_range=(-2.0, 2.0),
+    )  # fmt: skip
+    out = tmp_path / "out.cbottle"
+    assert main([str(configuration), "--coherence", "--into", str(into), "--pack", str(out)]) == 0
+    lasting = xr.open_dataset(out, engine="cbottle", coherence="latents").tas.isel(time=[5, 6]).values
+    assert np.isfinite(lasting).all()
 
 
 def test_what_cannot_be_fitted_is_refused(configuration, tmp_path, capsys):

@@ -9,7 +9,7 @@ how much of each is measured by drawing again with one channel's noise changed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,14 @@ class LagCovariance:
     values: npt.NDArray[np.complex128]
 
 
+Predictors = Callable[[npt.NDArray[np.datetime64]], Floats | None]
+"""What a climatology's response is told of (n,) times, (n, predictor); None of one that does not respond."""
+
+
+def unmoved(times: npt.NDArray[np.datetime64]) -> None:
+    """No predictors, of any times."""
+
+
 def lag_covariance(
     source: SourceConfig,
     climatology: Climatology,
@@ -69,6 +77,7 @@ def lag_covariance(
     *,
     progress: bool = True,
     own: Mapping[str, Variable] | None = None,
+    predictors: Predictors = unmoved,
 ) -> LagCovariance:
     """Lag covariances of a source's anomalies, of the instants that training sees.
 
@@ -84,6 +93,8 @@ def lag_covariance(
         Show a bar.
     own
         Variables that the bottle defines.
+    predictors
+        Of times, if the climatology moves with the sea and with forcings: as `Emulator.predictors`.
 
     Raises
     ------
@@ -99,7 +110,7 @@ def lag_covariance(
         run_sources.addresses(source), desc=f"correlate {source.label}", unit="file", disable=not progress
     ):
         with run_sources.opened(source, address) as instants:
-            for times, modes in _modes(instants, source, plain, zoom, own or {}):
+            for times, modes in _modes(instants, source, plain, zoom, own or {}, predictors):
                 lags = _lags(times, source.label) if lags is None else lags
                 found = pooled_covariance(times, modes, lags, rings(min(zoom, FINEST_ZOOM)))
                 total = found if total is None else total + found
@@ -115,6 +126,7 @@ def _modes(
     climatology: Climatology,
     zoom: int,
     own: Mapping[str, Variable],
+    predictors: Predictors,
 ) -> Iterator[tuple[Seconds, npt.NDArray[np.complex64]]]:
     """Seconds and (n, channel, mode) anomalies of stretches of learnt instants, some hours apart at least."""
     chosen = instants.wanted[~source.held_out(instants.times[instants.wanted])]
@@ -129,7 +141,8 @@ def _modes(
         found = []
         for block in np.array_split(chosen[part], -(-len(chosen[part]) // 64)):
             values = instants.read(block, climatology.channels, zoom, own)
-            x = climatology.standardised(values, source.label, instants.times[block])
+            times = instants.times[block]
+            x = climatology.standardised(values, source.label, times, predictors(times))
             # What a label lacks is lent by another: it must not spoil what is there.
             x = np.nan_to_num(healpix.coarsen(x.astype(np.float64), zoom - level))
             found.append(rings(level).to_modes(x).astype(np.complex64))
@@ -230,7 +243,8 @@ def response(
         for first in range(0, len(latents), emulator.batch_size):
             some = np.stack(latents[first : first + emulator.batch_size])
             stamps = np.repeat(time.astype("datetime64[s]"), len(some))
-            x = known.standardised(emulator.from_latents(some, label, stamps).astype(np.float64), label, stamps)
+            values = emulator.from_latents(some, label, stamps).astype(np.float64)
+            x = known.standardised(values, label, stamps, emulator.predictors(stamps))
             found.append(sphere.to_modes(healpix.coarsen(x, emulator.zoom - level)))
         return np.concatenate(found)
 

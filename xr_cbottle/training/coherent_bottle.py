@@ -71,7 +71,9 @@ def fit(emulator: Emulator, data: DataConfig, *, progress: bool = True) -> Coher
     measured, responses = [], []
     for source in _sources(manifest, data):
         measured.append(
-            coherence_measures.lag_covariance(source, climatology, manifest.zoom, progress=progress, own=manifest.own)
+            coherence_measures.lag_covariance(
+                source, climatology, manifest.zoom, progress=progress, own=manifest.own, predictors=emulator.predictors
+            )
         )
         responses.append(coherence_measures.response(emulator, source.label, _times(source), progress=progress))
     labels = tuple(manifest.labels) or climatology.labels
@@ -79,7 +81,7 @@ def fit(emulator: Emulator, data: DataConfig, *, progress: bool = True) -> Coher
 
 
 def _sources(manifest: Manifest, data: DataConfig) -> list[SourceConfig]:
-    """The longest source of each label, in the bottle's order: runs of other climates are short."""
+    """The longest source of each label, in the bottle's order: runs under another sea than the bottle's are short."""
     by_label: dict[str, SourceConfig] = {}
     for source in sorted(data.sources, key=lambda source: np.datetime64(source.start) - np.datetime64(source.end)):
         by_label.setdefault(source.label, source)
