@@ -321,7 +321,7 @@ def light_gcm(folder: Path) -> Path:
                 state[name] = 0.1 * state[name]  # nearly all that is drawn is what the noise makes
             checkpoint.write_part(path, narrow, info, state)
         files = [Path(scratch, spec.location) for spec in manifest.parts]
-        others = (manifest.sst, manifest.climatology, manifest.coherence)
+        others = (manifest.sst, manifest.climatology, manifest.coherence, manifest.gaps, manifest.static)
         return packing.pack(
             folder / "gcm.cbottle", manifest, files, *(spec and Path(scratch, spec.location) for spec in others)
         )

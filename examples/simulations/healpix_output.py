@@ -144,8 +144,11 @@ def write_boundary(
     static: Path, land: np.ndarray, orography: np.ndarray, forcing: Path, sea: xr.Dataset, to_cells: Regridder
 ) -> None:
     """Land fraction and orography (m), and the monthly ``sst`` (K) and ``icec`` that drive a run, on the cells."""
-    fields = {"orog": (orography, "m", "surface altitude"), "sftlf": (land, "1", "land area fraction")}
-    data = {name: ("cell", to_cells(x), {"units": u, "long_name": text}) for name, (x, u, text) in fields.items()}
+    fields = {"orog": (orography, "m", "surface_altitude"), "sftlf": (land, "1", "land_area_fraction")}
+    data = {
+        name: ("cell", to_cells(x), {"units": u, "long_name": text.replace("_", " "), "standard_name": text})
+        for name, (x, u, text) in fields.items()
+    }
     xr.Dataset(data).to_netcdf(static)
     monthly = {
         name: (("time", "cell"), to_cells(sea[name].transpose("time", "lat", "lon").values), {"units": units})

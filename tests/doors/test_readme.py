@@ -43,7 +43,7 @@ def test_python_runs_and_draws_what_it_says(tmp_path, monkeypatch):
         if line:
             counts.append(len(drawn) - before)
     # The map is of what was read; of the 24 instants of rain, one is there already; the store is of three members.
-    assert counts == [0, 0, 0, 1, 0, 23, 24, 0]
+    assert counts == [0, 0, 0, 1, 0, 23, 24, 0, 0]
     assert len(set(drawn)) == len(drawn)
 
 

@@ -211,10 +211,10 @@ def test_shipped_configuration_is_valid():
     from pathlib import Path
 
     folder = Path(__file__).parents[2] / "examples/training"
-    assert configs.load(folder / "gcm_low.yaml").training.sigma_max == 2
-    forced = configs.load(folder / "forced_low.yaml")
+    assert configs.load(folder / "before_low.yaml").training.sigma_max == 2
+    forced = configs.load(folder / "gcm_low.yaml")
     assert len(forced.data.channels) == 56
-    assert len(forced.data.sources) == 18
+    assert len(forced.data.sources) == 15
     assert forced.bottle.bounds["ts"] == {"sea": True}
-    config = configs.load(folder / "gcm_high.yaml")
+    config = configs.load(folder / "before_high.yaml")
     assert len(config.data.channels) == 26
