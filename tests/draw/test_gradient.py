@@ -15,7 +15,8 @@ from xr_cbottle.bottle.climatology import departure
 from xr_cbottle.bottle.static_fields import StaticFields
 from xr_cbottle.draw import adjoint, gradient
 from xr_cbottle.draw.bounds import within
-from xr_cbottle.draw.emulator import Emulator, Instant, Sampler, without_negatives
+from xr_cbottle.draw.emulator import Emulator, Instant, Sampler
+from xr_cbottle.draw.normalisation import without_negatives
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.fields.sst_offset import SstOffset
 
@@ -86,7 +87,7 @@ def test_units_and_calibration(emulator: Emulator) -> None:
     rng = np.random.default_rng(2)
     x, w, d = rng.normal(size=(3, 2, 2, CELLS))
     w[:, 1] *= 1e5  # rain is small
-    by_hand = (adjoint.physical(emulator, x, "b", TIMES, w) * d).sum()
+    by_hand = (adjoint.physical(emulator.normalisation, x, "b", TIMES, w) * d).sum()
     numeric = slope(lambda v: (w * emulator.physical(v, "b", TIMES)).sum(), x, d, 1e-6)
     assert numeric == pytest.approx(by_hand, rel=1e-4)
 
@@ -158,7 +159,7 @@ def test_the_climate_of_a_state(changing: Bottle, channels: list[int]) -> None:
         moved = under(changing, step * direction, "+1K")
         return (weights * moved.physical(x, "b", TIMES)).sum((1, 2))
 
-    back = adjoint.through(ours, x, "b", TIMES, np.broadcast_to(weights, x.shape))
+    back = adjoint.through(ours.normalisation, x, "b", TIMES, np.broadcast_to(weights, x.shape))
     assert back.predictors is not None
     kelvin, known = ours.sst.at(TIMES), ours.climatology
     by_sea = known.response.values_back(departure(kelvin, TIMES, known.sst), back.predictors) + back.sst

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.bottle.climatology import powered
-from xr_cbottle.draw.bounds import steadied, within
-from xr_cbottle.draw.emulator import Emulator
+from xr_cbottle.draw.bounds import Bounds, steadied, within
+from xr_cbottle.draw.normalisation import Normalisation
 
 Floats = npt.NDArray[np.floating[Any]]
 _KELVIN_STEP = 1e-3
@@ -22,16 +22,18 @@ _ITERATIONS = 3  # of healpy.map2alm in `xr_cbottle.bottle.calibration.amplified
 
 
 def physical(
-    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+    units: Normalisation, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
 ) -> Floats:
-    """Carry a gradient back through `Emulator.physical`.
+    """Carry a gradient back through `Normalisation.physical`.
 
     Parameters
     ----------
-    emulator, label, times
-        As there.
+    units
+        Of an emulator.
     x
         (n, channel, cell NEST), where it is taken.
+    label, times
+        As there.
     gradient
         (n, channel, cell NEST) with respect to the values in the channels' units.
 
@@ -39,12 +41,12 @@ def physical(
     -------
     (n, channel, cell NEST) float64 with respect to ``x``.
     """
-    return through(emulator, x, label, times, gradient).x
+    return through(units, x, label, times, gradient).x
 
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Gradients with respect to all that `Emulator.physical` makes values of.
+    """Gradients with respect to all that `Normalisation.physical` makes values of.
 
     Attributes
     ----------
@@ -62,21 +64,21 @@ class Gradients:
 
 
 def through(
-    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+    units: Normalisation, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
 ) -> Gradients:
-    """Carry a gradient back through `Emulator.physical`, to state and climate; parameters as of `physical`."""
-    known = emulator.climatology
+    """Carry a gradient back through `Normalisation.physical`, to state and climate; parameters as of `physical`."""
+    known = units.climatology
     gradient = np.array(gradient, np.float64)
     by_usual: Floats = np.zeros_like(gradient)
     by_sst: Floats = np.zeros((len(gradient), gradient.shape[-1]))
-    if emulator.bottle.manifest.bounds:
-        gradient, by_usual, by_sst = bounded(emulator, x, label, times, gradient)
-    chosen = [emulator.channels.index(name) for name in emulator.bottle.manifest.nonnegative]
+    if units.bounds is not None:
+        gradient, by_usual, by_sst = bounded(units, units.bounds, x, label, times, gradient)
+    chosen = units.nonnegative
     if known is None:
-        scales, center = emulator.model.scales[:, None], emulator.model.center[:, None]
+        scales, center = units.scales[:, None], units.center[:, None]
         gradient[:, chosen] = without_negatives((x * scales + center)[:, chosen], gradient[:, chosen])
         return Gradients(gradient * scales, None, by_sst)
-    predictors = emulator.predictors(times)
+    predictors = units.predictors(times)
     mean, spread = known.at(label, times, predictors)
     anomalies = known.amplified(x, label)
     linear = known.center[:, None] + known.scale[:, None] * (mean + spread * anomalies)
@@ -105,7 +107,7 @@ def through(
 
 
 def without_negatives(values: Floats, gradient: Floats) -> Floats:
-    """Carry a gradient back through `xr_cbottle.draw.emulator.without_negatives`, both (..., cell)."""
+    """Carry a gradient back through `xr_cbottle.draw.normalisation.without_negatives`, both (..., cell)."""
     kept = np.maximum(values, 0)
     before, after = values.mean(-1, keepdims=True), kept.mean(-1, keepdims=True)
     positive, some = values > 0, after > 0
@@ -116,7 +118,12 @@ def without_negatives(values: Floats, gradient: Floats) -> Floats:
 
 
 def bounded(
-    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+    units: Normalisation,
+    bounds: Bounds,
+    x: Floats,
+    label: str | None,
+    times: npt.NDArray[np.datetime64],
+    gradient: Floats,
 ) -> tuple[Floats, Floats, Floats]:
     """Carry a gradient back through `xr_cbottle.draw.bounds.Bounds.applied`, as `through` does.
 
@@ -124,9 +131,9 @@ def bounded(
     -------
     (n, channel, cell) with respect to the values, and to what is usual; (n, cell) with respect to the SST.
     """
-    known, bounds, sst = emulator.climatology, emulator.bounds, emulator.sst.at(times)
-    usual = None if known is None else known.usual(label, times, emulator.predictors(times))
-    values = emulator.unbounded(x, label, times)
+    known, sst = units.climatology, units.driving.sst.at(times)
+    usual = None if known is None else known.usual(label, times, units.predictors(times))
+    values = units.unbounded(x, label, times)
     final = bounds.applied(values, label, times, usual, sst)
     out, by_usual, by_sst = np.array(gradient), np.zeros_like(gradient), np.zeros(sst.shape)
     for name in reversed(bounds.order):
@@ -226,25 +233,27 @@ def amplified(gradient: Floats, gain: Floats) -> Floats:
 
 
 def log_volume(
-    emulator: Emulator, values: Floats, label: str | None, times: npt.NDArray[np.datetime64]
+    units: Normalisation, values: Floats, label: str | None, times: npt.NDArray[np.datetime64]
 ) -> npt.NDArray[np.float64]:
     """Logarithm of how much the network's units stretch a field, which a density is multiplied by.
 
     Parameters
     ----------
-    emulator, label, times
-        As of `Emulator.normalised`.
+    units
+        Of an emulator.
     values
         (n, channel, cell NEST) in the channels' units.
+    label, times
+        As of `Normalisation.normalised`.
 
     Returns
     -------
     (n,), of the units, spread, roots, mapping and gain of a label; scales, which labels share, are left out.
     """
-    known = emulator.climatology
+    known = units.climatology
     if known is None:
         return np.zeros(len(values))
-    _, spread = known.at(label, times, emulator.predictors(times))
+    _, spread = known.at(label, times, units.predictors(times))
     log = -np.log(spread).sum((1, 2))
     calibration, number = known.calibration, known.number(label)
     before = values

@@ -22,8 +22,9 @@ from xr_cbottle.bottle.climatology import powered
 from xr_cbottle.draw import adjoint, denoising_errors, noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.denoising_errors import DenoisingErrors, Keep
-from xr_cbottle.draw.emulator import Emulator, Instant, without_negatives
+from xr_cbottle.draw.emulator import Emulator, Instant
 from xr_cbottle.draw.local_update import LocalUpdate
+from xr_cbottle.draw.normalisation import without_negatives
 from xr_cbottle.draw.observing import EARTH_RADIUS_KM, Operator, unresolved
 from xr_cbottle.draw.own_work import Assimilation
 from xr_cbottle.fields import channels
