@@ -24,7 +24,7 @@ LAND_KELVIN = 290.0
 
 @dataclass(frozen=True, eq=False)
 class Driving:
-    """What drives a climate: the sea, and forcings beside it.
+    """Drivers of a climate: the sea, and forcings beside it.
 
     Attributes
     ----------
