@@ -12,6 +12,7 @@ from xr_cbottle.bottle import calibration
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.bottle.climatology import departure
+from xr_cbottle.bottle.gaps import Gaps
 from xr_cbottle.bottle.static_fields import StaticFields
 from xr_cbottle.draw import adjoint, gradient
 from xr_cbottle.draw.bounds import within
@@ -183,3 +184,31 @@ def test_a_climate_that_changes_against_finite_differences(changing: Bottle, off
         numeric = (total(0.05) - total(-0.05)) / 0.1
         scale = np.abs(found @ np.abs(direction)).max()
         np.testing.assert_allclose(found @ direction, numeric, atol=3e-3 * scale)
+
+
+def test_units_where_a_label_has_gaps(tmp_path) -> None:
+    """Means that are kept are those of the cells that have values, and what is asked of the others is not looked at."""
+    absent = np.zeros((2, 2, CELLS), bool)
+    absent[1, 0, 30:110], absent[1, 1, :50] = True, True
+    known = made(channels=("tas", "pr"), cells=CELLS)
+    path = synthetic_bottle(
+        tmp_path / "gappy.cbottle", channels=("tas", "pr"), climatology=known, nonnegative=("pr",),
+        gaps=Gaps(("a", "b"), ("tas", "pr"), absent), bounds={"tas": {"mean": 0.3, "most": 300.0}},
+    )  # fmt: skip
+    emulator = Emulator(path, device="cpu", batch_size=2)
+    rng = np.random.default_rng(2)
+    x, w, d = rng.normal(size=(3, 2, 2, CELLS))
+    inside = np.where(absent[1], 0.0, w)
+    units = emulator.normalisation
+    by_hand = (adjoint.physical(units, x, "b", TIMES, inside) * d).sum()
+    numeric = slope(lambda v: (inside * emulator.physical(v, "b", TIMES)).sum(), x, d, 1e-6)
+    assert numeric == pytest.approx(by_hand, rel=1e-4)
+    np.testing.assert_array_equal(
+        adjoint.physical(units, x, "b", TIMES, w), adjoint.physical(units, x, "b", TIMES, inside)
+    )
+    there = ~absent[1, 0]
+    bounded, free = (make(x, "b", TIMES)[:, 0] for make in (units.physical, units.unbounded))
+    usual = units.climatology.usual("b", TIMES)[:, 0]  # as it is stored
+    departure = [(field - usual)[:, there].mean(-1) for field in (bounded, free)]
+    np.testing.assert_allclose(departure[0], 0.3 * departure[1], rtol=1e-6)
+    np.testing.assert_array_equal(bounded[:, ~there], free[:, ~there])

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.bottle.climatology import powered
-from xr_cbottle.draw.bounds import Bounds, steadied, within
+from xr_cbottle.bottle.gaps import Mask
+from xr_cbottle.draw.bounds import Bounds, at_cells, cells_of, steadied, within
 from xr_cbottle.draw.normalisation import Normalisation
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -35,7 +36,8 @@ def physical(
     label, times
         As there.
     gradient
-        (n, channel, cell NEST) with respect to the values in the channels' units.
+        (n, channel, cell NEST) with respect to the values in the channels' units; in the gaps of the label, where
+        values have no meaning, it is not looked at.
 
     Returns
     -------
@@ -67,16 +69,19 @@ def through(
     units: Normalisation, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
 ) -> Gradients:
     """Carry a gradient back through `Normalisation.physical`, to state and climate; parameters as of `physical`."""
-    known = units.climatology
+    known, there = units.climatology, units.known(label)
     gradient = np.array(gradient, np.float64)
+    if there is not None:
+        gradient[:, ~there] = 0
     by_usual: Floats = np.zeros_like(gradient)
     by_sst: Floats = np.zeros((len(gradient), gradient.shape[-1]))
     if units.bounds is not None:
         gradient, by_usual, by_sst = bounded(units, units.bounds, x, label, times, gradient)
     chosen = units.nonnegative
+    counted = None if there is None else there[chosen]
     if known is None:
         scales, center = units.scales[:, None], units.center[:, None]
-        gradient[:, chosen] = without_negatives((x * scales + center)[:, chosen], gradient[:, chosen])
+        gradient[:, chosen] = without_negatives((x * scales + center)[:, chosen], gradient[:, chosen], counted)
         return Gradients(gradient * scales, None, by_sst)
     predictors = units.predictors(times)
     mean, spread = known.at(label, times, predictors)
@@ -85,7 +90,7 @@ def through(
     values = powered(linear, known.root)
     calibration, number = known.calibration, known.number(label)
     final = values if calibration is None else calibration.mapped(values, number)
-    gradient[:, chosen] = without_negatives(final[:, chosen], gradient[:, chosen])
+    gradient[:, chosen] = without_negatives(final[:, chosen], gradient[:, chosen], counted)
     if calibration is not None:
         for i, channel in enumerate(calibration.matched.tolist()):
             gradient[:, channel] *= slopes(
@@ -106,15 +111,16 @@ def through(
     return Gradients(by_x, by_predictors, by_sst)
 
 
-def without_negatives(values: Floats, gradient: Floats) -> Floats:
-    """Carry a gradient back through `xr_cbottle.draw.normalisation.without_negatives`, both (..., cell)."""
+def without_negatives(values: Floats, gradient: Floats, known: Mask | None = None) -> Floats:
+    """Carry a gradient back through `xr_cbottle.draw.normalisation.without_negatives`, all (..., cell)."""
     kept = np.maximum(values, 0)
-    before, after = values.mean(-1, keepdims=True), kept.mean(-1, keepdims=True)
+    counted = np.broadcast_to(True if known is None else known, values.shape)
+    before, after = (field.mean(-1, keepdims=True, where=counted) for field in (values, kept))
     positive, some = values > 0, after > 0
     ratio = np.divide(np.maximum(before, 0), after, out=np.ones_like(after), where=some)
-    inner = (gradient * kept).sum(-1, keepdims=True) / values.shape[-1]
+    inner = (gradient * kept).sum(-1, keepdims=True) / counted.sum(-1, keepdims=True)
     divided = np.divide(inner, after, out=np.zeros_like(after), where=some)
-    return positive * gradient * ratio + divided * ((before > 0) - ratio * positive)
+    return positive * gradient * ratio + counted * divided * ((before > 0) - ratio * positive)
 
 
 def bounded(
@@ -131,34 +137,39 @@ def bounded(
     -------
     (n, channel, cell) with respect to the values, and to what is usual; (n, cell) with respect to the SST.
     """
-    known, sst = units.climatology, units.driving.sst.at(times)
-    usual = None if known is None else known.usual(label, times, units.predictors(times))
+    about, sst, known = units.climatology, units.driving.sst.at(times), units.known(label)
+    usual = None if about is None else about.usual(label, times, units.predictors(times))
     values = units.unbounded(x, label, times)
-    final = bounds.applied(values, label, times, usual, sst)
+    final = bounds.applied(values, label, times, usual, sst, known)
     out, by_usual, by_sst = np.array(gradient), np.zeros_like(gradient), np.zeros(sst.shape)
     for name in reversed(bounds.order):
         spec, c = bounds.specs[name], bounds.channels.index(name)
+        there = cells_of(known, c)
+        own, field = out[:, c], values[:, c][:, there]  # a view, and what is moved into the bounds
         steady = spec.mean is not None and usual is not None
-        field = steadied(values[:, c], usual[:, c], spec.mean) if steady else values[:, c]  # type: ignore[index, arg-type]
-        least, most = bounds.limits(name, spec, final, label, times)
+        if steady:
+            field = steadied(field, usual[:, c][:, there], spec.mean)  # type: ignore[index, arg-type]
+        least, most = (at_cells(one, there) for one in bounds.limits(name, spec, final, label, times))
         if spec.sea:
             share = bounds.water(sst, label)
-            change = np.nan_to_num(sst) - within(field, least, most)
-            by_sst += share * out[:, c] + bounds.water_back(sst, label, out[:, c] * change)
-            out[:, c] *= 1 - share
+            change = np.zeros(sst.shape)
+            change[:, there] = np.nan_to_num(sst)[:, there] - within(field, least, most)
+            by_sst += share * own + bounds.water_back(sst, label, own * change)
+            own *= 1 - share
         if least is not None or most is not None:
-            out[:, c], by_most = within_back(field, least, most, out[:, c])
+            own[:, there], by_most = within_back(field, least, most, own[:, there])
             if spec.saturation is not None and spec.temperature is not None:
                 t = bounds.channels.index(spec.temperature)
                 shifted = [np.array(final) for _ in range(2)]
                 for sign, one in zip((1, -1), shifted, strict=True):
                     one[:, t] += sign * _KELVIN_STEP
                 ends = [bounds.limits(name, spec, one, label, times)[1] for one in shifted]
-                out[:, t] += by_most * (ends[0] - ends[1]) / (2 * _KELVIN_STEP)  # type: ignore[operator]
+                per_kelvin = (ends[0] - ends[1]) / (2 * _KELVIN_STEP)  # type: ignore[operator]
+                out[:, t][:, there] += by_most * per_kelvin[:, there]
         if steady:
-            shared = (1 - spec.mean) * out[:, c].mean(-1, keepdims=True)  # type: ignore[operator]
-            out[:, c] -= shared
-            by_usual[:, c] += shared
+            shared = (1 - spec.mean) * own[:, there].mean(-1, keepdims=True)  # type: ignore[operator]
+            own[:, there] -= shared
+            by_usual[:, c][:, there] += shared
     return out, by_usual, by_sst
 
 

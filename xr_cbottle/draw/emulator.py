@@ -406,7 +406,7 @@ class Emulator:
     def anomalies(
         self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
-        """Undo `physical` but for calibration's gain, which alone mixes cells: NaN stays where it was."""
+        """Undo `physical` but for calibration's gain, which alone mixes cells: NaN stays, and is in the gaps."""
         return self.normalisation.anomalies(values, label, times)
 
     def known_part(

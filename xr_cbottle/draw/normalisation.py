@@ -78,7 +78,7 @@ class Normalisation:
         if self.bounds is None:
             return values
         usual = None if self.climatology is None or about is None else self.climatology.usual_of(about[0])
-        return self.bounds.applied(values, label, times, usual, self.driving.sst.at(times))
+        return self.bounds.applied(values, label, times, usual, self.driving.sst.at(times), self.known(label))
 
     def unbounded(self, x: Floats, label: str | None, times: Times) -> Floats:
         """Values as `physical` gives them, before they are moved into the bounds of the bottle."""
@@ -101,10 +101,16 @@ class Normalisation:
         return (values - self.center[:, None]) / self.scales[:, None]
 
     def anomalies(self, values: Floats, label: str | None, times: Times) -> Floats:
-        """Undo `physical` but for calibration's gain, which alone mixes cells: NaN stays where it was."""
+        """Undo `physical` but for calibration's gain, which alone mixes cells.
+
+        NaN stays where it was, and is in the gaps of the label, of which its networks know nothing.
+        """
         if self.climatology is not None:
-            return self.climatology.anomalies(values, label, times, self.predictors(times))
-        return self.normalised(values, label, times)
+            found = self.climatology.anomalies(values, label, times, self.predictors(times))
+        else:
+            found = self.normalised(values, label, times)
+        known = self.known(label)
+        return found if known is None else np.where(known, found, np.nan)
 
     def known_part(self, values: Floats, label: str | None, times: Times) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Give `normalised` fields that have holes: 0 where there is no value (NaN); and where there is one."""
