@@ -17,11 +17,13 @@ from xr_cbottle.bottle import checkpoint, location, open_bottle, packing
 from xr_cbottle.bottle.architecture import BatchInfo, ModelConfig
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.coherence import Coherence
+from xr_cbottle.bottle.gaps import Gaps
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
 from xr_cbottle.bottle.records import (
     BridgeSpec,
     ConditionSpec,
     FieldSpec,
+    GapsSpec,
     LabelSpec,
     PartSpec,
     StaticSpec,
@@ -129,6 +131,7 @@ def synthetic_bottle(
     static: StaticFields | None = None,
     bridge: BridgeSpec | None = None,
     video: VideoSpec | None = None,
+    gaps: Gaps | None = None,
     **fields,
 ) -> Path:
     """Pack a whole ``.cbottle`` of a small network with random weights.
@@ -159,6 +162,8 @@ def synthetic_bottle(
         Of a network between two states, which the bottle then has too.
     video
         Of a network of windows of frames, which the bottle then has too.
+    gaps
+        Cells in which its labels have no values.
     **fields
         Others of the manifest, such as ``name``, ``time`` or ``sampler``.
     """
@@ -198,6 +203,7 @@ def synthetic_bottle(
             zoom=zoom, channels=tuple(channels), labels=labels, parts=parts, sst=ConditionSpec("sst.nc"),
             climatology=about and ConditionSpec("climatology.nc"),
             coherence=coherence and ConditionSpec("coherence.nc"), static=static and static_spec(static),
+            gaps=gaps and GapsSpec("gaps.nc", shares=gaps.shares),
             **{**defaults, **fields},
         )  # fmt: skip
         lasting = None
@@ -208,7 +214,13 @@ def synthetic_bottle(
         if static is not None:
             constant = Path(folder, "static.nc")
             static.write(constant)
-        return packing.pack(path, manifest, files, Path(folder, "sst.nc"), about, lasting, static_file=constant)
+        absent = None
+        if gaps is not None:
+            absent = Path(folder, "gaps.nc")
+            gaps.write(absent)
+        return packing.pack(
+            path, manifest, files, Path(folder, "sst.nc"), about, lasting, gaps_file=absent, static_file=constant
+        )
 
 
 def static_spec(static: StaticFields) -> StaticSpec:

@@ -34,6 +34,8 @@ from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.records import DISTILLED
 from xr_cbottle.draw.fine import Fine, make_fine
 from xr_cbottle.grid import healpix
+from xr_cbottle.grid.tiling import Tiling
+from xr_cbottle.network.multidiffusion import PatchSampler
 
 ZOOM, NATIVE = 10, 6
 BOXES = {"2 x 2": (2, 2), "10 x 10": (10, 10), "40 x 40": (40, 40)}
@@ -99,7 +101,7 @@ def patches() -> None:
         for name, (width, height) in BOXES.items():
             cells = in_box(width, height)
             tiles = tiling.tiles(cells)
-            rounds = [[len(r) for r in tiling.rounds(tile, sampler)] for tile in tiles.tolist()]
+            rounds = [counts(tiling, tile, sampler) for tile in tiles.tolist()]
             last, work = (
                 sum(r[-1] for r in rounds),
                 sum(sum(n * count for n, count in zip(r, sampler.evaluations, strict=True)) for r in rounds),
@@ -108,6 +110,11 @@ def patches() -> None:
             touching = len(tiling.grid.owners(cells))
             rows.append([network, name, len(tiles), touching, last, work, f"{work / globe:.2f}"])
     print(table(["network", "box, degrees", "tiles", "see the box", "patches", "evaluations", "of the globe"], rows))
+
+
+def counts(tiling: Tiling, tile: int, sampler: PatchSampler) -> list[int]:
+    """Patches that are denoised for a tile, in each leg of a sampler."""
+    return [len(patches) for patches in tiling.rounds(tile, len(sampler.legs), exact=sampler.exact)]
 
 
 def in_box(width: float, height: float) -> npt.NDArray[np.int64]:
@@ -147,7 +154,7 @@ def measured(what: str, folder: str) -> list[object]:
     """One measurement at published size, in this process."""
     import torch
 
-    from xr_cbottle.draw import resolver
+    from xr_cbottle.draw import resolver as resolvers
     from xr_cbottle.draw.arithmetic import drawing
     from xr_cbottle.draw.models import choose_device
 
@@ -159,7 +166,7 @@ def measured(what: str, folder: str) -> list[object]:
     if fine.spec.sampler is not None:  # of the full network's 18 steps two, which are three evaluations of 35
         two = dataclasses.replace(fine.spec.sampler, num_steps=2)
         fine = dataclasses.replace(fine, spec=dataclasses.replace(fine.spec, sampler=two))
-    resolver = resolver.get(
+    resolver = resolvers.get(
         bottle, fine.part, fine.spec, NATIVE, tiling=fine.tiling, device=device, precision=precision
     )
     loaded = clock.read()
@@ -195,12 +202,12 @@ def measured_box(name: str, path: str, most: int) -> list[object]:
     import xarray as xr
 
     import xr_cbottle
-    from xr_cbottle.draw import resolver
+    from xr_cbottle.draw import resolver as resolvers
     from xr_cbottle.fields import channels
 
     bottle = xr_cbottle.open_bottle(path)
     fine = fine_of(bottle.manifest, "distilled")
-    resolver = resolver.get(bottle, fine.part, fine.spec, NATIVE, tiling=fine.tiling)
+    resolver = resolvers.get(bottle, fine.part, fine.spec, NATIVE, tiling=fine.tiling)
     # Given data, as the coarse network is not what is measured.
     rng, time = np.random.default_rng(0), np.array(["1980-03-01T06"], "datetime64[ns]")
     given = {}
@@ -213,18 +220,19 @@ def measured_box(name: str, path: str, most: int) -> list[object]:
     # What is made once, such as noise's and network's first use, by a tile of which nothing is in the box.
     ds.tas.isel(time=0, cell=-1).load()
     cells = in_box(*BOXES[name])
-    touched = resolver.tiling.tiles(cells)
+    tiling = resolver.tiling
+    touched = tiling.tiles(cells)
     chosen = touched[np.linspace(0, len(touched) - 1, min(most, len(touched))).round().astype(int)]
     before, clock = resolver.evaluated, Clock()
-    ds.tas.isel(time=0, cell=cells[np.isin(cells // resolver.tiling.cells_per_tile, chosen)]).load()
+    ds.tas.isel(time=0, cell=cells[np.isin(cells // tiling.cells_per_tile, chosen)]).load()
     wall, cpu = (float(seconds) * len(touched) / len(chosen) for seconds in clock.read())
-    rounds = [[len(r) for r in resolver.tiling.rounds(tile, resolver.sampler)] for tile in touched.tolist()]
-    globe = resolver.tiling.grid.count
+    rounds = [counts(tiling, tile, resolver.sampler) for tile in touched.tolist()]
+    globe = tiling.grid.count
     drawn = sum(rounds[touched.tolist().index(tile)][i] for tile in chosen.tolist() for i in (0, 1))
     if resolver.evaluated - before != drawn:
         raise AssertionError(f"{resolver.evaluated - before} patches were denoised and {drawn} were to be")
     last, all_of_them = sum(r[-1] for r in rounds), sum(map(sum, rounds))
-    seeing = len(resolver.tiling.grid.owners(cells))
+    seeing = len(tiling.grid.owners(cells))
     return [
         name, len(cells), len(touched), seeing, last, f"{last / globe:.3f}", all_of_them,
         f"{all_of_them / 2 / globe:.3f}", len(chosen), f"{wall:.1f}", f"{cpu:.1f}", peak(),

@@ -11,10 +11,12 @@ from tests.bottles import sst_cells, synthetic_bottle
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.bottle.climatology import departure
+from xr_cbottle.bottle.gaps import Gaps
 from xr_cbottle.bottle.static_fields import StaticFields
 from xr_cbottle.draw import adjoint, gradient
 from xr_cbottle.draw.bounds import within
-from xr_cbottle.draw.emulator import Emulator, Instant, Sampler, without_negatives
+from xr_cbottle.draw.emulator import Emulator, Instant, Sampler
+from xr_cbottle.draw.normalisation import without_negatives
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.fields.sst_offset import SstOffset
 
@@ -77,7 +79,7 @@ def test_units_and_calibration(emulator: Emulator) -> None:
     rng = np.random.default_rng(2)
     x, w, d = rng.normal(size=(3, 2, 2, CELLS))
     w[:, 1] *= 1e5  # rain is small
-    by_hand = (adjoint.physical(emulator, x, "b", TIMES, w) * d).sum()
+    by_hand = (adjoint.physical(emulator.normalisation, x, "b", TIMES, w) * d).sum()
     numeric = slope(lambda v: (w * emulator.physical(v, "b", TIMES)).sum(), x, d, 1e-6)
     assert numeric == pytest.approx(by_hand, rel=1e-4)
 
@@ -149,7 +151,7 @@ def test_the_climate_of_a_state(changing: Bottle, channels: list[int]) -> None:
         moved = under(changing, step * direction, "+1K")
         return (weights * moved.physical(x, "b", TIMES)).sum((1, 2))
 
-    back = adjoint.through(ours, x, "b", TIMES, np.broadcast_to(weights, x.shape))
+    back = adjoint.through(ours.normalisation, x, "b", TIMES, np.broadcast_to(weights, x.shape))
     assert back.predictors is not None
     kelvin, known = ours.sst.at(TIMES), ours.climatology
     by_sea = known.response.values_back(departure(kelvin, TIMES, known.sst), back.predictors) + back.sst
@@ -173,3 +175,31 @@ def test_a_climate_that_changes_against_finite_differences(changing: Bottle, off
         numeric = (total(0.05) - total(-0.05)) / 0.1
         scale = np.abs(found @ np.abs(direction)).max()
         np.testing.assert_allclose(found @ direction, numeric, atol=3e-3 * scale)
+
+
+def test_units_where_a_label_has_gaps(tmp_path) -> None:
+    """Means that are kept are those of the cells that have values, and what is asked of the others is not looked at."""
+    absent = np.zeros((2, 2, CELLS), bool)
+    absent[1, 0, 30:110], absent[1, 1, :50] = True, True
+    known = made(channels=("tas", "pr"), cells=CELLS)
+    path = synthetic_bottle(
+        tmp_path / "gappy.cbottle", channels=("tas", "pr"), climatology=known, nonnegative=("pr",),
+        gaps=Gaps(("a", "b"), ("tas", "pr"), absent), bounds={"tas": {"mean": 0.3, "most": 300.0}},
+    )  # fmt: skip
+    emulator = Emulator(path, device="cpu", batch_size=2)
+    rng = np.random.default_rng(2)
+    x, w, d = rng.normal(size=(3, 2, 2, CELLS))
+    inside = np.where(absent[1], 0.0, w)
+    units = emulator.normalisation
+    by_hand = (adjoint.physical(units, x, "b", TIMES, inside) * d).sum()
+    numeric = slope(lambda v: (inside * emulator.physical(v, "b", TIMES)).sum(), x, d, 1e-6)
+    assert numeric == pytest.approx(by_hand, rel=1e-4)
+    np.testing.assert_array_equal(
+        adjoint.physical(units, x, "b", TIMES, w), adjoint.physical(units, x, "b", TIMES, inside)
+    )
+    there = ~absent[1, 0]
+    bounded, free = (make(x, "b", TIMES)[:, 0] for make in (units.physical, units.unbounded))
+    usual = units.climatology.usual("b", TIMES)[:, 0]  # as it is stored
+    departure = [(field - usual)[:, there].mean(-1) for field in (bounded, free)]
+    np.testing.assert_allclose(departure[0], 0.3 * departure[1], rtol=1e-6)
+    np.testing.assert_array_equal(bounded[:, ~there], free[:, ~there])

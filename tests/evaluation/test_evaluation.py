@@ -18,6 +18,7 @@ from xr_cbottle.evaluation import document, gallery, label_comparison, relation_
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.reference import is_stored, open_stored
 from xr_cbottle.evaluation.sampling import Drawing
+from xr_cbottle.evaluation.sides import Sides
 from xr_cbottle.grid import healpix
 
 NAMES = ("tas", "ts", "pr", "rlut", "ta")
@@ -174,7 +175,7 @@ def test_two_stored_data_sets(run, tmp_path, drawn):
 def test_a_data_set_held_against_itself_meets_everything(folder):
     stored = open_stored([str(folder / "sim_1981.nc")])
     found = label_comparison.compare(
-        label_comparison.Sides("", stored, None, stored), count=24, of_reference=96, monthly=4, copies=2, progress=False
+        Sides("", stored, None, stored), count=24, of_reference=96, monthly=4, copies=2, progress=False
     )  # fmt: skip
     assert {row.verdict for row in found.rows if row.target in "bce"} <= {"met", "not evaluated"}
     assert {row.figure for row in found.rows if row.target == "a" and not row.reason} == {0.0}

@@ -17,6 +17,7 @@ from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.quantity_case import QuantityCase
 from xr_cbottle.evaluation.reference import open_stored
 from xr_cbottle.evaluation.sampling import Drawing
+from xr_cbottle.evaluation.sides import Sides, null_of
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +76,9 @@ def test_without_a_climatology_and_without_years_there_is_none(simulation, tmp_p
     drawing = Drawing(open_bottle(tmp_path / "plain.cbottle"), tmp_path, 2, {}, False)
     assert NullBottle.of_bottle(drawing, "a", simulation) is None
     assert NullBottle.of_years(None) is None
-    sides = label_comparison.Sides("a", simulation, None, drawing)
-    assert label_comparison.null_of(sides) is None
-    assert label_comparison.null_of(dataclasses.replace(sides, others=simulation)) is not None
+    sides = Sides("a", simulation, None, drawing)
+    assert null_of(sides) is None
+    assert null_of(dataclasses.replace(sides, others=simulation)) is not None
 
 
 def test_it_stands_in_every_row_and_does_not_change_the_rest(simulation):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xr_cbottle.grid.time_order import windows
+from xr_cbottle.grid.time_order import stretches
 from xr_cbottle.grid.time_tree import TimeTree
 
 HOUR = 3600
@@ -27,12 +27,12 @@ def test_a_tree_of_eight_days():
     assert [len(level) for level in tree.levels(month)] == [5, 4, 8, 16, 32, 64]
 
 
-def test_windows_are_whole_intervals():
+def test_stretches_are_whole_intervals():
     tree = TimeTree(6 * HOUR, 2)
     hours = [0, 6, 12, 18, 24, 30, 48, 0]
-    assert windows(hours, lambda hour: tree.root(hour * HOUR), 1) == [[0, 6, 12, 18], [24, 30], [48], [0]]
-    assert windows(hours, lambda hour: tree.root(hour * HOUR), 2) == [[0, 6, 12, 18, 24, 30], [48, 0]]
-    assert windows([], str, 2) == []
+    assert stretches(hours, lambda hour: tree.root(hour * HOUR), 1) == [[0, 6, 12, 18], [24, 30], [48], [0]]
+    assert stretches(hours, lambda hour: tree.root(hour * HOUR), 2) == [[0, 6, 12, 18, 24, 30], [48, 0]]
+    assert stretches([], str, 2) == []
 
 
 @given(trees, times)

@@ -33,7 +33,9 @@ addresses = st.builds(
     label=st.none() | labels,
     kelvin=st.none() | st.sampled_from(["+2", "-0.5", "+1.25", "+14"]),
     co2=st.none() | st.sampled_from(["560", "284.317", "ssp245", "1pctCO2", "ssp534-over"]),
-    coherence=st.none() | st.just("latents") | st.integers(1, 366 * 86400).map(format_period),
+    coherence=st.none()
+    | st.sampled_from(["latents", "bridge", "video"])
+    | st.integers(1, 366 * 86400).map(format_period),
 )
 
 

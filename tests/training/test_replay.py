@@ -14,9 +14,11 @@ torch = pytest.importorskip("torch")
 from tests import trainings  # noqa: E402
 from xr_cbottle.bottle import open_bottle  # noqa: E402
 from xr_cbottle.bottle.calibration import Calibration  # noqa: E402
+from xr_cbottle.bottle.records import BoundSpec  # noqa: E402
 from xr_cbottle.network.edm import Denoiser  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import estimate, known_climatology, loop, replay  # noqa: E402
+from xr_cbottle.training.added_labels import bounds_of_all  # noqa: E402
 from xr_cbottle.training.bottling import pack_run  # noqa: E402
 from xr_cbottle.training.prepare_command import prepare_run  # noqa: E402
 from xr_cbottle.training.train_command import main  # noqa: E402
@@ -139,6 +141,15 @@ def test_labels_are_packed_beside_those_that_were_there(folder, bottle, added):
         for label in ("a", "n")
     }
     assert np.isfinite(list(drawn.values())).all()
+
+
+def test_each_label_keeps_the_sun_that_bounds_it():
+    old = {"rsds": BoundSpec(most=900, sun={"a": 0, "c": 6}), "clt": BoundSpec(least=0, most=1)}
+    new = {"rsds": BoundSpec(least=0, sun={"n": 3}), "tas": BoundSpec(least=100)}
+    found = bounds_of_all(old, new)
+    assert found["rsds"] == BoundSpec(least=0, sun={"a": 0, "c": 6, "n": 3})
+    assert (found["clt"], found["tas"]) == (old["clt"], new["tas"])
+    assert bounds_of_all({"clt": BoundSpec(least=0)}, {"clt": BoundSpec(most=1)}) == {"clt": BoundSpec(most=1)}
 
 
 def test_few_weights_learn_first_and_a_run_goes_on_bit_for_bit(folder, bottle, tmp_path):

@@ -77,12 +77,12 @@ def assimilate(options: argparse.Namespace) -> None:
     asked, given = _asked_of_own(options), options.representativeness
     with contextlib.ExitStack() as opened:
         background = None if options.background is None else opened.enter_context(open_data(options.background))
-        cube = assimilating.assimilated(
-            background, open_table(options.data), options.bottle, asked, label=options.label,
-            time=options.time.split(",") if options.time else None, window=options.window, method=options.method,
-            errors=options.errors, draws=options.draws, strength=options.strength, members=options.members,
-            representativeness="estimated" if given is None else given or 0,
+        analysis = assimilating.AskedAnalysis(
+            label=options.label, time=options.time.split(",") if options.time else None, window=options.window,
+            method=options.method, errors=options.errors, draws=options.draws, strength=options.strength,
+            members=options.members, representativeness="estimated" if given is None else given or 0,
         )  # fmt: skip
+        cube = assimilating.assimilated(background, open_table(options.data), options.bottle, asked, analysis)
         form = _form(options, cube.layout)
         _check_amount(form.draws(cube.layout), cube.layout.unit, options.yes)
         out = writer.write(

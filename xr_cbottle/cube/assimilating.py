@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,38 @@ if TYPE_CHECKING:
 
 MOST_DRAWS = 1024
 _LONGEST_WINDOW = 86400
+
+
+@dataclass(frozen=True, eq=False)
+class AskedAnalysis:
+    """Settings of an analysis, as a user says them and not checked: the parameters of `assimilate`."""
+
+    label: str | None
+    time: Any
+    window: Any
+    method: str
+    errors: Mapping[str, float] | None
+    representativeness: str | int | Mapping[str, float]
+    strength: float
+    draws: int
+    members: int | Sequence[int] | None
+    orography: xr.DataArray | xr.Dataset | None = None
+
+    def work(self, bottle: Bottle, has_background: bool) -> Assimilation:
+        """Work to be done, checked.
+
+        Raises
+        ------
+        ValueError
+            If the bottle has no such label, or a value is not allowed.
+        """
+        return Assimilation(
+            bottle.manifest.label(self.label),
+            checks.one_of(ASSIMILATION)("method", self.method),
+            checks.integer("draws", self.draws, 8, MOST_DRAWS + 1),
+            checks.positive("strength", self.strength) if has_background else None,
+            _representativeness(self.representativeness, bottle),
+        )
 
 
 @keyword.documented(names=OWN_KEYWORDS)
@@ -109,10 +142,10 @@ def assimilate(
         what is.
     """
     asked = keyword.checked(keywords, "assimilate", OWN_KEYWORDS)
-    cube = assimilated(
-        background, observations, bottle, asked, label=label, time=time, window=window, method=method, errors=errors,
-        representativeness=representativeness, orography=orography, strength=strength, draws=draws, members=members,
+    analysis = AskedAnalysis(
+        label, time, window, method, errors, representativeness, strength, draws, members, orography
     )  # fmt: skip
+    cube = assimilated(background, observations, bottle, asked, analysis)
     result = described_analysis(cube, cube.to_dataset(_chunks(cube, chunks)), background)
     return _with_figures(cube, result, chunks)
 
@@ -122,39 +155,22 @@ def assimilated(
     observations: pd.DataFrame | xr.Dataset,
     bottle: str | os.PathLike[str] | Bottle,
     asked: Mapping[str, Any],
-    *,
-    label: str | None = None,
-    time: Any = None,
-    window: Any = "1h",
-    method: str = "diffusion",
-    errors: Mapping[str, float] | None = None,
-    representativeness: str | int | Mapping[str, float] = "estimated",
-    orography: xr.DataArray | xr.Dataset | None = None,
-    strength: float = DEFAULT_BACKGROUND_STRENGTH,
-    draws: int = DEFAULT_DRAWS,
-    members: int | Sequence[int] | None = 8,
+    analysis: AskedAnalysis,
 ) -> Cube:
-    """The cube behind `assimilate`, whose parameters these are; ``asked`` are all keywords, checked."""
+    """The cube behind `assimilate`, for what is asked of an analysis; ``asked`` are all other keywords, checked."""
     opened = bottle if isinstance(bottle, Bottle) else open_bottle(bottle, weights=asked["weights"])
     manifest = opened.manifest
-    level = None if background is None else checks.positive("strength", strength)
-    work = Assimilation(
-        manifest.label(label),
-        checks.one_of(ASSIMILATION)("method", method),
-        checks.integer("draws", draws, 8, MOST_DRAWS + 1),
-        level,
-        _representativeness(representativeness, opened),
-    )
-    seen = read_observations(observations, manifest.channels, manifest.name, errors, manifest.own)
-    if orography is not None:
-        seen = brought_to_surface(seen, orography, manifest.channels, manifest.zoom)
+    work = analysis.work(opened, background is not None)
+    seen = read_observations(observations, manifest.channels, manifest.name, analysis.errors, manifest.own)
+    if analysis.orography is not None:
+        seen = brought_to_surface(seen, analysis.orography, manifest.channels, manifest.zoom)
     first = None
     if background is not None:
         first = read_given(
             background, manifest.channels, manifest.zoom, manifest.name, with_holes=True, own=manifest.own
         )
-    given = about(seen, _seconds(time), _half(window), first)
-    numbers = None if members is None else checks.members("members", members)
+    given = about(seen, _seconds(analysis.time), _half(analysis.window), first)
+    numbers = None if analysis.members is None else checks.members("members", analysis.members)
     return cube_of(given, opened, work, {**asked, "members": numbers})
 
 
@@ -169,7 +185,9 @@ def described_analysis(cube: Cube, result: xr.Dataset, background: xr.Dataset | 
     if work.representativeness is None:
         result.attrs["representativeness"] = "estimated, see representativeness_error"
     else:
-        said = [f"{name} {value:g} {channels.VARIABLES[name].units}" for name, value in work.representativeness]
+        manifest = cube.bottle.manifest
+        known = channels.variables(manifest.channels, manifest.own)
+        said = [f"{name} {value:g} {known[name].variable.units}" for name, value in work.representativeness]
         result.attrs["representativeness"] = ", ".join(said) or "none"
     return result
 
@@ -267,7 +285,7 @@ def _representativeness(value: Any, bottle: Bottle) -> tuple[tuple[str, float], 
     if isinstance(value, str) and value == "estimated":
         return None
     if isinstance(value, Mapping):
-        known = channels.variables(bottle.manifest.channels)
+        known = channels.variables(bottle.manifest.channels, bottle.manifest.own)
         for name, error in value.items():
             if name not in known or not isinstance(error, (int, float, np.number)) or not error >= 0:
                 raise ValueError(

@@ -208,8 +208,10 @@ class ContinuedInstants(BridgedInstants):
     def field(self) -> Field:
         """The given state in the channels' units, (channel, cell); it is read when this is first asked for."""
         field: Field = self.given.at([0])[0]
+        gaps, nowhere = self.gaps, np.zeros(field.shape[1], bool)
         for name, source, values in zip(self.channels, self.given.sources, field, strict=True):
-            if source is not None and not source.may_lack and not np.isfinite(values).all():
+            there = np.isfinite(values) | gaps.get(name, nowhere)
+            if source is not None and not source.may_lack and not there.all():
                 raise ValueError(f"the state lacks values of {name}: draw them first with xr_cbottle.infill")
         field.flags.writeable = False
         return field

@@ -24,7 +24,7 @@ from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.shares import Share
 from xr_cbottle.cube.sources import DrawnInstants
 from xr_cbottle.grid import healpix
-from xr_cbottle.grid.time_order import TimeOrder, windows
+from xr_cbottle.grid.time_order import TimeOrder, stretches
 
 if TYPE_CHECKING:
     from xr_cbottle.draw.emulator import Instant
@@ -73,14 +73,14 @@ class HangingInstants(DrawnInstants, abc.ABC):
         shape = len(self.channels), healpix.n_cells(self.spec.native_zoom)
         place = Place(self.reading.disk(shape), self.reading.share(passing))
         together = self.order.together(4 * shape[0] * shape[1])
-        for window in windows(keys, lambda key: (key.seed, key.member, self.order.root(key.seconds)), together):
-            missing = [key for key in window if not place.has(key)]
+        for stretch in stretches(keys, lambda key: (key.seed, key.member, self.order.root(key.seconds)), together):
+            missing = [key for key in stretch if not place.has(key)]
             ahead = [key for key in following if not place.has(key)]
             with self._held(missing):
                 for level in self._levels(missing, place):
                     self._states(level, place, self._next(level, ahead))
                 fields.gather(
-                    window, lambda wanted: self._fields(wanted, place), deliver,
+                    stretch, lambda wanted: self._fields(wanted, place), deliver,
                     batch=batch, disk=place.disk, share=place.share,
                 )  # fmt: skip
 

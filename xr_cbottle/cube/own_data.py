@@ -177,7 +177,8 @@ def log_likelihood(
     bottle
         Path, URL or name of a bottle, or an open `Bottle`.
     label
-        Data set whose likelihood it is; None: of each that the bottle knows.
+        Data set whose likelihood it is; None: of each that the bottle knows. It must have values in all cells: levels
+        below ground have none.
     probes
         How many estimates of the divergence, 1 to 1000. An estimate costs about four plain draws.
     member
@@ -210,6 +211,7 @@ def log_likelihood(
 
 
 def _likelihood(ds: xr.Dataset, bottle: Bottle, work: Likelihood, asked: Mapping[str, Any], member: int) -> xr.Dataset:
+    _check_whole(bottle.manifest, work.label)
     cube = _cube(ds, bottle, work, {**asked, "zoom": None}, member)
     lacking = [
         channels.parse(name, bottle.manifest.own).variable.name
@@ -230,6 +232,19 @@ def _likelihood(ds: xr.Dataset, bottle: Bottle, work: Likelihood, asked: Mapping
         for i, name in enumerate(words)
     }
     return _as_given(cube, made.drop_vars(["cell", "cell_ids", "crs"], errors="ignore").assign(figures))
+
+
+def _check_whole(manifest: Manifest, label: str | None) -> None:
+    """Refuse a label that has no values in some cells, of which a density of all cells cannot speak."""
+    gaps = {} if manifest.gaps is None else manifest.gaps.shares
+    gappy = gaps.get(label or "")
+    if gappy:
+        whole = [name for name in manifest.labels if name not in gaps]
+        instead = f"choose label={whole[0]!r}" if whole else "choose another bottle"
+        raise ValueError(
+            f"the likelihood is that of all cells together, and {label} of {manifest.name} lacks {', '.join(gappy)} in "
+            f"some: {instead}"
+        )
 
 
 # Cubes ----------------------------------------------------------------------------------------------------------------

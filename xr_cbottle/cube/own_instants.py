@@ -220,7 +220,7 @@ class OwnInstants:
 
         emulator = self.emulator()
         made = assimilation.assimilate(emulator, [self._case(key) for key in keys], work, self._keep(emulator, work))
-        factors = channels.factors(self.bottle.manifest.channels)[:, None]
+        factors = channels.factors(self.bottle.manifest.channels, self.bottle.manifest.own)[:, None]
         return [with_figures(one.values * factors, one.figures(len(factors))) for one in made]
 
     def _keep(self, emulator: Emulator, work: Assimilation) -> Keep:
@@ -257,7 +257,7 @@ class OwnInstants:
 
         given = _data[key.data or ""]
         assert isinstance(given, ObservedTime)
-        factors = channels.factors(self.bottle.manifest.channels)[:, None]
+        factors = channels.factors(self.bottle.manifest.channels, self.bottle.manifest.own)[:, None]
         background = None if given.background is None else given.background / factors
         time = np.datetime64(key.seconds, "s")
         return Case(key.seed, key.member, time, given.observed, background, f"{given.observed.digest()} {time}")

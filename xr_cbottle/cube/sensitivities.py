@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from xr_cbottle.cube.lazy import LazyVariable
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.sources import DrawnInstants, Gappy
 from xr_cbottle.cube.xarray_internals import LazilyIndexedArray, unwrapped
+from xr_cbottle.fields.channels import VariableLayout
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.time_axis import TimeAxis
@@ -48,6 +49,7 @@ def sensitivity(da: xr.DataArray, weights: xr.DataArray | None = None) -> xr.Dat
     weights
         What its values are multiplied by before they are summed over cells, and levels if there are any; (cell,) or
         (pressure, cell), with coordinates where they are not all of them. None: the mean over the cells of ``da``.
+        Cells without a value count for nothing, as in xarray.
 
     Returns
     -------
@@ -63,7 +65,8 @@ def sensitivity(da: xr.DataArray, weights: xr.DataArray | None = None) -> xr.Dat
     lazy = _drawn(da)
     layout, source = lazy.reader.layout, lazy.reader.source
     assert isinstance(source, DrawnInstants)
-    given = _weights(da, weights, layout, lazy.name)
+    sea = _sea(source)
+    given = _weights(da, weights, layout, lazy.name, _missing(source, layout.variables[lazy.name], sea))
     spec = layout.spec
     seconds = np.atleast_1d(da["time"].values).astype("datetime64[s]").astype(np.int64).tolist()
     members = None if "member" not in da.dims else tuple(np.atleast_1d(da["member"].values).tolist())
@@ -75,7 +78,7 @@ def sensitivity(da: xr.DataArray, weights: xr.DataArray | None = None) -> xr.Dat
     gradients = SeaGradients(source.bottle, spec, source.climate, source.reading, given)
     cube = Cube.over(gradients, source.bottle, spec, source.reading, {}, number)
     by_time = cube.to_dataset({})[_OF_SEA]
-    return _described(_by_month(by_time, _sea(source)), da, lazy, cube)
+    return _described(_by_month(by_time, sea), da, lazy, cube)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,25 +167,74 @@ def _drawn(da: xr.DataArray) -> LazyVariable:
     return lazy
 
 
-def _weights(da: xr.DataArray, weights: xr.DataArray | None, layout: Layout, name: str) -> npt.NDArray[np.float64]:
+def _missing(
+    source: DrawnInstants, variable: VariableLayout, sea: SeaSurfaceTemperature
+) -> dict[int, npt.NDArray[np.bool_]]:
+    """{channel: (native cell,) where readers find no value} of the channels of a variable that have such cells."""
+    gaps, names = source.gaps, source.channels
+    land = sea.land if variable.variable.ocean_only else None
+    found = {}
+    for channel in variable.channels:
+        masks = [mask for mask in (gaps.get(names[channel]), land) if mask is not None and mask.any()]
+        if masks:
+            found[channel] = np.logical_or.reduce(masks)
+    return found
+
+
+def _weights(
+    da: xr.DataArray,
+    weights: xr.DataArray | None,
+    layout: Layout,
+    name: str,
+    missing: Mapping[int, npt.NDArray[np.bool_]],
+) -> npt.NDArray[np.float64]:
     """(channel, cell NEST) what channels are multiplied by before they are summed."""
     import xarray as xr
 
-    variable, cells = layout.variables[name], layout.sizes["cell"]
+    variable, steps = layout.variables[name], layout.spec.native_zoom - layout.spec.zoom
     mine = {"cell": np.atleast_1d(da["cell"].values)}
     if variable.pressures is not None:
         mine["pressure"] = np.atleast_1d(da["pressure"].values)
     there = xr.DataArray(np.ones([len(axis) for axis in mine.values()]), mine, tuple(mine))
-    given = there / len(mine["cell"]) if weights is None else _aligned(weights, there)
-    given = given * xr.ones_like(there)
+    given = (there if weights is None else _aligned(weights, there)) * xr.ones_like(there)
     levels: Any = variable.pressures or (0,)
-    out = np.zeros((len(layout.channels), cells))
+    out = np.zeros((len(layout.channels), healpix.n_cells(layout.spec.native_zoom)))
     for level, channel in zip(levels, variable.channels, strict=True):
         if variable.pressures is None or level in mine["pressure"]:
             one = given if variable.pressures is None else given.sel(pressure=level)
-            out[channel, mine["cell"]] = variable.factor * one.transpose("cell").values
-    finer = 4 ** (layout.spec.native_zoom - layout.spec.zoom)
-    return np.asarray(np.repeat(out, finer, axis=1) / finer)
+            wanted = np.zeros(layout.sizes["cell"])
+            wanted[mine["cell"]] = one.transpose("cell").values
+            known = ~missing.get(channel, np.zeros(out.shape[1], bool))
+            if weights is None:  # each was 1: the mean of those that have values
+                wanted /= max(1, int(np.count_nonzero(wanted[known.reshape(len(wanted), -1).any(1)])))
+            out[channel] = spread(variable.factor * wanted, known, steps)
+    return out
+
+
+def spread(weights: npt.NDArray[np.float64], known: npt.NDArray[np.bool_], steps: int) -> npt.NDArray[np.float64]:
+    """Weights of means of cells, shared out to the cells they are means of: the transpose of `healpix.coarsen`.
+
+    Parameters
+    ----------
+    weights
+        (coarse cell NEST,)
+    known
+        (cell NEST,) which have values; the others are in no mean.
+    steps
+        How many zooms lie between the two.
+
+    Returns
+    -------
+    (cell NEST,)
+    """
+    at_zooms = [known]
+    for _ in range(steps):
+        at_zooms.append(np.asarray(at_zooms[-1].reshape(-1, 4).any(1)))
+    out = np.where(at_zooms.pop(), weights, 0.0)
+    for finer in reversed(at_zooms):
+        quads = finer.reshape(-1, 4)
+        out = (quads * (out / np.maximum(quads.sum(1), 1))[:, None]).ravel()
+    return out
 
 
 def _aligned(weights: xr.DataArray, there: xr.DataArray) -> xr.DataArray:

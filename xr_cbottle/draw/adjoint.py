@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.bottle.climatology import powered
-from xr_cbottle.draw.bounds import steadied, within
-from xr_cbottle.draw.emulator import Emulator
+from xr_cbottle.bottle.gaps import Mask
+from xr_cbottle.draw.bounds import Bounds, at_cells, cells_of, steadied, within
+from xr_cbottle.draw.normalisation import Normalisation
 from xr_cbottle.grid.spherical_harmonics import amplified_back
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -22,29 +23,32 @@ _KELVIN_STEP = 1e-3
 
 
 def physical(
-    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+    units: Normalisation, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
 ) -> Floats:
-    """Carry a gradient back through `Emulator.physical`.
+    """Carry a gradient back through `Normalisation.physical`.
 
     Parameters
     ----------
-    emulator, label, times
-        As there.
+    units
+        Of an emulator.
     x
         (n, channel, cell NEST), where it is taken.
+    label, times
+        As there.
     gradient
-        (n, channel, cell NEST) with respect to the values in the channels' units.
+        (n, channel, cell NEST) with respect to the values in the channels' units; in the gaps of the label, where
+        values have no meaning, it is not looked at.
 
     Returns
     -------
     (n, channel, cell NEST) float64 with respect to ``x``.
     """
-    return through(emulator, x, label, times, gradient).x
+    return through(units, x, label, times, gradient).x
 
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Gradients with respect to all that `Emulator.physical` makes values of.
+    """Gradients with respect to all that `Normalisation.physical` makes values of.
 
     Attributes
     ----------
@@ -62,28 +66,31 @@ class Gradients:
 
 
 def through(
-    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+    units: Normalisation, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
 ) -> Gradients:
-    """Carry a gradient back through `Emulator.physical`, to state and climate; parameters as of `physical`."""
-    known = emulator.climatology
+    """Carry a gradient back through `Normalisation.physical`, to state and climate; parameters as of `physical`."""
+    known, there = units.climatology, units.known(label)
     gradient = np.array(gradient, np.float64)
+    if there is not None:
+        gradient[:, ~there] = 0
     by_usual: Floats = np.zeros_like(gradient)
     by_sst: Floats = np.zeros((len(gradient), gradient.shape[-1]))
-    if emulator.bottle.manifest.bounds:
-        gradient, by_usual, by_sst = bounded(emulator, x, label, times, gradient)
-    chosen = [emulator.channels.index(name) for name in emulator.bottle.manifest.nonnegative]
+    if units.bounds is not None:
+        gradient, by_usual, by_sst = bounded(units, units.bounds, x, label, times, gradient)
+    chosen = units.nonnegative
+    counted = None if there is None else there[chosen]
     if known is None:
-        scales, center = emulator.model.scales[:, None], emulator.model.center[:, None]
-        gradient[:, chosen] = without_negatives((x * scales + center)[:, chosen], gradient[:, chosen])
+        scales, center = units.scales[:, None], units.center[:, None]
+        gradient[:, chosen] = without_negatives((x * scales + center)[:, chosen], gradient[:, chosen], counted)
         return Gradients(gradient * scales, None, by_sst)
-    predictors = emulator.predictors(times)
+    predictors = units.predictors(times)
     mean, spread = known.at(label, times, predictors)
     anomalies = known.amplified(x, label)
     linear = known.center[:, None] + known.scale[:, None] * (mean + spread * anomalies)
     values = powered(linear, known.root)
     calibration, number = known.calibration, known.number(label)
     final = values if calibration is None else calibration.mapped(values, number)
-    gradient[:, chosen] = without_negatives(final[:, chosen], gradient[:, chosen])
+    gradient[:, chosen] = without_negatives(final[:, chosen], gradient[:, chosen], counted)
     if calibration is not None:
         for i, channel in enumerate(calibration.matched.tolist()):
             gradient[:, channel] *= slopes(
@@ -105,19 +112,25 @@ def through(
     return Gradients(gradient, by_predictors, by_sst)
 
 
-def without_negatives(values: Floats, gradient: Floats) -> Floats:
-    """Carry a gradient back through `xr_cbottle.draw.emulator.without_negatives`, both (..., cell)."""
+def without_negatives(values: Floats, gradient: Floats, known: Mask | None = None) -> Floats:
+    """Carry a gradient back through `xr_cbottle.draw.normalisation.without_negatives`, all (..., cell)."""
     kept = np.maximum(values, 0)
-    before, after = values.mean(-1, keepdims=True), kept.mean(-1, keepdims=True)
+    counted = np.broadcast_to(True if known is None else known, values.shape)
+    before, after = (field.mean(-1, keepdims=True, where=counted) for field in (values, kept))
     positive, some = values > 0, after > 0
     ratio = np.divide(np.maximum(before, 0), after, out=np.ones_like(after), where=some)
-    inner = (gradient * kept).sum(-1, keepdims=True) / values.shape[-1]
+    inner = (gradient * kept).sum(-1, keepdims=True) / counted.sum(-1, keepdims=True)
     divided = np.divide(inner, after, out=np.zeros_like(after), where=some)
-    return positive * gradient * ratio + divided * ((before > 0) - ratio * positive)
+    return positive * gradient * ratio + counted * divided * ((before > 0) - ratio * positive)
 
 
 def bounded(
-    emulator: Emulator, x: Floats, label: str | None, times: npt.NDArray[np.datetime64], gradient: Floats
+    units: Normalisation,
+    bounds: Bounds,
+    x: Floats,
+    label: str | None,
+    times: npt.NDArray[np.datetime64],
+    gradient: Floats,
 ) -> tuple[Floats, Floats, Floats]:
     """Carry a gradient back through `xr_cbottle.draw.bounds.Bounds.applied`, as `through` does.
 
@@ -125,34 +138,39 @@ def bounded(
     -------
     (n, channel, cell) with respect to the values, and to what is usual; (n, cell) with respect to the SST.
     """
-    known, bounds, sst = emulator.climatology, emulator.bounds, emulator.sst.at(times)
-    usual = None if known is None else known.usual(label, times, emulator.predictors(times))
-    values = emulator.unbounded(x, label, times)
-    final = bounds.applied(values, label, times, usual, sst)
+    about, sst, known = units.climatology, units.driving.sst.at(times), units.known(label)
+    usual = None if about is None else about.usual(label, times, units.predictors(times))
+    values = units.unbounded(x, label, times)
+    final = bounds.applied(values, label, times, usual, sst, known)
     out, by_usual, by_sst = np.array(gradient), np.zeros_like(gradient), np.zeros(sst.shape)
     for name in reversed(bounds.order):
         spec, c = bounds.specs[name], bounds.channels.index(name)
+        there = cells_of(known, c)
+        own, field = out[:, c], values[:, c][:, there]  # a view, and what is moved into the bounds
         steady = spec.mean is not None and usual is not None
-        field = steadied(values[:, c], usual[:, c], spec.mean) if steady else values[:, c]  # type: ignore[index, arg-type]
-        least, most = bounds.limits(name, spec, final, label, times)
+        if steady:
+            field = steadied(field, usual[:, c][:, there], spec.mean)  # type: ignore[index, arg-type]
+        least, most = (at_cells(one, there) for one in bounds.limits(name, spec, final, label, times))
         if spec.sea:
             share = bounds.water(sst, label)
-            change = np.nan_to_num(sst) - within(field, least, most)
-            by_sst += share * out[:, c] + bounds.water_back(sst, label, out[:, c] * change)
-            out[:, c] *= 1 - share
+            change = np.zeros(sst.shape)
+            change[:, there] = np.nan_to_num(sst)[:, there] - within(field, least, most)
+            by_sst += share * own + bounds.water_back(sst, label, own * change)
+            own *= 1 - share
         if least is not None or most is not None:
-            out[:, c], by_most = within_back(field, least, most, out[:, c])
+            own[:, there], by_most = within_back(field, least, most, own[:, there])
             if spec.saturation is not None and spec.temperature is not None:
                 t = bounds.channels.index(spec.temperature)
                 shifted = [np.array(final) for _ in range(2)]
                 for sign, one in zip((1, -1), shifted, strict=True):
                     one[:, t] += sign * _KELVIN_STEP
                 ends = [bounds.limits(name, spec, one, label, times)[1] for one in shifted]
-                out[:, t] += by_most * (ends[0] - ends[1]) / (2 * _KELVIN_STEP)  # type: ignore[operator]
+                per_kelvin = (ends[0] - ends[1]) / (2 * _KELVIN_STEP)  # type: ignore[operator]
+                out[:, t][:, there] += by_most * per_kelvin[:, there]
         if steady:
-            shared = (1 - spec.mean) * out[:, c].mean(-1, keepdims=True)  # type: ignore[operator]
-            out[:, c] -= shared
-            by_usual[:, c] += shared
+            shared = (1 - spec.mean) * own[:, there].mean(-1, keepdims=True)  # type: ignore[operator]
+            own[:, there] -= shared
+            by_usual[:, c][:, there] += shared
     return out, by_usual, by_sst
 
 
@@ -190,25 +208,27 @@ def slopes(values: Floats, given: Floats, wanted: Floats) -> Floats:
 
 
 def log_volume(
-    emulator: Emulator, values: Floats, label: str | None, times: npt.NDArray[np.datetime64]
+    units: Normalisation, values: Floats, label: str | None, times: npt.NDArray[np.datetime64]
 ) -> npt.NDArray[np.float64]:
     """Logarithm of how much the network's units stretch a field, which a density is multiplied by.
 
     Parameters
     ----------
-    emulator, label, times
-        As of `Emulator.normalised`.
+    units
+        Of an emulator.
     values
         (n, channel, cell NEST) in the channels' units.
+    label, times
+        As of `Normalisation.normalised`.
 
     Returns
     -------
     (n,), of the units, spread, roots, mapping and gain of a label; scales, which labels share, are left out.
     """
-    known = emulator.climatology
+    known = units.climatology
     if known is None:
         return np.zeros(len(values))
-    _, spread = known.at(label, times, emulator.predictors(times))
+    _, spread = known.at(label, times, units.predictors(times))
     log = -np.log(spread).sum((1, 2))
     calibration, number = known.calibration, known.number(label)
     before = values

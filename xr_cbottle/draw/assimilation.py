@@ -10,6 +10,7 @@ tapered with distance: no gradient is needed, and a draw costs little more than 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,9 +23,10 @@ from xr_cbottle.bottle.climatology import powered
 from xr_cbottle.draw import adjoint, denoising_errors, noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.denoising_errors import DenoisingErrors, Keep
-from xr_cbottle.draw.emulator import Emulator, Instant, without_negatives
+from xr_cbottle.draw.emulator import Emulator, Instant
 from xr_cbottle.draw.local_update import LocalUpdate
-from xr_cbottle.draw.observing import EARTH_RADIUS_KM, Operator, unresolved
+from xr_cbottle.draw.normalisation import Normalisation, without_negatives
+from xr_cbottle.draw.observing import EARTH_RADIUS_KM, Operator, unresolved, visible
 from xr_cbottle.draw.own_work import Assimilation
 from xr_cbottle.fields import channels
 from xr_cbottle.fields.observations import Observations
@@ -121,9 +123,10 @@ class _Batch:
     """Cases that are drawn together."""
 
     def __init__(self, emulator: Emulator, cases: Sequence[Case], work: Assimilation, known: DenoisingErrors) -> None:
-        self.emulator, self.cases, self.work, self.known = emulator, cases, work, known
+        self.emulator, self.work, self.known = emulator, work, known
+        self.cases = _visible(emulator, cases, work.label)
         self.times = np.array([one.time for one in cases], "datetime64[s]")
-        first = {one.name: one for one in cases if len(one.observed)}
+        first = {one.name: one for one in self.cases if len(one.observed)}
         self.seen = {name: _Seen(emulator, one, work, known) for name, one in first.items()}
         self._updates: tuple[float, dict[str, LocalUpdate]] | None = None
 
@@ -215,18 +218,27 @@ class _Batch:
         return out
 
 
+def _visible(emulator: Emulator, cases: Sequence[Case], label: str | None) -> list[Case]:
+    """Cases without what was observed in the gaps of their label, such as below its ground: nothing is drawn there."""
+    known = emulator.normalisation.known(label)
+    if known is None:
+        return list(cases)
+    seen = {one.name: visible(one.observed, emulator.zoom, known) for one in cases}
+    return [dataclasses.replace(one, observed=seen[one.name]) for one in cases]
+
+
 class _Seen:
     """What the observations of a time see of states of the network: values, and how these change with the state."""
 
     def __init__(self, emulator: Emulator, case: Case, work: Assimilation, known: DenoisingErrors) -> None:
-        self.observed, self.label = case.observed, work.label
-        self.operator = Operator(case.observed, emulator.zoom)
+        self.observed, units = case.observed, emulator.normalisation
+        self.operator = Operator(case.observed, emulator.zoom, units.known(work.label))
         self.chosen = self.operator.channels
         self.names = [
             channels.parse(emulator.channels[c], emulator.bottle.manifest.own).variable.name for c in self.chosen
         ]
         factors = channels.factors([emulator.channels[c] for c in self.chosen], emulator.bottle.manifest.own)[:, None]
-        self._units = _Units(emulator, self.label, case.time, self.chosen, factors)
+        self._units = _Units(units, work.label, case.time, self.chosen, factors)
         unresolved_variance = self._unresolved(emulator, known, work)
         # A station's error for what cells do not hold is as large as the weather of its place is.
         self.unresolved = self.operator.seen(unresolved_variance)
@@ -267,7 +279,7 @@ class _Seen:
 
 
 class _Units:
-    """Some channels of states of the network in the variables' units, at one time, as `Emulator.physical` has them.
+    """Some channels of states of the network in the variables' units, at one time, as `Normalisation` has them.
 
     Bounds, which move few values, are left out.
 
@@ -281,22 +293,24 @@ class _Units:
 
     def __init__(
         self,
-        emulator: Emulator,
+        units: Normalisation,
         label: str | None,
         time: np.datetime64,
         chosen: npt.NDArray[np.int64],
         factors: Floats,
     ) -> None:
-        self._known, self._label, self._chosen = emulator.climatology, label, chosen
+        self._known, self._label, self._chosen = units.climatology, label, chosen
         self.factors = factors
-        self._nonnegative = np.isin(np.array(emulator.channels)[chosen], emulator.bottle.manifest.nonnegative)
+        self._nonnegative = np.isin(chosen, units.nonnegative)
+        there = units.known(label)
+        self._there = None if there is None else there[chosen[self._nonnegative]]
         known, stamps = self._known, np.array([time], "datetime64[s]")
         if known is None:
-            cells = np.ones((1, 12 * 4**emulator.zoom))
-            self._center = emulator.model.center[chosen, None] * cells
-            self._scale = emulator.model.scales[chosen, None] * cells
+            cells = np.ones((1, healpix.n_cells(units.manifest.zoom)))
+            self._center = units.center[chosen, None] * cells
+            self._scale = units.scales[chosen, None] * cells
         else:
-            mean, spread = (one[0, chosen] for one in known.at(label, stamps, emulator.predictors(stamps)))
+            mean, spread = (one[0, chosen] for one in known.at(label, stamps, units.predictors(stamps)))
             self._center = known.center[chosen, None] + known.scale[chosen, None] * mean
             self._scale = known.scale[chosen, None] * spread
         self.slope = self._scale * self._slope_of_units() * factors
@@ -317,7 +331,7 @@ class _Units:
                 whole = np.zeros((1, len(self._known.channels), values.shape[-1]))
                 whole[0, self._chosen] = values
                 values = calibration.mapped(whole, self._known.number(self._label))[0, self._chosen]
-        values[self._nonnegative] = without_negatives(values[self._nonnegative])
+        values[self._nonnegative] = without_negatives(values[self._nonnegative], self._there)
         out: Floats = values * self.factors
         return out
 

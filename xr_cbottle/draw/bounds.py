@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.bottle.gaps import Mask
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.records import BoundSpec
 from xr_cbottle.bottle.static_fields import StaticFields
@@ -58,6 +59,7 @@ class Bounds:
         times: npt.NDArray[np.datetime64],
         usual: Floats | None,
         sst: Floats | None = None,
+        known: Mask | None = None,
     ) -> Floats:
         """Fields within their bounds.
 
@@ -73,6 +75,8 @@ class Bounds:
             (n, channel, cell) means by climatology in the channels' units; None in a bottle without one.
         sst
             (n, cell) K, NaN over land, that drives the draw; needed where ``sea`` is a bound.
+        known
+            (channel, cell) where the label has values; all if None. The others stay as they are, and are in no mean.
 
         Returns
         -------
@@ -81,15 +85,16 @@ class Bounds:
         out = np.array(values, np.float64)
         for name in self.order:
             spec, c = self.specs[name], self.channels.index(name)
-            field: Floats = out[:, c]
+            there = cells_of(known, c)
+            field: Floats = out[:, c][:, there]
             if spec.mean is not None and usual is not None:
-                field = steadied(field, usual[:, c], spec.mean)
-            least, most = self.limits(name, spec, out, label, times)
+                field = steadied(field, usual[:, c][:, there], spec.mean)
+            least, most = (at_cells(one, there) for one in self.limits(name, spec, out, label, times))
             field = within(field, least, most) if least is not None or most is not None else field
             if spec.sea and sst is not None:
-                share = self.water(sst, label)
-                field = (1 - share) * field + share * np.nan_to_num(sst)
-            out[:, c] = field
+                share = self.water(sst, label)[:, there]
+                field = (1 - share) * field + share * np.nan_to_num(sst)[:, there]
+            out[:, c][:, there] = field
         return out
 
     def water(self, sst: Floats, label: str | None) -> Floats:
@@ -121,6 +126,16 @@ class Bounds:
         for one in mosts:
             most = one if most is None else np.minimum(most, one)
         return least, most
+
+
+def cells_of(known: Mask | None, channel: int) -> Mask | slice:
+    """The cells in which a channel has values, as an index: all if ``known``, (channel, cell), is None."""
+    return slice(None) if known is None or known[channel].all() else known[channel]
+
+
+def at_cells(limit: Floats | None, there: Mask | slice) -> Floats | None:
+    """A limit, (n or 1, cell or 1) or None, of some cells."""
+    return limit if limit is None or limit.shape[-1] == 1 else limit[:, there]
 
 
 def within(values: Floats, least: Floats | None, most: Floats | None) -> Floats:

@@ -99,7 +99,8 @@ class Bridge(States):
 
             sigmas = emulator.sampler.levels()
             state = batch.put(latents).double() * sigmas[0]
-            return batch.back(edm.SOLVERS[emulator.sampler.solver](emulator.lending(label, under), state, sigmas))
+            denoise = emulator.without_gaps(emulator.lending(label, under), label)
+            return batch.back(edm.SOLVERS[emulator.sampler.solver](denoise, state, sigmas))
 
     def _latents(self, instant: Instant) -> npt.NDArray[np.float32]:
         shape = len(self.emulator.channels), healpix.n_cells(self.emulator.zoom)

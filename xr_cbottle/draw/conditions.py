@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +13,42 @@ if TYPE_CHECKING:
     from xr_cbottle.bottle.climatology import Climatology
     from xr_cbottle.bottle.records import ForcingSpec
     from xr_cbottle.fields.series import Series
+    from xr_cbottle.fields.sst import SeaSurfaceTemperature
 
 SST_MEAN = 287.6897
 SST_STD = 15.5862
 """Mean and standard deviation of the SST that cBottle's networks are conditioned on, K."""
 LAND_KELVIN = 290.0
 """What cBottle's networks are given over land, K."""
+
+
+@dataclass(frozen=True, eq=False)
+class Driving:
+    """Drivers of a climate: the sea, and forcings beside it.
+
+    Attributes
+    ----------
+    sst
+        The sea surface temperature.
+    specs, series
+        Forcings of the bottle, and the values of each in time.
+    held
+        Whether the first and the last value of a series hold before and after it, instead of an error.
+    """
+
+    sst: SeaSurfaceTemperature
+    specs: Mapping[str, ForcingSpec]
+    series: Mapping[str, Series]
+    held: bool = False
+
+    def told(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
+        """Forcings at (n,) times as networks and climatology are told of them: (n, forcing)."""
+        return forced(self.specs, self.series, times, held=self.held)
+
+    def encoded(self, times: npt.NDArray[np.datetime64], climatology: Climatology | None) -> npt.NDArray[np.float32]:
+        """Encode all fields that a network gets beside the noisy state, at (n,) times, see `encode`."""
+        told, learnt = self.told(times), [spec.learnt for spec in self.specs.values()]
+        return encode(self.sst.at(times), times, climatology, told, learnt)
 
 
 def encode_sst(kelvin: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -24,12 +24,14 @@ from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.manifest import unforced
 from xr_cbottle.bottle.sampler import SamplerDefaults, evaluations
-from xr_cbottle.draw import conditions, noise
+from xr_cbottle.draw import noise
 from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.bounds import Bounds
 from xr_cbottle.draw.coherent_noise import Parts, spacing_of
+from xr_cbottle.draw.conditions import Driving
 from xr_cbottle.draw.defaults import BRIDGE, FROM_STATES, LATENTS, default_batch_size
 from xr_cbottle.draw.models import Model, choose_device, load_model
+from xr_cbottle.draw.normalisation import Normalisation
 from xr_cbottle.draw.once import Once
 from xr_cbottle.draw.padded_batch import PaddedBatch
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
@@ -349,31 +351,16 @@ class Emulator:
 
     def condition(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float32]:
         """Make what the network is told of sea and forcings at (n,) times: (n, condition, 1, cell PAD_XY)."""
-        specs = self.bottle.manifest.forcings
-        learnt = [spec.learnt for spec in specs.values()]
-        told = conditions.forced(specs, self.forcings, times, held=self.coherence in FROM_STATES)
-        fields = conditions.encode(self.sst.at(times), times, self.climatology, told, learnt)
+        fields = self.driving.encoded(times, self.climatology)
         return np.ascontiguousarray(fields[..., healpix.nest_to_padxy(self.zoom)][:, :, None])
 
-    def predictors(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.floating[Any]] | None:
-        """Predictors of the climatology's response at (n,) times, (n, predictor); None without a response."""
-        climatology = self.climatology
-        if climatology is None or climatology.response is None:
-            return None
-        specs, held = self.bottle.manifest.forcings, self.coherence in FROM_STATES
-        told = conditions.forced(specs, self.forcings, times, held=held)
-        return climatology.predictors(self.sst.at(times), times, told)
+    # Units -----------------------------------------------------------------------------------------------------------
 
-    def physical(
-        self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
-    ) -> npt.NDArray[np.floating[Any]]:
-        """Values in the channels' units, (n, channel, cell NEST), of what the network draws, of the same shape."""
-        about, climatology = self._about(label, times), self.climatology
-        values = self._in_units(x, label, about)
-        if self.bottle.manifest.bounds:
-            usual = None if climatology is None or about is None else climatology.usual_of(about[0])
-            values = self.bounds.applied(values, label, times, usual, self.sst.at(times))
-        return values
+    @property
+    def driving(self) -> Driving:
+        """Sea and forcings that drive what is drawn."""
+        # States between others may lie where a series does not speak: beyond the ends of the time axis.
+        return Driving(self.sst, self.bottle.manifest.forcings, self.forcings, held=self.coherence in FROM_STATES)
 
     @functools.cached_property
     def bounds(self) -> Bounds:
@@ -382,51 +369,51 @@ class Emulator:
         seas = any(spec.sea for spec in manifest.bounds.values())
         return Bounds(manifest, self.bottle.static_fields() if seas else None)
 
+    @property
+    def normalisation(self) -> Normalisation:
+        """Conversion of states of the networks to values in the channels' units, and back.
+
+        It is made anew each time, as the statistics are part of the networks, which others may take out of memory.
+        """
+        model, manifest = self.model, self.bottle.manifest
+        bounds = self.bounds if manifest.bounds else None
+        return Normalisation(
+            manifest, self.driving, model.scales, model.center, model.climatology, bounds, self.gaps
+        )  # fmt: skip
+
+    def predictors(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.floating[Any]] | None:
+        """Predictors of the climatology's response at (n,) times, (n, predictor); None without a response."""
+        return self.normalisation.predictors(times)
+
+    def physical(
+        self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.floating[Any]]:
+        """Values in the channels' units, (n, channel, cell NEST), of what the network draws, of the same shape."""
+        return self.normalisation.physical(x, label, times)
+
     def unbounded(
         self, x: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
         """Values as `physical` gives them, before they are moved into the bounds of the bottle."""
-        return self._in_units(x, label, self._about(label, times))
-
-    def _about(
-        self, label: str | None, times: npt.NDArray[np.datetime64]
-    ) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]] | None:
-        """Mean and spread that the networks draw anomalies from; None if they draw the fields themselves."""
-        return None if self.climatology is None else self.climatology.at(label, times, self.predictors(times))
-
-    def _in_units(
-        self,
-        x: npt.NDArray[np.floating[Any]],
-        label: str | None,
-        about: tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]] | None,
-    ) -> npt.NDArray[np.floating[Any]]:
-        model = self.model
-        if model.climatology is not None and about is not None:
-            values = model.climatology.physical_about(x, label, *about)
-        else:
-            values = x * model.scales[:, None] + model.center[:, None]
-        chosen = [self.channels.index(name) for name in self.bottle.manifest.nonnegative]
-        if chosen:
-            known = None if self.gaps is None else ~self.gaps.of(label)[chosen]
-            values[:, chosen] = without_negatives(values[:, chosen], known)
-        return values
+        return self.normalisation.unbounded(x, label, times)
 
     def normalised(
         self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
         """Undo `physical`, but for what was below 0 or beyond a bound."""
-        model = self.model
-        if model.climatology is not None:
-            return model.climatology.standardised(values, label, times, self.predictors(times))
-        return (values - model.center[:, None]) / model.scales[:, None]
+        return self.normalisation.normalised(values, label, times)
 
     def anomalies(
         self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
     ) -> npt.NDArray[np.floating[Any]]:
-        """Undo `physical` but for calibration's gain, which alone mixes cells: NaN stays where it was."""
-        if self.climatology is not None:
-            return self.climatology.anomalies(values, label, times, self.predictors(times))
-        return self.normalised(values, label, times)
+        """Undo `physical` but for calibration's gain, which alone mixes cells: NaN stays, and is in the gaps."""
+        return self.normalisation.anomalies(values, label, times)
+
+    def known_part(
+        self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
+    ) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.bool_]]:
+        """Give `normalised` fields that have holes: 0 where there is no value (NaN); and where there is one."""
+        return self.normalisation.known_part(values, label, times)
 
     def shaped(
         self, fields: npt.ArrayLike, times: npt.ArrayLike
@@ -445,16 +432,7 @@ class Emulator:
             raise ValueError(f"the fields have shape {values.shape}: it must be {shape}, all channels")
         return stamps, values
 
-    def known_part(
-        self, values: npt.NDArray[np.floating[Any]], label: str | None, times: npt.NDArray[np.datetime64]
-    ) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.bool_]]:
-        """Give `normalised` fields that have holes: 0 where there is no value (NaN); and where there is one."""
-        found = self.anomalies(values, label, times)
-        known = np.isfinite(found)
-        found = np.where(known, found, 0.0)
-        if self.climatology is not None:
-            found = self.climatology.unamplified(found, label)
-        return np.where(known, found, 0.0), known
+    # Denoisers -------------------------------------------------------------------------------------------------------
 
     def denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
         """Make the denoiser of a label, which takes the expert of each noise level, and knows the 0 in its gaps."""
@@ -510,26 +488,6 @@ class Emulator:
             return edm.expert(model.experts, float(sigma))(x, levels, labels=one_hot, **inputs)
 
         return denoise
-
-
-def without_negatives(
-    values: npt.NDArray[np.floating[Any]], known: npt.NDArray[np.bool_] | None = None
-) -> npt.NDArray[np.floating[Any]]:
-    """Set values below 0 to 0, and scale those above such that the mean over the cells stays what it was.
-
-    Without the second the clipped noise of dry places would be rain: a tenth of all of it.
-
-    Parameters
-    ----------
-    values
-        (..., cell).
-    known
-        (..., cell) which cells count in the mean; all if None.
-    """
-    kept = np.maximum(values, 0)
-    counted = {} if known is None or known.all() else {"where": np.broadcast_to(known, values.shape)}
-    before, after = (np.maximum(field.mean(-1, keepdims=True, **counted), 0) for field in (values, kept))
-    return kept * np.divide(before, after, out=np.ones_like(after), where=after > 0)
 
 
 def get(

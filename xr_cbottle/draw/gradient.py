@@ -60,7 +60,7 @@ def _batch(emulator: Emulator, instants: Sequence[Instant], weights: Floats) -> 
         start = batch.put(latents).double() * sigmas[0]
         drawn = edm.SOLVERS[emulator.sampler.solver](_forgetful(denoise), start, sigmas)
         x = batch.back(drawn.detach())
-        back = adjoint.through(emulator, x, label, times, np.broadcast_to(weights, x.shape))
+        back = adjoint.through(emulator.normalisation, x, label, times, np.broadcast_to(weights, x.shape))
         # The copies that fill the batch are not looked at.
         wanted = batch.put(back.x)
         wanted[len(instants) :] = 0

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.bottle.gaps import Mask
 from xr_cbottle.draw.local_update import taper
 from xr_cbottle.fields.observations import Observations
 from xr_cbottle.grid import healpix
 
 Floats = npt.NDArray[np.floating[Any]]
 EARTH_RADIUS_KM = 6371.0
+_LEAST_SHARE = 0.5
+"""Of the weights of what an observation sees, that must lie in cells that have values."""
 
 
 class Operator:
@@ -25,6 +29,9 @@ class Operator:
         Where, and of which channel.
     zoom
         HEALPix level of the fields.
+    known
+        (channel, cell NEST) of all channels, where fields have values; all if None. The cells of an observation that
+        have none are left out, and it sees the others alone: give those that `visible` chooses.
 
     Attributes
     ----------
@@ -34,15 +41,15 @@ class Operator:
         (observation,) number of the place of each, of which many may share one.
     """
 
-    def __init__(self, observed: Observations, zoom: int) -> None:
-        import healpy
-
+    def __init__(self, observed: Observations, zoom: int, known: Mask | None = None) -> None:
         self.observed, self.zoom = observed, zoom
         self.channels = np.unique(observed.channel)
         self._row = np.searchsorted(self.channels, observed.channel)
-        self._cells, self._weights = healpy.get_interp_weights(
-            healpix.nside(zoom), observed.lon, observed.lat, nest=True, lonlat=True
-        )
+        self._cells, self._bilinear = _four_cells(observed, zoom)
+        self._weights = self._bilinear
+        if known is not None:
+            there = self._bilinear * known[observed.channel, self._cells]
+            self._weights = there / there.sum(0)
         _, places = np.unique(np.stack([observed.lon, observed.lat], 1), axis=0, return_inverse=True)
         self.places = places.reshape(-1)
 
@@ -64,12 +71,28 @@ class Operator:
     def _touched(self) -> tuple[healpix.Indices, Floats, Floats]:
         """Cells that stations see; (cell, such cell) distances in km; and (place, such cell) weights."""
         _, first = np.unique(self.places, return_index=True)
-        cells, weights = self._cells[:, first], self._weights[:, first]
+        cells, weights = self._cells[:, first], self._bilinear[:, first]
         touched, column = np.unique(cells, return_inverse=True)
         of_places = np.zeros((len(first), len(touched)))
         np.add.at(of_places, (np.arange(len(first)), column.reshape(cells.shape)), weights)
         where = _unit_vectors(*healpix.lonlat(self.zoom))
         return touched, _distances(where, where[touched]), of_places
+
+
+def visible(observed: Observations, zoom: int, known: Mask) -> Observations:
+    """Observations of which most of what they would see has values; parameters as of `Operator`."""
+    cells, weights = _four_cells(observed, zoom)
+    chosen = (weights * known[observed.channel, cells]).sum(0) >= _LEAST_SHARE
+    columns = (getattr(observed, field.name)[chosen] for field in dataclasses.fields(observed))
+    return Observations(*columns)
+
+
+def _four_cells(observed: Observations, zoom: int) -> tuple[healpix.Indices, Floats]:
+    """The cells that each observation sees, and their weights: both (4, observation)."""
+    import healpy
+
+    cells, weights = healpy.get_interp_weights(healpix.nside(zoom), observed.lon, observed.lat, nest=True, lonlat=True)
+    return cells, weights
 
 
 def _unit_vectors(lon: Floats, lat: Floats) -> Floats:

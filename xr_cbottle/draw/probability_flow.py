@@ -81,7 +81,8 @@ def _batch(
             emulator.denoise(label, **inputs), batch.put(x).double(), sigmas,
             lambda number: batch.put(np.sign(normals(number + 1))), probes,
         )  # fmt: skip
-        found = each[: len(times)].cpu().numpy() + adjoint.log_volume(emulator, values, label, times)[:, None]
+        stretched = adjoint.log_volume(emulator.normalisation, values, label, times)
+        found = each[: len(times)].cpu().numpy() + stretched[:, None]
     size = values[0].size
     error = found.std(1, ddof=1) / np.sqrt(probes) if probes > 1 else np.full(len(times), np.nan)
     return found.mean(1) / size, error / size

@@ -87,9 +87,10 @@ def _wanted(
     emulator: Emulator, batch: PaddedBatch, clean: Floats, label: str | None, times: Any, guide: Guide
 ) -> torch.Tensor:
     """Gradient, with respect to clean states of the network, of the logarithm of how likely each is the event."""
-    physical = emulator.physical(clean.astype(np.float64), label, times)
+    units = emulator.normalisation
+    physical = units.physical(clean.astype(np.float64), label, times)
     gradients = [_of_event(guide.event, one, emulator.bottle.manifest) for one in physical]
-    back = adjoint.physical(emulator, clean.astype(np.float64), label, times, np.stack(gradients))
+    back = adjoint.physical(units, clean.astype(np.float64), label, times, np.stack(gradients))
     return guide.strength * batch.put(back)
 
 

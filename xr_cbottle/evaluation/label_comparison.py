@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from xr_cbottle.evaluation import (
     instants,
     likeness_targets,
     mean_targets,
+    nino_months,
     pattern_targets,
     rain_targets,
     response_targets,
@@ -29,16 +30,15 @@ from xr_cbottle.evaluation import (
     variability_targets,
 )
 from xr_cbottle.evaluation.climate_comparison import ClimateComparison, ClimateSides, compare_climate
-from xr_cbottle.evaluation.climate_run import ClimateRun
 from xr_cbottle.evaluation.joint_case import JointCase
-from xr_cbottle.evaluation.null_bottle import NullBottle
 from xr_cbottle.evaluation.portrait import portrait
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.quantity_case import QuantityCase
 from xr_cbottle.evaluation.reference import StoredReference
 from xr_cbottle.evaluation.response_targets import Climate, Months
 from xr_cbottle.evaluation.row import ReportTarget, Row
-from xr_cbottle.evaluation.sampling import RESPONSE, Drawing
+from xr_cbottle.evaluation.sampling import Drawing
+from xr_cbottle.evaluation.sides import Sides, null_of
 from xr_cbottle.evaluation.strictness import stricter
 from xr_cbottle.grid import healpix
 
@@ -52,29 +52,6 @@ _EXPECTED = {
     ReportTarget.GLOBAL_MEAN: ("global_mean", "global mean", [Quantity(name) for name in mean_targets.GLOBAL_MEANS]),
     ReportTarget.DISTRIBUTION: ("quantile", "quantiles", [Quantity(name) for name in tail_targets.TAILED]),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Sides:
-    """Data that are compared under one label.
-
-    Attributes
-    ----------
-    label
-        Of the bottle; empty if there is none.
-    reference, others
-        Data sets of the simulation: held-out times, and other years of the same if there are any.
-    left
-        A bottle's drawing, or a stored data set.
-    climates
-        Runs of the simulation under other climates.
-    """
-
-    label: str
-    reference: StoredReference
-    others: StoredReference | None
-    left: Drawing | StoredReference
-    climates: tuple[ClimateRun, ...] = ()
 
 
 @dataclass(eq=False)
@@ -103,6 +80,8 @@ class Comparison:
         Monthly means of bottle and reference, if there are any.
     extras
         Joint distributions, EOFs and balances.
+    monthly_instants
+        How many instants were drawn for the months alone.
     null
         What the null bottle is made of, in words; empty without one.
     climates_asked
@@ -206,24 +185,16 @@ def compare(
     result.extras = several(gathered.sides)
     joint = gathered.case(sides.label, land, _sea(left, drawn, left_positions))
     result.rows += jointly(joint)
-    _answer(result, drawn, chosen, monthly, null)
+    nino = nino_months.gathered(sides, drawn, monthly, null)
+    result.months, result.monthly_instants = nino.months, nino.instants
+    result.rows += response_targets.response_rows(sides.label, nino.months, nino.reason, nino.null)
     if isinstance(left, Drawing):
-        known = [one for one in (reference, sides.others) if one is not None]
-        told = ClimateSides(sides.label, left, known, land, drawn, times)
+        told = ClimateSides(sides.label, left, sides.known, land, drawn, times)
         for run in _bar(sides.climates, f"other climates of {sides.label}", progress):
             result.climates_asked.append(compare_climate(told, run, of_climate))
             result.rows += result.climates_asked[-1].rows
     result.rows = sorted(stricter(result.rows), key=lambda row: row.target)
     return result
-
-
-def null_of(sides: Sides) -> NullBottle | None:
-    """The null bottle of a label: of the bottle's climatology, else of other years; None if there is neither."""
-    if isinstance(sides.left, Drawing):
-        found = NullBottle.of_bottle(sides.left, sides.label or None, sides.others or sides.reference)
-        if found is not None:
-            return found
-    return NullBottle.of_years(sides.others)
 
 
 def judged(case: QuantityCase, null: xr.DataArray | None = None) -> list[Row]:
@@ -370,67 +341,6 @@ def _noise(
     halves = [half[instants.choose(reference.times[half], n)] for half in (first, second)]
     words = f"two halves of the reference, blocks of ten days by turns, {n} instants each"
     return [((reference, halves[0]), (reference, halves[1]))], words
-
-
-def _answer(
-    result: Comparison,
-    drawn: StoredReference,
-    chosen: npt.NDArray[np.int64],
-    monthly: int,
-    null: NullBottle | None,
-) -> None:
-    """Target f: monthly means of all years, of the bottle from few instants of each."""
-    sides, left = result.sides, result.sides.left
-    reason, nothing = "", None
-    try:
-        if not monthly:
-            raise ValueError("it was left out (--monthly 0)")
-        mine = [drawn] if isinstance(left, Drawing) else [left]
-        theirs = [sides.reference] + ([sides.others] if sides.others is not None else [])
-        if isinstance(left, Drawing) and sides.others is not None:
-            there = left.on_axis(sides.others.times)
-            times = sides.others.times[there]
-            if there.size:
-                times = times[instants.choose(times, monthly * instants.months(times))]
-                result.monthly_instants = len(times)
-                mine.append(left.draw(sides.label or None, times, RESPONSE))
-        fields = _fields(mine, by_month=not isinstance(left, Drawing))
-        result.months = Months.of(fields), Months.of(_fields(theirs, by_month=True))
-        nothing = None if null is None else _null_months(null, fields)
-    except ValueError as error:
-        reason = str(error)
-    result.rows += response_targets.response_rows(sides.label, result.months, reason, nothing)
-
-
-def _null_months(null: NullBottle, fields: Mapping[str, xr.DataArray]) -> Months:
-    """Monthly means of the null bottle at the same times, over the same sea."""
-    answers = {
-        name: null.fields(Quantity(name), fields[name]["time"].values)
-        for name in response_targets.ANSWERING
-        if name in fields
-    }
-    return Months.of({**fields, **answers})
-
-
-def _fields(parts: list[StoredReference], by_month: bool = False) -> dict[str, xr.DataArray]:
-    """{name: (time, cell)} of what the response is made of; whole records as monthly means, file by file."""
-    found = {}
-    for name in RESPONSE:
-        quantity = Quantity(name)
-        if all(quantity in part.quantities for part in parts):
-            if by_month:
-                pieces = [diagnostics.monthly(part.read(quantity, run)) for part in parts for run in _runs(part)]
-            else:
-                pieces = [part.read(quantity) for part in parts]
-            found[name] = response_targets.joined(pieces)
-    return found
-
-
-def _runs(stored: StoredReference) -> Iterator[npt.NDArray[np.int64]]:
-    """Positions of each calendar year."""
-    calendar = stored.times.astype("datetime64[Y]")
-    for year in np.unique(calendar):
-        yield np.flatnonzero(calendar == year)
 
 
 def _absent(label: str, present: list[str], drawn: StoredReference) -> list[Row]:

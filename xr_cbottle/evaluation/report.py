@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from xr_cbottle.evaluation import response_targets
 from xr_cbottle.evaluation.climate_run import climate_runs
-from xr_cbottle.evaluation.label_comparison import Sides, compare
+from xr_cbottle.evaluation.label_comparison import compare
 from xr_cbottle.evaluation.plain_figures import plain_figures
 from xr_cbottle.evaluation.reference import StoredReference, is_stored, open_files, open_stored
 from xr_cbottle.evaluation.results import Evaluation, EvaluationSettings
 from xr_cbottle.evaluation.row import ReportTarget, Row
 from xr_cbottle.evaluation.sampling import Drawing
+from xr_cbottle.evaluation.sides import Sides
 from xr_cbottle.evaluation.strictness import stricter
 
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ class TimeOrder(abc.ABC):
         return [sorted(level) for level in found]
 
 
-def windows(things: Iterable[T], interval: Callable[[T], Hashable], most: int) -> list[list[T]]:
+def stretches(things: Iterable[T], interval: Callable[[T], Hashable], most: int) -> list[list[T]]:
     """Things in their order, cut such that those that are together lie in no more than so many intervals."""
     found: list[list[T]] = []
     together: set[Hashable] = set()

@@ -13,7 +13,7 @@ from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.bottle.gaps import Gaps
 from xr_cbottle.bottle.manifest import Manifest
-from xr_cbottle.bottle.records import COARSE, ConditionSpec, GapsSpec
+from xr_cbottle.bottle.records import COARSE, BoundSpec, ConditionSpec, GapsSpec
 from xr_cbottle.bottle.repacking import STATIC, repack
 from xr_cbottle.bottle.static_fields import StaticFields
 from xr_cbottle.grid import healpix
@@ -63,7 +63,7 @@ def pack_added(
         parts=(*new.parts, *(part for part in old.parts if part.role != COARSE)),
         variables={**old.variables, **new.variables},
         nonnegative=tuple(dict.fromkeys([*old.nonnegative, *new.nonnegative])),
-        bounds={**old.bounds, **new.bounds},
+        bounds=bounds_of_all(old.bounds, new.bounds),
         sst=old.sst,
         forcings=old.forcings,
         sea_range=old.sea_range,
@@ -86,6 +86,15 @@ def pack_added(
         _with_rows(static, tuple(labels)).write(files[STATIC])
         changed = dataclasses.replace(changed, static=dataclasses.replace(old.static, location=STATIC))
     return repack(out, bottle, changed, files)
+
+
+def bounds_of_all(old: Mapping[str, BoundSpec], new: Mapping[str, BoundSpec]) -> dict[str, BoundSpec]:
+    """Bounds of old and new labels: the new ones hold, but for the sun, of which each label has its own."""
+    found = {**old, **new}
+    for name in old.keys() & new.keys():
+        sun = {**(old[name].sun or {}), **(new[name].sun or {})}
+        found[name] = dataclasses.replace(new[name], sun=sun or None)
+    return found
 
 
 def _of_other_parts(old: Manifest) -> dict[str, object]:

@@ -12,11 +12,8 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from torch import Tensor
 from xr_cbottle.network import unet
 from xr_cbottle.network.edm import Denoiser
 from xr_cbottle.training.board import Board
+from xr_cbottle.training.changed_settings import changed
 from xr_cbottle.training.config import OptimConfig
 from xr_cbottle.training.globe_case import GlobeCase
 from xr_cbottle.training.heap import keep_freed_memory
@@ -36,17 +34,14 @@ from xr_cbottle.training.lock import FolderLock
 from xr_cbottle.training.parsing import as_dict
 from xr_cbottle.training.patchwise.patch_config import AnyConfig
 from xr_cbottle.training.record import LossWindow, Watch, by_sigma
+from xr_cbottle.training.run_states import RunStates, has_not
 from xr_cbottle.training.schedule import learning_rate
 from xr_cbottle.training.step import Loss, autocast, choose_learning, optimizers, take_step
 from xr_cbottle.training.team import Team
-from xr_cbottle.training.validations import BEST, Validations, is_best
+from xr_cbottle.training.terminated import Terminated
+from xr_cbottle.training.validations import BEST, Validations
 
 VALIDATION_IMAGES = 64
-KEPT = "kept"
-_OF_NO_WEIGHT = (
-    "max_hours", "save_seconds", "save_images", "keep_images", "keep_best", "patience_images", "log_images",
-    "validate_images", "look_images", "look_instants", "tensorboard", "loaders",
-)  # fmt: skip
 
 
 class Run:
@@ -78,6 +73,7 @@ class Run:
     ) -> None:
         self.config: Any = config  # of one kind or another: who packs a run knows of which
         self.folder, self.progress = Path(folder), progress
+        self.states = RunStates(self.folder)
         self.team = team = team or Team()
         if config.training.tensorboard and team.leads:
             Board.check()
@@ -96,7 +92,7 @@ class Run:
         self.optimizer = optimizers(self.net, optim)
         self.images, self.seconds, self.interrupted = 0, 0.0, False
         self.validations = Validations()
-        state = self.folder / "state.pt" if at is None else self.folder / KEPT / f"{at}.pt"
+        state = self.states.file(at)
         if state.exists() or at is not None:
             self._resume(state)
         else:
@@ -109,11 +105,8 @@ class Run:
 
     def save(self) -> None:
         """Write the state to a new file, which then takes the old one's place."""
-        if not self.team.leads:
-            return
-        partial = self.folder / "state.pt.partial"
-        torch.save({**self._weights(), "optimizer": self.optimizer.state_dict()}, partial)
-        os.replace(partial, self.folder / "state.pt")
+        if self.team.leads:
+            self.states.save({**self._weights(), "optimizer": self.optimizer.state_dict()})
 
     def _weights(self) -> dict[str, Any]:
         """The state but for what only training goes on from."""
@@ -131,25 +124,12 @@ class Run:
     def keep(self) -> None:
         """Keep the state that was saved last beside those that follow."""
         if self.team.leads:
-            kept = self.folder / KEPT / f"{self.images}.pt"
-            kept.parent.mkdir(exist_ok=True)
-            partial = kept.with_name(kept.name + ".partial")
-            shutil.copyfile(self.folder / "state.pt", partial)
-            os.replace(partial, kept)
+            self.states.keep(self.images)
 
     def keep_best(self, names: Sequence[str]) -> None:
         """Keep the weights as they are under some names, once on the disk for all of them."""
-        if self.team.leads and names:
-            folder = self.folder / KEPT
-            folder.mkdir(exist_ok=True)
-            partial = folder / f"{BEST}.partial"
-            torch.save(self._weights(), partial)
-            for name in names:
-                link = folder / f"{name}.pt.partial"
-                link.unlink(missing_ok=True)
-                _link(partial, link)
-                os.replace(link, folder / f"{name}.pt")
-            partial.unlink()
+        if self.team.leads:
+            self.states.keep_best(self._weights(), names)
 
     def log(self, **values: Any) -> None:
         """Append a line to log.jsonl."""
@@ -185,7 +165,7 @@ class Run:
         try:
             state = torch.load(file, weights_only=True, map_location=self.device)
         except FileNotFoundError:
-            raise ValueError(f"{self.folder} {_has_not(file)}") from None
+            raise ValueError(f"{self.folder} {has_not(file)}") from None
         folder = file.parent
         if state["model"] != self.model_config.to_json():
             raise ValueError(f"{folder} holds a run of another network; give another folder")
@@ -196,8 +176,8 @@ class Run:
                     f"initial: {folder} to go on from its weights"
                 )
             self.say(f"{folder} was trained on other data; this run goes on from it")
-        if folder == self.folder and (changed := _changed(json.loads(state.get("config", "{}")), self.config)):
-            self.say("goes on with other settings than before: " + "; ".join(changed))
+        if folder == self.folder and (settings := changed(json.loads(state.get("config", "{}")), self.config)):
+            self.say("goes on with other settings than before: " + "; ".join(settings))
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         if "optimizer" in state:
@@ -208,8 +188,8 @@ class Run:
 
     def _begin(self, initial: str | None) -> None:
         """Begin from another run's state, or from the weights of a bottle, if that is asked for."""
-        if initial is not None and (Path(initial) / "state.pt").exists():
-            self._resume(Path(initial) / "state.pt")
+        if initial is not None and (there := RunStates(Path(initial)).file()).exists():
+            self._resume(there)
             return
         begun = self.case.begun(self.net, initial)
         if begun is None:
@@ -295,7 +275,7 @@ def _train(
     saved = time.monotonic()
     first = state.images + team.rank * share
     with (
-        _Terminated() as terminated,
+        Terminated() as terminated,
         _bar(state, end) as bar,
         Loader(
             state.batches.training, first, optim.batch_size, share, threads=optim.loaders, device=state.device
@@ -382,24 +362,6 @@ def _bar(state: Run, end: int) -> Any:
     return tqdm(total=end, initial=state.images, unit="image", disable=not state.progress, smoothing=0.05)
 
 
-def _has_not(file: Path) -> str:
-    """Words for a state that was not kept, with those that were."""
-    names = [path.stem for path in file.parent.glob("*.pt")]
-    images = sorted(int(name) for name in names if name.isdigit()) or "none: train with keep_images"
-    best = ", ".join(sorted(name for name in names if is_best(name))) or "none: train with keep_best"
-    if is_best(file.stem):
-        return f"has no state {file.stem}; it has {best}"
-    return f"has no state of {file.stem} images; it has {images}"
-
-
-def _link(file: Path, link: Path) -> None:
-    """A second name of a file, or a copy where the file system knows no such thing."""
-    try:
-        os.link(file, link)
-    except OSError:
-        shutil.copyfile(file, link)
-
-
 def _images(line: str) -> float:
     """Images seen at a line of the log; of one that is not whole, too many."""
     try:
@@ -412,47 +374,3 @@ def _write_text(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
-
-
-class _Terminated:
-    """SIGTERM and SIGINT as a question that the loop asks, so that it can save; a second one ends it at once."""
-
-    def __enter__(self) -> _Terminated:
-        self.asked = False
-        self.previous: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            self.previous = {kind: signal.signal(kind, self._ask) for kind in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for kind, handler in self.previous.items():
-            signal.signal(kind, handler)
-        self.previous = {}
-
-    def __call__(self) -> bool:
-        return self.asked
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
-        self.__exit__()
-
-
-def _changed(before: dict[str, Any], config: AnyConfig) -> list[str]:
-    """Settings that a run has now and had not when it was saved, each in words."""
-    now = json.loads(json.dumps(as_dict(config)))
-    return [*_weighed(before, now)] + [
-        f"{section}: {name} {now[section][name]} instead of {known[name]}"
-        for section in ("network", "training")
-        for known in [before.get(section) or {}]
-        for name in now.get(section) or {}
-        if name in known and known[name] != now[section][name] and name not in _OF_NO_WEIGHT
-    ]
-
-
-def _weighed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    """Sources whose images come more or less often than before, each in words."""
-    sources = [(values.get("data") or values.get("superres") or {}).get("sources", ()) for values in (before, now)]
-    for old, new in zip(*sources, strict=False):
-        was = old.get("weight", 1.0)  # a later key
-        if was != new["weight"]:
-            yield f"source {new['label']!r}: weight {new['weight']:g} instead of {was:g}"
