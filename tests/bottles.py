@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import tempfile
 import zipfile
@@ -100,7 +101,16 @@ def random_state(config: ModelConfig, seed: int = 0) -> dict:
 
 def write_random_part(path: Path, config: ModelConfig, channels: Sequence[str], seed: int = 0) -> Path:
     """A v1 checkpoint with random weights."""
-    return checkpoint.write_part(path, config, batch_info(channels), random_state(config, seed))
+    path.write_bytes(_random_part(config, tuple(channels), seed))
+    return path
+
+
+@functools.lru_cache(32)
+def _random_part(config: ModelConfig, channels: tuple[str, ...], seed: int) -> bytes:
+    """The checkpoint's bytes: nearly every file of tests makes a bottle, and most of them the same networks."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = checkpoint.write_part(Path(folder, "part"), config, batch_info(channels), random_state(config, seed))
+        return path.read_bytes()
 
 
 def sst_cells(zoom: int, start: str = "1980-01-01", months: int = 24) -> xr.Dataset:
