@@ -16,5 +16,5 @@ client = TestClient(xpublish.Rest({"gcm": days[["tas"]].chunk({"time": 1})}).app
 said = client.get("/datasets/gcm/info").json()
 assert said["dimensions"]["cell"] == 3072
 keys = client.get("/datasets/gcm/keys").json()
-assert keys == ["tas"]
-print(f"info and keys of {keys} over HTTP")
+assert "tas" in keys  # and its coordinates
+print(f"info, and {len(keys)} keys, over HTTP")

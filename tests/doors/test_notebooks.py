@@ -72,6 +72,11 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
             "SAMPLE": str(ROOT / "examples" / "own_data" / "era5_20260325.nc"),
             "STATIONS": 100, "MEMBERS": 2, "DRAWS": 12, "CACHE_DIR": cache,
         },
+        "09_finer_than_the_bottle": {
+            "SAMPLE": str(ROOT / "examples" / "own_data" / "era5_20260325.nc"),
+            "BOX": [0, 20, 44, 56], "MEMBERS": 2, "CACHE_DIR": cache,
+        },
+        "10_the_diurnal_cycle": {"DAYS": 2, "CACHE_DIR": cache},
     }  # fmt: skip
 
 
@@ -144,7 +149,7 @@ def test_what_is_kept_is_fit_to_be_seen(name):
 
 
 def test_all_of_them_are_small():
-    assert len(NOTEBOOKS) == len(settings(Path())) == 8
+    assert len(NOTEBOOKS) == len(settings(Path())) == 10
     assert sum(path.stat().st_size for path in NOTEBOOKS) < execute_notebooks.LIMITS["all"]
 
 
@@ -350,3 +355,30 @@ def check_your_own_data(nb: SimpleNamespace) -> None:
     # With few stations, draws, members and steps of the sampler pressure alone, the smoothest, is surely better known.
     assert nb.scores.loc["psl", "less, %"] > 5, nb.scores
     assert (nb.scores["spread"] > 0).all()
+
+
+def check_finer_than_the_bottle(nb: SimpleNamespace) -> None:
+    assert set(nb.fine.data_vars) >= {"tas", "psl", "uas", "vas", "pr"}
+    assert nb.here["fine"].sizes["cell"] == 4 * nb.here["coarse"].sizes["cell"] > 0
+    assert all(nb.kept[name] < 1e-3 * nb.spread[name] for name in ("tas", "uas")), nb.kept  # means of coarse cells
+    assert nb.drawn.sizes["member"] == nb.MEMBERS
+    assert float(abs(nb.drawn.tas[0] - nb.drawn.tas[1]).max()) > 0
+    np.testing.assert_allclose(nb.drawn.tas.coarsen(cell=4).mean()[0], nb.averaged.tas, atol=0.05)
+    assert all(0.1 < value < 1 for value in nb.table["bilinear"])
+    if "light" not in nb.bottle.path:  # networks that have learnt something
+        assert all(nb.table["bilinear"] < nb.table["downscaled"]), nb.table
+
+
+def check_the_diurnal_cycle(nb: SimpleNamespace) -> None:
+    sun, still = nb.harmonics["plasim", "rsds"], nb.harmonics["jcm", "rsds"]
+    assert sun.amplitude > max(150, 5 * still.amplitude), (sun, still)
+    assert abs(sun.phase - 12) < 1
+    warmth = nb.harmonics["plasim", "tas"]
+    assert warmth.amplitude > 2 * nb.harmonics["jcm", "tas"].amplitude
+    assert 13 < warmth.phase < 19
+    land = nb.land
+    assert nb.amplitude.values[land].mean() > 2 * nb.amplitude.values[~land].mean()
+    for (label, name, where), (mean, error) in nb.composites.items():
+        alone = nb.fields[label][name].values[:, nb.masks[where].values]
+        np.testing.assert_allclose(mean.mean("hour"), alone.mean(), rtol=0.02)  # hours of cells are rounded
+        assert (error > 0).all()
