@@ -177,9 +177,9 @@ def test_what_stations_see_is_what_the_bottle_shows(tmp_path):
     factors = np.array([[1.0], [1.0], [1 / 9.80665]])
     whole = emulator.physical(x, "b", TIMES[:1])[0] * factors
     for chosen in ([0, 1, 2], [1], [2]):
-        units = _Units(emulator, "b", TIMES[0], np.array(chosen), factors[chosen])
+        units = _Units(emulator.normalisation, "b", TIMES[0], np.array(chosen), factors[chosen])
         np.testing.assert_allclose(units.values(x[0, chosen]), whole[chosen], rtol=1e-6)
     # The gain leaves the mean of the globe as it is, and so a field that is the same everywhere.
-    flat = _Units(emulator, "b", TIMES[0], np.array([0, 2]), factors[[0, 2]])
+    flat = _Units(emulator.normalisation, "b", TIMES[0], np.array([0, 2]), factors[[0, 2]])
     change = flat.values(np.full((2, 192), 1e-3)) - flat.values(np.zeros((2, 192)))
     np.testing.assert_allclose(change, 1e-3 * flat.slope, rtol=1e-2)
