@@ -51,7 +51,7 @@ def heights(ds: xr.Dataset, bottle: Bottle, label: str) -> np.ndarray:
     known, name = bottle.climatology(), "Z500"
     assert known is not None
     c = bottle.manifest.channels.index(name)
-    mean, _ = known.at(label, ds.time.values)
+    mean, _ = known.at(label, ds.time.values, xr_cbottle.Emulator(bottle).predictors(ds.time.values))
     climate = known.center[c] + known.scale[c] * mean[:, c]
     return ds.zg.sel(pressure=Z500).values - climate * channels.parse(name).factor
 

@@ -112,7 +112,7 @@ def climate(bottle: Bottle, label: str, times: np.ndarray, names: list[str]) -> 
     """(time, cell) means of a label's climate, in the variables' units."""
     known = bottle.climatology()
     assert known is not None
-    usual = known.usual(label, times)
+    usual = known.usual(label, times, xr_cbottle.Emulator(bottle).predictors(times))
     parsed = [channels.parse(name) for name in bottle.manifest.channels]
     return {one.variable.name: usual[:, i] * one.factor for i, one in enumerate(parsed) if one.variable.name in names}
 

@@ -55,7 +55,9 @@ def simulated(
             values = np.zeros((len(block), len(bottle.manifest.channels), 12 * 4**bottle.manifest.zoom), np.float32)
             values[:, places] = instants.read(block, fields, bottle.manifest.zoom)
             plain = dataclasses.replace(climatology, calibration=None)
-            found.append(plain.standardised(values, label, instants.times[block])[:, places].astype(np.float32))
+            times = instants.times[block]
+            x = plain.standardised(values, label, times, Emulator(bottle).predictors(times))
+            found.append(x[:, places].astype(np.float32))
         return instants.times[chosen].astype("datetime64[s]"), np.concatenate(found)
 
 
@@ -76,7 +78,7 @@ def drawn(
         path = kept / f"{str(some[0]).replace(':', '')}.npy"
         if not path.exists():
             values = emulator.draw_instants([Instant(label, seed, 0, time) for time in some])
-            x = plain.standardised(values.astype(np.float64), label, some)[:, places]
+            x = plain.standardised(values.astype(np.float64), label, some, emulator.predictors(some))[:, places]
             np.save(path, x.astype(np.float32))
         found.append(np.load(path))
     return np.concatenate(found)
