@@ -138,5 +138,5 @@ def test_a_manifest_defines_no_variable_that_is_known():
         Manifest.from_json(json.dumps(base | {"variables": {"psl": spec}}))
     with pytest.raises(SchemaError, match=r"variables\.hail\.units"):
         Manifest.from_json(json.dumps(base | {"variables": {"hail": {"units": "<b>"}}}))
-    assert "variables" not in Manifest.from_json(json.dumps(base)).canonical()
+    assert "variables" not in json.loads(Manifest.from_json(json.dumps(base)).canonical())  # `static` has its own
     assert VariableSpec("K").plain() == {"units": "K", "long_name": "", "standard_name": "", "levels": False}
