@@ -112,6 +112,12 @@ def test_more_months_than_memory_and_from_a_file(tmp_path):
     np.testing.assert_allclose(sst.at(times[::-1]), values[::-1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("given", ["2K", "no/such/file.nc"])
+def test_what_is_neither_a_file_nor_an_offset(given):
+    with pytest.raises(FileNotFoundError, match=rf"no sea surface temperature '{given}': .*such as '\+2K'"):
+        SeaSurfaceTemperature.open(given, 2)
+
+
 @pytest.mark.parametrize("make", [on_cells, on_latlon])
 def test_opening_reads_the_first_month_only(make, tmp_path):
     """A century of a degree is half a gigabyte."""

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.base.forks import Lock
+from xr_cbottle.base.plain_text import shown
 from xr_cbottle.fields import channels, dates, names, reader, units
 from xr_cbottle.fields.cells import Cells
 from xr_cbottle.fields.reader import Field, Grid
@@ -108,7 +109,13 @@ class SeaSurfaceTemperature:
         if isinstance(source, (str, os.PathLike)):
             import xarray as xr
 
-            source = xr.open_dataset(source)
+            try:
+                source = xr.open_dataset(source)
+            except FileNotFoundError:
+                raise FileNotFoundError(
+                    f"there is no sea surface temperature {shown(os.fspath(source))}: give the path of one, or kelvins "
+                    "with sign and unit for the bottle's sea and so much more, such as '+2K'"
+                ) from None
         return cls.from_dataset(source, zoom, variable)
 
     @classmethod
