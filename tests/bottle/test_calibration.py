@@ -77,6 +77,18 @@ def test_beyond_the_last_quantiles():
     np.testing.assert_allclose(there, [-2.0, 3.0])  # shifted below, as the last piece above
 
 
+@given(st.floats(0.2, 5), st.floats(0.2, 5))
+def test_a_mapping_that_goes_with_the_climate_makes_a_share_more_of_a_share_more(one, two):
+    known, ratio = calibration(scaled=np.array([[True], [False]])), np.ones((2, 3))
+    ratio[:, 2] = one, two
+    values = fields(3, 2, 3)
+    moved = known.mapped(values * ratio[..., None], 0, ratio)
+    np.testing.assert_allclose(moved, known.mapped(values, 0) * ratio[..., None], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(known.unmapped(moved, 0, ratio), values * ratio[..., None], atol=1e-6)
+    assert known.moving(0) == [2]
+    assert known.moving(1) == calibration().moving(0) == []
+
+
 def test_only_matched_channels_are_mapped():
     known, values = calibration(), fields(3, 2, 3)
     there = known.mapped(values, 0)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests import forcings
 from tests.bottles import sst_cells
 from xr_cbottle import open_bottle
+from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.bottle.climate_response import MODES, pattern, projected
 from xr_cbottle.bottle.climatology import Climatology, departure
 from xr_cbottle.bottle.errors import BottleError, SchemaError
@@ -53,6 +54,60 @@ def test_mean_is_linear_and_spread_log_linear_in_the_sea_and_in_doublings(known)
         np.testing.assert_allclose(spread, np.broadcast_to(np.exp(forcings.MOIST * warming), (3, 192)), rtol=2e-3)
     back = known.standardised(at[4, 0], "a", TIMES, predictors(known, 4, 0))
     np.testing.assert_allclose(back, x, atol=1e-5)
+
+
+def test_the_mean_of_a_root_is_more_than_the_power_of_its_mean(known):
+    squares = dataclasses.replace(known, root=np.array([1.0, 2.0]), center=np.array([280.0, 3.0]))
+    mean, spread = np.full((1, 192), 0.5), np.full((1, 192), 0.25)
+    scale = squares.scale[1]
+    m, s = 3 + 0.5 * scale, 0.25 * scale
+    assert squares.expected(mean, spread, 1) == pytest.approx(m**2 + s**2, rel=1e-6)
+    by_mean, by_logarithm = squares.expected_slopes(mean, spread, 1)
+    assert by_mean == pytest.approx(2 * m * scale, rel=1e-6)
+    assert by_logarithm == pytest.approx(2 * s**2, rel=1e-6)
+
+
+def moving(known: Climatology, scaled: bool = True) -> Climatology:
+    """With the square root of moisture, and a mapping of it that makes heavy values heavier."""
+    knots = np.array([0.0, 2e-5, 2e-4])
+    gain = np.ones((len(known.labels), 2, 3))
+    shape = (len(known.labels), 1, 3)
+    calibrated = Calibration(
+        gain, np.array([1]), np.broadcast_to(knots, shape), np.broadcast_to(knots * [1, 0.5, 1.0], shape),
+        scaled=np.full(shape[:2], scaled),
+    )  # fmt: skip
+    only_spread = known.mean * np.array([1, 0], "f4")[:, None, None, None]
+    return dataclasses.replace(
+        known, calibration=calibrated, root=np.array([1.0, 2.0]), center=np.array([280.0, 0.0]),
+        scale=np.array([known.scale[0], 5e-3]), mean=only_spread,
+    )  # fmt: skip
+
+
+def test_a_mapping_goes_with_the_climate(known, tmp_path: Path):
+    x = np.random.default_rng(1).normal(size=(3, 2, 192))
+    growth = {}
+    for scaled in (True, False):
+        one = moving(known, scaled)
+        bare = dataclasses.replace(one, calibration=None)
+        means = [
+            [each.physical(x, "a", TIMES, predictors(known, kelvin, 0))[:, 1].mean() for kelvin in (0, 3)]
+            for each in (bare, one)
+        ]
+        growth[scaled] = [after / before - 1 for before, after in means]
+    assert growth[True][0] > 0.2  # without a mapping
+    assert growth[True][1] == pytest.approx(growth[True][0], rel=0.05)
+    assert growth[False][1] > 1.2 * growth[False][0]
+    one, at = moving(known), predictors(known, 3, 0)
+    _, _, ratio = one.about("a", TIMES, at)
+    assert (ratio[:, 0] == 1).all()
+    assert (ratio[:, 1] > 1.1).all()
+    back = one.standardised(one.physical(x, "a", TIMES, at), "a", TIMES, at)
+    np.testing.assert_allclose(np.maximum(back, 0)[:, 1], np.maximum(x, 0)[:, 1], atol=1e-4)
+    one.write(tmp_path / "moving.nc")
+    with xr.open_dataset(tmp_path / "moving.nc") as file:
+        read = Climatology.from_dataset(file)
+    assert read.calibration.scaled.tolist() == one.calibration.scaled.tolist()
+    np.testing.assert_allclose(read.about("a", TIMES, at)[2], ratio, rtol=1e-2)
 
 
 def test_far_outside_the_spread_stays_within_a_factor_of_four(known):

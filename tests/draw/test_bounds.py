@@ -85,8 +85,8 @@ CHANNELS = ("clt", "rsds", "rsut", "T850", "Q850", "pres_msl")
 BOUNDS = {
     "clt": {"least": 0, "most": 1},
     "rsds": {"least": 0, "sun": {"a": 0, "b": 24}},
-    "rsut": {"least": 0, "sun": {"a": 0, "b": 24}},
-    "Q850": {"least": 0, "saturation": 1.1, "temperature": "T850"},
+    "rsut": {"least": 0, "sun": {"a": 0, "b": 24}, "below": "rsds"},
+    "Q850": {"least": 0, "saturation": {"a": 1.1, "b": 0.5}, "temperature": "T850"},
 }
 
 
@@ -110,8 +110,10 @@ def test_a_bottle_keeps_its_bounds(emulator, label):
         assert (drawn[name] <= most).all()
         assert (drawn[name][most == 0] == 0).all()
         assert drawn[name].max() > 100
+    assert (drawn["rsut"] <= drawn["rsds"]).all()
+    assert (drawn["rsut"] < drawn["rsds"])[most > 0].any()
     # float32 of both: the last digit of the temperature moves saturation.
-    assert (drawn["Q850"] <= 1.1 * humidity.saturation(drawn["T850"], 85000) * (1 + 1e-5)).all()
+    assert (drawn["Q850"] <= {"a": 1.1, "b": 0.5}[label] * humidity.saturation(drawn["T850"], 85000) * (1 + 1e-5)).all()
     assert (drawn["Q850"] >= 0).all()
 
 
@@ -149,6 +151,12 @@ def test_bounds_are_part_of_the_bottle(tmp_path):
         ({"clt": {"saturation": 1, "temperature": "T850"}}, r"bounds\.clt\.saturation.*specific humidity"),
         ({"Q850": {"saturation": 1}}, r"bounds\.Q850\.temperature.*given with saturation"),
         ({"Q850": {"saturation": 1, "temperature": "clt"}}, r"bounds\.Q850\.temperature.*temperature at 85000 Pa"),
+        ({"Q850": {"saturation": {"c": 1}, "temperature": "T850"}}, r"bounds\.Q850\.saturation\.c.*one of labels"),
+        ({"Q850": {"saturation": {"a": 0}, "temperature": "T850"}}, r"bounds\.Q850\.saturation\.a.*a number > 0"),
+        ({"rsds": {"below": "tos"}}, r"bounds\.rsds\.below.*another channel in W m-2"),
+        ({"rsds": {"below": "clt"}}, r"bounds\.rsds\.below.*another channel in W m-2"),
+        ({"rsds": {"below": "rsds"}}, r"bounds\.rsds\.below.*not below this one"),
+        ({"rsds": {"below": "rsut"}, "rsut": {"below": "rsds"}}, r"bounds\.rsds\.below.*not below this one"),
         ({"clt": {"sea": True}}, r"bounds\.clt\.sea.*a channel in K"),
         ({"pres_msl": {"mean": 0.2}}, r"bounds\.pres_msl\.mean.*no climatology"),
     ],

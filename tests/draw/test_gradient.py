@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from xr_cbottle.bottle.static_fields import StaticFields
 from xr_cbottle.draw import adjoint, gradient
 from xr_cbottle.draw.bounds import within
 from xr_cbottle.draw.emulator import Emulator, Instant, Sampler
-from xr_cbottle.draw.normalisation import without_negatives
+from xr_cbottle.draw.normalisation import Normalisation, without_negatives
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.fields.sst_offset import SstOffset
 
@@ -159,6 +161,38 @@ def test_the_climate_of_a_state(changing: Bottle, channels: list[int]) -> None:
     np.testing.assert_allclose(by_sea @ direction, numeric, rtol=2e-3, atol=1e-4 * np.abs(numeric).max())
     assert np.abs(back.sst).max() > 0 or 0 not in channels
     assert np.abs(back.predictors).max() > 0
+
+
+def test_a_mapping_that_goes_with_the_climate(changing: Bottle) -> None:
+    """The ratio by which it goes is a number that all cells make."""
+    rng = np.random.default_rng(7)
+    x, direction = rng.normal(size=(2, 2, CELLS)), rng.normal(size=CELLS) + 0.5
+    ours = under(changing, np.zeros(CELLS), "+1K")
+    known = ours.climatology
+    assert known is not None
+    rooted = dataclasses.replace(known, root=np.array([1.0, 2.0]), center=np.array([280.0, 5e-3]), scale=known.scale)
+    usual = rooted.usual("b", TIMES, ours.predictors(TIMES))[:, 1]
+    knots = np.quantile(usual, [0.0, 0.5, 1.0]) * [0.5, 1, 2]
+    shape = (len(known.labels), 1, 3)
+    calibration = Calibration(
+        np.ones((*shape[:1], 2, 3)), np.array([1]), np.broadcast_to(knots, shape),
+        np.broadcast_to(knots * [1, 1.5, 4], shape), scaled=np.ones(shape[:2], bool),
+    )  # fmt: skip
+    mapped = dataclasses.replace(rooted, calibration=calibration)
+    weights = WEIGHTS * np.array([0, 1])[:, None]
+
+    def units(step: float) -> Normalisation:
+        moved = under(changing, step * direction, "+1K").normalisation
+        return dataclasses.replace(moved, climatology=mapped, bounds=None)
+
+    def total(step: float) -> np.ndarray:
+        return (weights * units(step).physical(x, "b", TIMES)).sum((1, 2))
+
+    back = adjoint.through(units(0), x, "b", TIMES, np.broadcast_to(weights, x.shape))
+    assert back.predictors is not None
+    by_sea = known.response.values_back(departure(ours.sst.at(TIMES), TIMES, known.sst), back.predictors)
+    numeric = (total(0.02) - total(-0.02)) / 0.04
+    np.testing.assert_allclose(by_sea @ direction, numeric, rtol=5e-3)
 
 
 @pytest.mark.parametrize("offset", ["+1K", "+4K"])

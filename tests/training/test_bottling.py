@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,6 +13,8 @@ import xarray as xr
 torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
+from xr_cbottle.bottle.errors import BottleError  # noqa: E402
+from xr_cbottle.bottle.manifest import Manifest  # noqa: E402
 from xr_cbottle.draw.emulator import Emulator, Sampler  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import figures, loop  # noqa: E402
@@ -80,6 +86,31 @@ def test_a_label_draws_what_it_lacks_as_its_donor(run, tmp_path):
     mixed.lend = False
     alone = mixed.draw(TIMES, label="b", progress=False)
     assert (abs(drawn - alone) / scale).max(("time", "cell"))[1:].min() > 0.01
+
+
+def test_what_nobody_lends_is_missing_and_all_else_is_as_if_it_were_lent(run, tmp_path):
+    lent = Emulator(pack_run(run, tmp_path / "lent.cbottle"), sampler=STEPS)
+    config = dataclasses.replace(run.config, bottle=dataclasses.replace(run.config.bottle, lend=False))
+    alone = copy.copy(run)
+    alone.config = config
+    path = pack_run(alone, tmp_path / "bare.cbottle")
+    bare = Emulator(path, sampler=STEPS)
+    manifest = bare.bottle.manifest
+    spec = manifest.labels["b"]
+    assert (spec.masked, spec.donor) == (("Z500", "Z850"), None)
+    assert manifest.gaps.shares == {"b": {"Z500": 1, "Z850": 1}}
+    whole, some = (one.draw(TIMES, label="b", progress=False).values for one in (lent, bare))
+    np.testing.assert_array_equal(whole[:, 0], some[:, 0])
+    np.testing.assert_array_equal(*(one.draw(TIMES, label="a", progress=False).values for one in (lent, bare)))
+    ds = xr.open_dataset(path, engine="cbottle", label="b", num_steps=4).sel(time=TIMES).load()
+    assert np.isnan(ds.zg).all()
+    assert np.isfinite(ds.tas).all()
+    assert ds.zg.attrs["comment"].startswith("Missing: the data of label b have no Z500, Z850.")
+    assert np.isfinite(xr.open_dataset(path, engine="cbottle", label="a").zg.sel(time=TIMES).values).all()
+    bad = json.loads(manifest.to_json())
+    del bad["gaps"]
+    with pytest.raises(BottleError, match=r"labels\.b\.donor must be a label that has the masked channels"):
+        Manifest.from_json(json.dumps(bad))
 
 
 def test_experts_are_used_at_their_noise_levels(run, values, folder, tmp_path):

@@ -37,6 +37,10 @@ class Calibration:
     rest : (label, channel) float64, or None
         What the rest of an anomaly is multiplied by, which is finer than the last degree; None: nothing, as in bottles
         of before.
+    scaled : (label, matched) bool, or None
+        Channels of which not the values are mapped, but these over the ratio of the climate's mean to the usual one, so
+        that the mapping goes with the climate; None: none, as in bottles of before. A mapping that makes the heaviest
+        rain heavier would make more of a warmer climate's rain than there is.
     """
 
     gain: Floats
@@ -44,6 +48,7 @@ class Calibration:
     drawn: Floats
     known: Floats
     rest: Floats | None = None
+    scaled: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         labels, channels = self.gain.shape[:2] if self.gain.ndim == 3 else (0, 0)
@@ -63,6 +68,8 @@ class Calibration:
             )
         if self.rest is not None and self.rest.shape != (labels, channels):
             raise ValueError("a calibration's rest must be of (label, channel)")
+        if self.scaled is not None and (self.scaled.shape != self.drawn.shape[:2] or self.scaled.dtype != bool):
+            raise ValueError("a calibration's scaled must be of (label, matched), true or false")
         found = [self.gain] if self.rest is None else [self.gain, self.rest]
         if not all(np.isfinite(one).all() and (one > 0).all() for one in found):
             raise ValueError("a calibration's gains must be finite and positive")
@@ -82,20 +89,40 @@ class Calibration:
         """(channel,) gain of the rest of a label."""
         return np.ones(self.gain.shape[1]) if self.rest is None else self.rest[label]
 
-    def mapped(self, values: Floats, label: int) -> Floats:
-        """Values (n, channel, cell) as drawn -> with the distribution of the data; in the channels' units."""
-        return self._mapped(values, self.drawn[label], self.known[label])
+    def moving(self, label: int) -> list[int]:
+        """Numbers of the channels whose mapping goes with the climate of a label."""
+        return [] if self.scaled is None else self.matched[self.scaled[label]].tolist()
 
-    def unmapped(self, values: Floats, label: int) -> Floats:
+    def mapped(self, values: Floats, label: int, ratio: Floats | None = None) -> Floats:
+        """Values as they are drawn -> with the distribution of the data.
+
+        Parameters
+        ----------
+        values
+            (n, channel, cell) in the channels' units.
+        label
+            Its number.
+        ratio
+            (n, channel) of the climate's mean to the usual one, of the channels that are `moving`, and 1 of all others;
+            None: 1 of all.
+
+        Returns
+        -------
+        (n, channel, cell) float64
+        """
+        return self._mapped(values, self.drawn[label], self.known[label], ratio)
+
+    def unmapped(self, values: Floats, label: int, ratio: Floats | None = None) -> Floats:
         """The inverse of `mapped`."""
-        return self._mapped(values, self.known[label], self.drawn[label])
+        return self._mapped(values, self.known[label], self.drawn[label], ratio)
 
-    def _mapped(self, values: Floats, given: Floats, wanted: Floats) -> Floats:
+    def _mapped(self, values: Floats, given: Floats, wanted: Floats, ratio: Floats | None) -> Floats:
         if not len(self.matched):
             return values
         out = np.array(values, np.float64)
         for channel, x, y in zip(self.matched.tolist(), given, wanted, strict=True):
-            out[:, channel] = mapped(out[:, channel], x, y)
+            over = 1.0 if ratio is None else ratio[:, channel, None]
+            out[:, channel] = over * mapped(out[:, channel] / over, x, y)
         return out
 
 

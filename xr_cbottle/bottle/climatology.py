@@ -46,6 +46,13 @@ _STEPS = {"mean": 2.0**-8, "spread": 2.0**-10, "cycle": 2.0**-7, "sst": 2.0**-7}
 _DIMS = ("label", "channel", "annual", "diurnal", "cell")
 _SPREAD = ("label", "channel", "cell")
 _QUANTILES = ("label", "matched", "knot")
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+"""Gauss-Hermite quadrature of a Gaussian of deviation 1: exact for polynomials up to degree 17."""
+_RATIOS = (0.1, 10.0)
+"""Bounds of the ratio of a climate's mean to the usual one."""
+About = tuple[Floats, Floats, Floats | None]
+"""Mean, spread and ratio, as `Climatology.about` gives them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,16 +143,80 @@ class Climatology:
         -------
         Two of (n, channel, cell NEST) float32, in units of ``scale``.
         """
+        return self.about(label, times, predictors)[:2]
+
+    def about(self, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> About:
+        """Mean and spread as `at` gives them, and what calibration's mapping is told of the climate.
+
+        Returns
+        -------
+        mean, spread : (n, channel, cell NEST) float32
+            In units of ``scale``.
+        ratio : (n, channel) float64, or None
+            See `Calibration.mapped`; None if no mapping goes with the climate.
+        """
         i = self.number(label)
         rows = basis(times, *self.harmonics).reshape(-1, self.mean.shape[2] * self.mean.shape[3]).astype(np.float32)
         mean, cycle = (_combine(rows, part[i]) for part in (self.mean, self.cycle))
         spread = np.maximum(self.spread[i], SMALLEST_SPREAD) * np.sqrt(np.maximum(cycle, SMALLEST_CYCLE))
         if self.response is None:
-            return mean, spread
+            return mean, spread, None
         if predictors is None:
             raise ValueError("this climatology moves with the sea and with forcings: say what its predictors are")
         added, factor = self.response.change(i, times, predictors)
-        return mean + added, spread * factor
+        moved = mean + added, spread * factor
+        moving = [] if self.calibration is None else self.calibration.moving(i)
+        return *moved, self.ratio((mean, spread), moved, moving) if moving else None
+
+    def ratio(self, usual: tuple[Floats, Floats], moved: tuple[Floats, Floats], channels: Sequence[int]) -> Floats:
+        """Ratio of the global means of some channels in a climate that has moved to those in the usual one.
+
+        Parameters
+        ----------
+        usual, moved
+            Mean and spread, each (n, channel, cell NEST), without the response and with it.
+        channels
+            Numbers of those that count.
+
+        Returns
+        -------
+        (n, channel) float64: 1 of the other channels, and of those whose mean is 0.
+        """
+        out = np.ones(moved[0].shape[:2])
+        for c in channels:
+            before, after = (self.expected(mean[:, c], spread[:, c], c).mean(-1) for mean, spread in (usual, moved))
+            some = (before > 0) & (after > 0)
+            out[:, c] = np.clip(np.divide(after, before, out=np.ones_like(after), where=some), *_RATIOS)
+        return out
+
+    def expected(self, mean: Floats, spread: Floats, channel: int) -> Floats:
+        """Means of a channel in its unit, of anomalies that are Gaussian; float64.
+
+        Of rain, whose root anomalies are of, this is more than the power of the mean root.
+
+        Parameters
+        ----------
+        mean, spread
+            (..., cell NEST) in units of ``scale``.
+        channel
+            Its number.
+        """
+        return np.asarray(self._at_nodes(mean, spread, channel, 0) @ _WEIGHTS)
+
+    def expected_slopes(self, mean: Floats, spread: Floats, channel: int) -> tuple[Floats, Floats]:
+        """Derivatives of `expected` by the mean and by the logarithm of the spread."""
+        slopes = self._at_nodes(mean, spread, channel, 1) * self.scale[channel]
+        return np.asarray(slopes @ _WEIGHTS), np.asarray(slopes @ (_WEIGHTS * _NODES) * spread)
+
+    def _at_nodes(self, mean: Floats, spread: Floats, channel: int, derivative: int) -> Floats:
+        """(..., cell, node) powers of a channel, or their derivatives by what is raised, at nodes of a Gaussian."""
+        there = mean.astype(np.float64)[..., None] + spread.astype(np.float64)[..., None] * _NODES
+        root = float(self.root[channel])
+        raised = np.asarray(self.center[channel] + self.scale[channel] * there, np.float64)
+        if root == 1:
+            return raised if derivative == 0 else np.ones_like(raised)
+        raised = np.maximum(raised, 0)
+        return np.asarray(raised**root if derivative == 0 else root * raised ** (root - 1))
 
     def usual(self, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
         """Means at (n,) times, (n, channel, cell NEST) in the channels' units: those of anomalies of 0; see `at`."""
@@ -157,13 +228,15 @@ class Climatology:
 
     def physical(self, x: Floats, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
         """Standardised anomalies (n, channel, cell NEST) as values in the channels' units; float64; see `at`."""
-        return self.physical_about(x, label, *self.at(label, times, predictors))
+        return self.physical_about(x, label, *self.about(label, times, predictors))
 
-    def physical_about(self, x: Floats, label: str | None, mean: Floats, spread: Floats) -> Floats:
-        """`physical` about what `at` gives."""
+    def physical_about(
+        self, x: Floats, label: str | None, mean: Floats, spread: Floats, ratio: Floats | None = None
+    ) -> Floats:
+        """`physical` about what `about` gives."""
         x = self.amplified(x, label)
         values = powered(self.center[:, None] + self.scale[:, None] * (mean + spread * x), self.root)
-        return values if self.calibration is None else self.calibration.mapped(values, self.number(label))
+        return values if self.calibration is None else self.calibration.mapped(values, self.number(label), ratio)
 
     def standardised(
         self, values: Floats, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None
@@ -175,9 +248,9 @@ class Climatology:
         self, values: Floats, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None
     ) -> Floats:
         """Undo `physical` but for the calibration's gain: each cell of the result is of that cell alone."""
-        mean, spread = self.at(label, times, predictors)
+        mean, spread, ratio = self.about(label, times, predictors)
         known = self.calibration
-        values = values if known is None else known.unmapped(values, self.number(label))
+        values = values if known is None else known.unmapped(values, self.number(label), ratio)
         return ((rooted(values, self.root) - self.center[:, None]) / self.scale[:, None] - mean) / spread
 
     def amplified(self, x: Floats, label: str | None, channels: Sequence[int] | None = None) -> Floats:
@@ -254,6 +327,9 @@ class Climatology:
         if known.rest is not None:
             about = {"long_name": "gain of what is finer than the last degree", "units": "1"}
             dataset = dataset.assign(rest=(("label", "channel"), known.rest, about))
+        if known.scaled is not None:
+            about = {"long_name": "whether the mapping goes with the climate's mean", "flag_values": "0, 1"}
+            dataset = dataset.assign(scaled=(("label", "matched"), known.scaled.astype(np.int8), about))
         return dataset.assign(
             gain=(
                 ("label", "channel", "degree"),
@@ -326,7 +402,11 @@ def _calibration(dataset: xr.Dataset, channels: tuple[str, ...]) -> Calibration 
         "gain": ("label", "channel", "degree"), "drawn": _QUANTILES, "known": _QUANTILES, "rest": ("label", "channel"),
     }  # fmt: skip
     dims = {name: order for name, order in dims.items() if name != "rest" or name in dataset}  # newer than the others
-    parts = {name: dataset[name].transpose(*order).values.astype(np.float64) for name, order in dims.items()}
+    parts: dict[str, Any] = {
+        name: dataset[name].transpose(*order).values.astype(np.float64) for name, order in dims.items()
+    }
+    if "scaled" in dataset:  # newer too
+        parts["scaled"] = dataset["scaled"].transpose("label", "matched").values.astype(bool)
     return Calibration(matched=np.array([channels.index(name) for name in names], np.int64), **parts)
 
 

@@ -65,7 +65,9 @@ def facts(bottle: Bottle) -> dict[str, Any]:
         "time": {"start": manifest.time.start, "end": manifest.time.end, "step": manifest.time.step, "count": times},
         "labels": list(manifest.labels),
         "default_label": manifest.default_label,
-        "lent_channels": {name: list(label.masked) for name, label in manifest.labels.items() if label.masked},
+        "lent_channels": {
+            name: list(label.masked) for name, label in manifest.labels.items() if label.masked and label.donor
+        },
         "gaps": {} if manifest.gaps is None else {label: dict(each) for label, each in manifest.gaps.shares.items()},
         "virtual_bytes": virtual,
         "ratio": None if weights is None else virtual / max(weights, bottle.size),

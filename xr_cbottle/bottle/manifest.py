@@ -96,12 +96,15 @@ there, and readers get NaN.
 none of the data set's other variables and coordinates.
 
 **bound** ``least``, ``most`` (numbers in the channel's unit, or null), ``sun`` ({label: hours 0..24}: at most what
-falls on the top of the atmosphere, as an instant or in the mean over so many hours; or null), ``saturation`` (number
-> 0: at most so many times what saturated air holds, for a channel of specific humidity at a level, or null), with
-``temperature`` (the channel of the air's temperature there), ``mean`` (number 0..1: which share of the departure of the
-global mean from that of the climatology is kept, or null), ``sea`` (true: over open water it is the SST that drives the
-draw, for a channel in K; or null). Fields are moved with their global mean kept, but for ``sea``. Channels that have
-no bounds are as they are drawn; a part of super-resolution above them keeps their means, not their bounds.
+falls on the top of the atmosphere, as an instant or in the mean over so many hours; or null), ``below`` (a channel in
+the same unit, of which it is at most, such as sunshine at the surface of that at the top; or null), ``saturation``
+(number > 0, or {label: number}: at most so many times what saturated air holds, for a channel of specific humidity at a
+level, or null), with ``temperature`` (the channel of the air's temperature there), ``mean`` (number 0..1: which share
+of the departure of the global mean from that of the climatology is kept, or null), ``sea`` (true: over open water it
+is the SST that drives the draw, for a channel in K; or null). Fields are moved with their global mean kept, but for
+``sea``. Channels that have no bounds are as they are drawn; a part of super-resolution above them keeps their means,
+not their bounds.
+
 **forcing** ``units``, ``low`` and ``high`` (the range that was trained on), ``reference`` (a number in that range),
 ``transform`` (``"log2"``: networks and climatology are told log2(value / reference), the number of doublings;
 ``"linear"``, the default: (value - reference) / (high - low)), ``long_name``, and the series of the bottle's own
@@ -323,16 +326,33 @@ class Manifest(Record):
                     raise SchemaError(f"{path}.sun.{label}", "one of labels", label)
             if bound.mean is not None and self.climatology is None:
                 raise SchemaError(f"{path}.mean", "absent, as there is no climatology", bound.mean)
+            if bound.below is not None:
+                self._check_below(name)
             if bound.saturation is not None:
                 self._check_saturation(name, bound)
             if bound.sea and (self.sst is None or channels.parse(name, self.own).variable.units != "K"):
                 raise SchemaError(f"{path}.sea", "of a channel in K, in a bottle with an sst", bound.sea)
+
+    def _check_below(self, name: str) -> None:
+        """Refuse a chain of channels, each below the next, that leaves the bottle, changes its unit, or is a ring."""
+        path, seen, unit = f"bounds.{name}.below", {name}, channels.parse(name, self.own).variable.units
+        above = self.bounds[name].below
+        while above is not None:
+            if above not in self.channels or channels.parse(above, self.own).variable.units != unit:
+                raise SchemaError(path, f"another channel in {unit}", above)
+            if above in seen:
+                raise SchemaError(path, "of a channel that is not below this one itself", above)
+            seen.add(above)
+            above = self.bounds[above].below if above in self.bounds else None
 
     def _check_saturation(self, name: str, bound: BoundSpec) -> None:
         path, air = f"bounds.{name}", bound.temperature
         humid = _level_of("hus", name)
         if humid is None:
             raise SchemaError(f"{path}.saturation", "of a channel of specific humidity at a level", name)
+        for label in bound.saturation if isinstance(bound.saturation, Mapping) else ():
+            if label not in self.labels:
+                raise SchemaError(f"{path}.saturation.{label}", "one of labels", label)
         if air not in self.channels or _level_of("ta", str(air)) != humid:
             raise SchemaError(f"{path}.temperature", f"the channel of temperature at {humid} Pa", air)
 
@@ -378,8 +398,10 @@ class Manifest(Record):
                 if channel not in self.channels:
                     raise SchemaError(f"{path}.masked[{i}]", "one of channels", channel)
             if label.donor is None:
-                if label.masked:
-                    raise SchemaError(f"{path}.donor", "a label that has the masked channels", None)
+                shares = self.gaps.shares.get(name, {}) if self.gaps else {}
+                if any(shares.get(channel) != 1 for channel in label.masked):
+                    must = "a label that has the masked channels, unless gaps.shares says that they are all gap (1)"
+                    raise SchemaError(f"{path}.donor", must, None)
             elif label.donor == name or label.donor not in self.labels:
                 others = [other for other in self.labels if other != name]
                 raise SchemaError(

@@ -225,14 +225,17 @@ class StaticSpec(ConditionSpec):
 
 @dataclasses.dataclass(frozen=True)
 class BoundSpec(Record):
-    """Bounds of a channel: least, most, the sun above it, saturation, a steady global mean, the sea itself."""
+    """Bounds of a channel: least, most, sun or another channel above it, saturation, a steady mean, the sea itself."""
 
     least: float | None = field(schema.optional(schema.number(-limits.SIGMA)), None)
     most: float | None = field(schema.optional(schema.number(-limits.SIGMA)), None)
     sun: Mapping[str, float] | None = field(
         schema.optional(schema.mapping(schema.label(), schema.number(0, most=24), limits.LABELS)), None
     )
-    saturation: float | None = field(schema.optional(schema.number(0, open_end=True)), None)
+    below: str | None = field(schema.optional(schema.channel()), None)
+    saturation: float | Mapping[str, float] | None = field(
+        schema.optional(schema.one_or_named(schema.number(0, open_end=True), schema.label(), limits.LABELS)), None
+    )
     temperature: str | None = field(schema.optional(schema.channel()), None)
     mean: float | None = field(schema.optional(schema.number(0, most=1)), None)
     sea: bool | None = field(schema.optional(schema.boolean()), None)
@@ -244,7 +247,13 @@ class BoundSpec(Record):
         if (self.saturation is None) != (self.temperature is None):
             raise SchemaError("temperature", "given with saturation, and only with it", self.temperature)
         if not self.plain():
-            raise SchemaError("", "of one bound at least (least, most, sun, saturation, mean, sea)", {})
+            raise SchemaError("", "of one bound at least (least, most, sun, below, saturation, mean, sea)", {})
+
+    def saturated(self, label: str | None) -> float | None:
+        """How many times of saturation a label goes; None if it is not bound so."""
+        if isinstance(self.saturation, Mapping):
+            return None if label is None else self.saturation.get(label)
+        return self.saturation
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON's types, without what is null."""

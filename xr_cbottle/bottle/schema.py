@@ -263,6 +263,15 @@ def mapping(names: Check, inner: Check, most: int) -> Check:
     )
 
 
+def one_or_named(inner: Check, names: Check, most: int) -> Check:
+    """What `inner` takes, or an object of at most `most` names of it."""
+    named = mapping(names, inner, most)
+    return Check(
+        lambda value: named(value) if isinstance(value, Mapping) else inner(value),
+        lambda: {"anyOf": [inner.json(), named.json()]},
+    )
+
+
 def nested(record: type[Record]) -> Check:
     """Another record, or the object it is read from."""
     return Check(lambda value: value if isinstance(value, record) else record.from_plain(value), record.json_schema)

@@ -39,7 +39,7 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
     comments = []
     label = manifest.labels.get(spec.label or "")
     names = manifest.channels if spec.fine is None else spec.fine.channels
-    lent = [names[i] for i in layout.channels if label and names[i] in label.masked]
+    lent = [names[i] for i in layout.channels if label and label.donor and names[i] in label.masked]
     if lent and label is not None:
         comments.append(f"The data of label {spec.label} had no {', '.join(lent)}: drawn under label {label.donor}.")
     if all(names[i] in manifest.nonnegative for i in layout.channels):
@@ -62,6 +62,8 @@ def variable_attrs(layout: VariableLayout, spec: CubeSpec, manifest: Manifest) -
 def _gaps(names: Sequence[str], spec: CubeSpec, manifest: Manifest) -> str:
     """Sentence about cells of some channels in which the data of the label had no values; empty if there are none."""
     known = {} if manifest.gaps is None else manifest.gaps.shares.get(spec.label or "", {})
+    if names and all(known.get(name) == 1 for name in names):
+        return f"Missing: the data of label {spec.label} have no {', '.join(names)}."
     shares = [f"{100 * known[name]:.3g} % of {name}" for name in names if name in known]
     if not shares:
         return ""

@@ -15,11 +15,12 @@ import numpy.typing as npt
 from xr_cbottle.bottle.climatology import powered
 from xr_cbottle.bottle.gaps import Mask
 from xr_cbottle.draw.bounds import Bounds, at_cells, cells_of, steadied, within
-from xr_cbottle.draw.normalisation import Normalisation
+from xr_cbottle.draw.normalisation import Normalisation, mean_of
 from xr_cbottle.grid.spherical_harmonics import amplified_back
 
 Floats = npt.NDArray[np.floating[Any]]
-_KELVIN_STEP = 1e-3
+_STEP = 1e-3
+"""Of a channel that bounds another, in its unit."""
 
 
 def physical(
@@ -84,18 +85,21 @@ def through(
         gradient[:, chosen] = without_negatives((x * scales + center)[:, chosen], gradient[:, chosen], counted)
         return Gradients(gradient * scales, None, by_sst)
     predictors = units.predictors(times)
-    mean, spread = known.at(label, times, predictors)
+    mean, spread, ratio = known.about(label, times, predictors)
     anomalies = known.amplified(x, label)
     linear = known.center[:, None] + known.scale[:, None] * (mean + spread * anomalies)
     values = powered(linear, known.root)
     calibration, number = known.calibration, known.number(label)
-    final = values if calibration is None else calibration.mapped(values, number)
+    final = values if calibration is None else calibration.mapped(values, number, ratio)
     gradient[:, chosen] = without_negatives(final[:, chosen], gradient[:, chosen], counted)
+    by_ratio = np.zeros(mean.shape[:2])
     if calibration is not None:
         for i, channel in enumerate(calibration.matched.tolist()):
-            gradient[:, channel] *= slopes(
-                values[:, channel], calibration.drawn[number, i], calibration.known[number, i]
-            )
+            over = 1.0 if ratio is None else ratio[:, channel, None]
+            own = values[:, channel] / over
+            slope = slopes(own, calibration.drawn[number, i], calibration.known[number, i])
+            by_ratio[:, channel] = (gradient[:, channel] * (final[:, channel] / over - own * slope)).sum(-1)
+            gradient[:, channel] *= slope
     usual = known.center[:, None] + known.scale[:, None] * mean.astype(np.float64)
     for channel in np.flatnonzero(known.root != 1).tolist():
         power = float(known.root[channel])
@@ -105,7 +109,15 @@ def through(
     by_predictors = None
     if known.response is not None and predictors is not None:
         by_mean = gradient + by_usual * known.scale[:, None]
-        by_predictors = known.response.change_back(number, times, predictors, by_mean, gradient * spread * anomalies)
+        by_logarithm = gradient * spread * anomalies
+        if ratio is not None and calibration is not None:
+            for c in calibration.moving(number):
+                level = known.expected(mean[:, c], spread[:, c], c).mean(-1)
+                each = by_ratio[:, c] * ratio[:, c] / np.where(level > 0, level, 1) / mean.shape[-1]
+                slopes_of = known.expected_slopes(mean[:, c], spread[:, c], c)
+                by_mean[:, c] += each[:, None] * slopes_of[0]
+                by_logarithm[:, c] += each[:, None] * slopes_of[1]
+        by_predictors = known.response.change_back(number, times, predictors, by_mean, by_logarithm)
     gradient = gradient * spread
     if calibration is not None:
         gradient = amplified_back(gradient, calibration.gain[number], calibration.rest_of(number))
@@ -116,10 +128,10 @@ def without_negatives(values: Floats, gradient: Floats, known: Mask | None = Non
     """Carry a gradient back through `xr_cbottle.draw.normalisation.without_negatives`, all (..., cell)."""
     kept = np.maximum(values, 0)
     counted = np.broadcast_to(True if known is None else known, values.shape)
-    before, after = (field.mean(-1, keepdims=True, where=counted) for field in (values, kept))
+    before, after = (mean_of(field, counted) for field in (values, kept))
     positive, some = values > 0, after > 0
     ratio = np.divide(np.maximum(before, 0), after, out=np.ones_like(after), where=some)
-    inner = (gradient * kept).sum(-1, keepdims=True) / counted.sum(-1, keepdims=True)
+    inner = (gradient * kept).sum(-1, keepdims=True) / np.maximum(counted.sum(-1, keepdims=True), 1)
     divided = np.divide(inner, after, out=np.zeros_like(after), where=some)
     return positive * gradient * ratio + counted * divided * ((before > 0) - ratio * positive)
 
@@ -146,6 +158,8 @@ def bounded(
     for name in reversed(bounds.order):
         spec, c = bounds.specs[name], bounds.channels.index(name)
         there = cells_of(known, c)
+        if known is not None and not known[c].any():
+            continue
         own, field = out[:, c], values[:, c][:, there]  # a view, and what is moved into the bounds
         steady = spec.mean is not None and usual is not None
         if steady:
@@ -159,14 +173,16 @@ def bounded(
             own *= 1 - share
         if least is not None or most is not None:
             own[:, there], by_most = within_back(field, least, most, own[:, there])
-            if spec.saturation is not None and spec.temperature is not None:
-                t = bounds.channels.index(spec.temperature)
+            for above in (spec.temperature, spec.below):
+                if above is None:
+                    continue
+                t = bounds.channels.index(above)
                 shifted = [np.array(final) for _ in range(2)]
                 for sign, one in zip((1, -1), shifted, strict=True):
-                    one[:, t] += sign * _KELVIN_STEP
+                    one[:, t] += sign * _STEP
                 ends = [bounds.limits(name, spec, one, label, times)[1] for one in shifted]
-                per_kelvin = (ends[0] - ends[1]) / (2 * _KELVIN_STEP)  # type: ignore[operator]
-                out[:, t][:, there] += by_most * per_kelvin[:, there]
+                by_unit = (ends[0] - ends[1]) / (2 * _STEP)  # type: ignore[operator]
+                out[:, t][:, there] += by_most * np.broadcast_to(by_unit, final[:, t].shape)[:, there]
         if steady:
             shared = (1 - spec.mean) * own[:, there].mean(-1, keepdims=True)  # type: ignore[operator]
             own[:, there] -= shared
@@ -228,14 +244,15 @@ def log_volume(
     known = units.climatology
     if known is None:
         return np.zeros(len(values))
-    _, spread = known.at(label, times, units.predictors(times))
+    _, spread, ratio = known.about(label, times, units.predictors(times))
     log = -np.log(spread).sum((1, 2))
     calibration, number = known.calibration, known.number(label)
     before = values
     if calibration is not None:
-        before = calibration.unmapped(values, number)
+        before = calibration.unmapped(values, number, ratio)
         for i, channel in enumerate(calibration.matched.tolist()):
-            mapped = slopes(before[:, channel], calibration.drawn[number, i], calibration.known[number, i])
+            over = 1.0 if ratio is None else ratio[:, channel, None]
+            mapped = slopes(before[:, channel] / over, calibration.drawn[number, i], calibration.known[number, i])
             log -= np.log(mapped).sum(-1)
         degrees = 2 * np.arange(calibration.gain.shape[2]) + 1
         log -= (np.log(calibration.gain[number]) * degrees).sum()

@@ -310,7 +310,8 @@ class _Units:
             self._center = units.center[chosen, None] * cells
             self._scale = units.scales[chosen, None] * cells
         else:
-            mean, spread = (one[0, chosen] for one in known.at(label, stamps, units.predictors(stamps)))
+            *about, self._ratio = known.about(label, stamps, units.predictors(stamps))
+            mean, spread = (one[0, chosen] for one in about)
             self._center = known.center[chosen, None] + known.scale[chosen, None] * mean
             self._scale = known.scale[chosen, None] * spread
         self.slope = self._scale * self._slope_of_units() * factors
@@ -330,7 +331,7 @@ class _Units:
             if calibration is not None:
                 whole = np.zeros((1, len(self._known.channels), values.shape[-1]))
                 whole[0, self._chosen] = values
-                values = calibration.mapped(whole, self._known.number(self._label))[0, self._chosen]
+                values = calibration.mapped(whole, self._known.number(self._label), self._ratio)[0, self._chosen]
         values[self._nonnegative] = without_negatives(values[self._nonnegative], self._there)
         out: Floats = values * self.factors
         return out
@@ -347,6 +348,7 @@ class _Units:
                 out[i] = power * np.maximum(self._center[i], 0) ** (power - 1)
             if calibration is not None and c in calibration.matched:
                 k = calibration.matched.tolist().index(c)
-                values = np.maximum(self._center[i], 0) ** power
+                over = 1.0 if self._ratio is None else float(self._ratio[0, c])
+                values = np.maximum(self._center[i], 0) ** power / over
                 out[i] *= adjoint.slopes(values, calibration.drawn[number, k], calibration.known[number, k])
         return out

@@ -49,8 +49,8 @@ class Bounds:
         self.specs: Mapping[str, BoundSpec] = manifest.bounds
         self.zoom = manifest.zoom
         self.lon, self.lat = healpix.lonlat(manifest.zoom)
-        # Temperature comes before the humidity that it bounds.
-        self.order = sorted(self.specs, key=lambda name: self.specs[name].saturation is not None)
+        # What bounds others comes before them: temperature before humidity, sunshine at the top before the surface's.
+        self.order = sorted(self.specs, key=self._depth)
 
     def applied(
         self,
@@ -86,6 +86,8 @@ class Bounds:
         for name in self.order:
             spec, c = self.specs[name], self.channels.index(name)
             there = cells_of(known, c)
+            if known is not None and not known[c].any():
+                continue
             field: Floats = out[:, c][:, there]
             if spec.mean is not None and usual is not None:
                 field = steadied(field, usual[:, c][:, there], spec.mean)
@@ -96,6 +98,13 @@ class Bounds:
                 field = (1 - share) * field + share * np.nan_to_num(sst)[:, there]
             out[:, c][:, there] = field
         return out
+
+    def _depth(self, name: str) -> int:
+        """How many channels stand above one, each a bound of the next."""
+        spec = self.specs.get(name)
+        if spec is None:
+            return 0
+        return max(0 if above is None else 1 + self._depth(above) for above in (spec.below, spec.temperature))
 
     def water(self, sst: Floats, label: str | None) -> Floats:
         """Share of each cell that is certainly open water, (n, cell) of an SST in K, for a label."""
@@ -116,12 +125,15 @@ class Bounds:
         mosts = [] if spec.most is None else [np.full((1, 1), spec.most)]
         if spec.sun is not None and label is not None and label in spec.sun:
             mosts.append(sun.insolation(times, self.lon, self.lat, spec.sun[label]))
-        if spec.saturation is not None:
+        if spec.below is not None:
+            mosts.append(values[:, self.channels.index(spec.below)])
+        times_saturated = spec.saturated(label)
+        if times_saturated is not None:
             level = channels.parse(name).level
             assert level is not None  # the manifest demands it, and the temperature
             assert spec.temperature is not None
             kelvin = values[:, self.channels.index(spec.temperature)]
-            mosts.append(spec.saturation * humidity.saturation(kelvin, level))
+            mosts.append(times_saturated * humidity.saturation(kelvin, level))
         most: Floats | None = None
         for one in mosts:
             most = one if most is None else np.minimum(most, one)

@@ -465,14 +465,19 @@ class Emulator:
         lent = self.masked(label)
         if lent is None:
             return under(label, None)
-        return edm.lend_channels(under(label, lent[0]), under(lent[1], None), lent[0])
+        own = under(label, lent[0])
+        if lent[1] is None:  # the channels are gaps, in which `without_gaps` knows the 0
+            return edm.unseeing(own, lent[0])
+        return edm.lend_channels(own, under(lent[1], None), lent[0])
 
-    def masked(self, label: str | None) -> tuple[torch.Tensor, str] | None:
-        """Which channels the data of a label lacked, (channel, 1, 1), and the label that lends them; None if none."""
+    def masked(self, label: str | None) -> tuple[torch.Tensor, str | None] | None:
+        """Which channels the data of a label lacked, (channel, 1, 1), and the label that lends them, if one does.
+
+        None if the data lacked none.
+        """
         spec = self.bottle.manifest.labels[label] if label is not None else None
         if spec is None or not spec.masked:
             return None
-        assert spec.donor is not None  # the manifest demands one for masked channels
         lacking = torch.tensor([name in spec.masked for name in self.channels], device=self.device)
         return lacking[:, None, None], spec.donor
 

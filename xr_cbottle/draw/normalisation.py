@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.bottle.climatology import Climatology
+from xr_cbottle.bottle.climatology import About, Climatology
 from xr_cbottle.bottle.gaps import Gaps, Mask
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.draw.bounds import Bounds
@@ -67,9 +67,9 @@ class Normalisation:
         told = self.driving.told(times)
         return self.climatology.predictors(self.driving.sst.at(times), times, told)
 
-    def about(self, label: str | None, times: Times) -> tuple[Floats, Floats] | None:
-        """Mean and spread that the networks draw anomalies from, as `Climatology.at` gives them; None without one."""
-        return None if self.climatology is None else self.climatology.at(label, times, self.predictors(times))
+    def about(self, label: str | None, times: Times) -> About | None:
+        """What the networks draw anomalies from, as `Climatology.about` gives it; None without a climatology."""
+        return None if self.climatology is None else self.climatology.about(label, times, self.predictors(times))
 
     def physical(self, x: Floats, label: str | None, times: Times) -> Floats:
         """Values in the channels' units, (n, channel, cell NEST), of what the networks draw, of the same shape."""
@@ -84,7 +84,7 @@ class Normalisation:
         """Values as `physical` gives them, before they are moved into the bounds of the bottle."""
         return self._in_units(x, label, self.about(label, times))
 
-    def _in_units(self, x: Floats, label: str | None, about: tuple[Floats, Floats] | None) -> Floats:
+    def _in_units(self, x: Floats, label: str | None, about: About | None) -> Floats:
         if self.climatology is not None and about is not None:
             values = self.climatology.physical_about(x, label, *about)
         else:
@@ -135,6 +135,15 @@ def without_negatives(values: Floats, known: Mask | None = None) -> Floats:
         (..., cell) which cells count in the mean; all if None.
     """
     kept = np.maximum(values, 0)
-    counted = {} if known is None or known.all() else {"where": np.broadcast_to(known, values.shape)}
-    before, after = (np.maximum(field.mean(-1, keepdims=True, **counted), 0) for field in (values, kept))
+    if known is None or known.all():
+        before, after = (np.maximum(field.mean(-1, keepdims=True), 0) for field in (values, kept))
+    else:
+        before, after = (np.maximum(mean_of(field, known), 0) for field in (values, kept))
     return kept * np.divide(before, after, out=np.ones_like(after), where=after > 0)
+
+
+def mean_of(values: Floats, known: Mask) -> Floats:
+    """Means over the cells (..., 1) that are known, which broadcasts with (..., cell); 0 where none is."""
+    counted = np.broadcast_to(known, values.shape)
+    count = counted.sum(-1, keepdims=True)
+    return np.asarray(np.where(counted, values, 0.0).sum(-1, keepdims=True) / np.maximum(count, 1))

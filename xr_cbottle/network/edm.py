@@ -108,10 +108,13 @@ def lend_channels(denoise: Denoise, donor: Denoise, masked: Tensor) -> Denoise:
         Boolean, of a shape that broadcasts with the state.
     """
 
-    def both(x: Tensor, sigma: Tensor) -> Tensor:
-        return torch.where(masked, donor(x, sigma), denoise(x.masked_fill(masked, 0.0), sigma))
+    own = unseeing(denoise, masked)
+    return lambda x, sigma: torch.where(masked, donor(x, sigma), own(x, sigma))
 
-    return both
+
+def unseeing(denoise: Denoise, masked: Tensor) -> Denoise:
+    """Make a denoiser that sees masked channels as 0, as a network did that learnt from data without them."""
+    return lambda x, sigma: denoise(x.masked_fill(masked, 0.0), sigma)
 
 
 def known_zeros(denoise: Denoise, where: Tensor) -> Denoise:

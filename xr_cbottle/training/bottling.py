@@ -11,14 +11,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xr_cbottle.bottle import checkpoint
 from xr_cbottle.bottle.architecture import BatchInfo
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.climate_response import GLOBAL
+from xr_cbottle.bottle.gaps import Gaps
 from xr_cbottle.bottle.manifest import Manifest, SamplerDefaults
 from xr_cbottle.bottle.packing import pack
 from xr_cbottle.bottle.records import ConditionSpec, GapsSpec, LabelSpec, PartSpec, TimeSpec, VariableSpec
 from xr_cbottle.draw.emulator import Emulator, Sampler
+from xr_cbottle.grid import healpix
 from xr_cbottle.training import level_choice
 from xr_cbottle.training.added_labels import pack_added
 from xr_cbottle.training.calibrator import calibrated
@@ -82,6 +86,7 @@ def pack_run(
             raise ValueError(f"{expert.folder} keeps labels of another bottle than {run.folder}: experts must share it")
         numbers = expert.case.numbers
         facts |= {name: trained_on(expert)} if experts else trained_on(expert)
+    gaps = data.gaps if about.lend else without_missing(data)
     own, chosen = [label.label for label in data.labels], about.default_label
     manifest = Manifest(
         name=about.name,
@@ -94,14 +99,16 @@ def pack_run(
         zoom=data.zoom,
         channels=data.channels,
         labels={
-            label.label: LabelSpec(numbers[label.label], label.missing, run.config.data.donor(label.label))
+            label.label: LabelSpec(
+                numbers[label.label], label.missing, run.config.data.donor(label.label) if about.lend else None
+            )
             for label in data.labels
         },
         default_label=chosen if chosen in own else own[0],
         parts=tuple(PartSpec("coarse", sigma, name) for (sigma, _), name in zip(runs, names, strict=True)),
         sst=ConditionSpec("sst.nc", variable="sst"),
         climatology=None if data.climatology is None else ConditionSpec("climatology.nc"),
-        gaps=None if data.gaps is None else GapsSpec("gaps.nc", shares=data.gaps.shares),
+        gaps=None if gaps is None else GapsSpec("gaps.nc", shares=gaps.shares),
         variables={
             name: VariableSpec(one.units, one.long_name, one.standard_name, one.levels)
             for name, one in run.config.data.define.items()
@@ -119,14 +126,17 @@ def pack_run(
         for (_, expert), part in zip(runs, parts, strict=True):
             state = packed_network(expert).state_dict()
             checkpoint.write_part(part, expert.model_config, _info(expert), state, dtype=about.dtype)
-        climatology = data.climatology_path
+        climatology, gaps_path = data.climatology_path, None
+        if gaps is not None:
+            gaps_path = Path(folder) / "gaps.nc"
+            gaps.write(gaps_path)
         if calibrate and climatology is None:
             raise ValueError("calibrate needs a climatology: train with scale: climatology")
         draft = Path(folder) / "draft.cbottle"
         if calibrate or choose_levels:
             # As the network draws it: what was set to 0 at an unchanged mean is no longer that.
             raw = dataclasses.replace(manifest, nonnegative=(), bounds={})
-            pack(draft, raw, parts, data.sst_path, climatology, gaps_file=data.gaps_path)
+            pack(draft, raw, parts, data.sst_path, climatology, gaps_file=gaps_path)
         if choose_levels:
             choices = level_choice.choose_levels(
                 open_bottle(draft), manifest.sampler, choose_levels, progress=run.progress
@@ -143,9 +153,21 @@ def pack_run(
             about_all = mended if calibrate else data.climatology
             return pack_added(
                 out, old, manifest, dict(zip(names, parts, strict=True)), Path(folder),
-                default_label=chosen, climatology=about_all, gaps=data.gaps,
+                default_label=chosen, climatology=about_all, gaps=gaps,
             )  # fmt: skip
-        return pack(out, manifest, parts, data.sst_path, climatology, gaps_file=data.gaps_path)
+        return pack(out, manifest, parts, data.sst_path, climatology, gaps_file=gaps_path)
+
+
+def without_missing(data: TrainingData) -> Gaps | None:
+    """Gaps of prepared data, with all cells of the channels that a label lacks; None if there are none."""
+    labels = tuple(label.label for label in data.labels) if data.gaps is None else data.gaps.labels
+    if data.gaps is None and not any(label.missing for label in data.labels):
+        return None
+    shape = (len(labels), len(data.channels), healpix.n_cells(data.zoom))
+    absent = np.zeros(shape, bool) if data.gaps is None else data.gaps.absent.copy()
+    for label in data.labels:
+        absent[labels.index(label.label), np.isin(data.channels, label.missing)] = True
+    return Gaps(labels, data.channels, absent)
 
 
 def _kept_from(run: Run) -> Bottle | None:

@@ -68,6 +68,10 @@ def calibrated(
     gain, rest = np.ones((*mean.shape[:2], degrees)), np.ones(mean.shape[:2])
     numbers = np.array([known.channels.index(name) for name in matched], np.int64)
     quantiles = np.zeros((2, len(known.labels), len(numbers), len(PROBABILITIES)))
+    # Of what is never negative, the mapping goes with the climate: a share more rain is a share more everywhere.
+    scaled = np.tile((known.root[numbers] != 1) & (known.response is not None), (len(known.labels), 1))
+    rises = np.broadcast_to(np.arange(2.0), (*quantiles.shape[1:3], 2))
+    neutral = Calibration(gain, numbers, rises, rises, rest, scaled)
     for label in data.labels:
         i = known.labels.index(label.label)
         have = np.array([name not in label.missing for name in known.channels])
@@ -92,18 +96,20 @@ def calibrated(
         spread[i] /= factor[:, None]
         if len(numbers):
             about = dataclasses.replace(known, mean=mean, spread=spread)
-            for k, values in enumerate(
-                (
-                    about.physical(x, label.label, times, moved),
-                    known.physical(of_data, label.label, known_times, known_moved),
-                )
-            ):
-                quantiles[k, i] = _quantiles(values[:, numbers])
+            both = ((about, x, times, moved), (known, of_data, known_times, known_moved))
+            for k, (one, fields, at, predictors) in enumerate(both):
+                values = one.physical(fields, label.label, at, predictors)
+                ratio = dataclasses.replace(one, calibration=neutral).about(label.label, at, predictors)[2]
+                over = 1.0 if ratio is None else ratio[:, numbers, None]
+                quantiles[k, i] = _quantiles(values[:, numbers] / over)
     measured = [known.labels.index(label.label) for label in data.labels]
     for i in set(range(len(known.labels))) - set(measured):
         quantiles[:, i] = quantiles[1, measured[0]]  # of equal quantiles nothing is mapped
     return dataclasses.replace(
-        known, mean=mean, spread=spread, calibration=Calibration(gain, numbers, quantiles[0], quantiles[1], rest)
+        known,
+        mean=mean,
+        spread=spread,
+        calibration=Calibration(gain, numbers, quantiles[0], quantiles[1], rest, scaled),
     )
 
 

@@ -303,6 +303,9 @@ class BottleConfig(PackingConfig):
     matched
         Channels of which ``--calibrate`` matches the distribution over cells and times with the data's, such as rain,
         whose heaviest a network learns last.
+    lend
+        Whether a label that lacks channels gets them drawn under another that has them, at twice the price of all its
+        draws; if not, they are missing (NaN) under it.
     """
 
     section = "bottle"
@@ -320,6 +323,7 @@ class BottleConfig(PackingConfig):
     nonnegative: tuple[str, ...] = ()
     bounds: dict[str, Any] = field(default_factory=dict)
     matched: tuple[str, ...] = ()
+    lend: bool = True
     num_steps: int = 18
     sigma_min: float = 0.02
     sigma_max: float = 200.0

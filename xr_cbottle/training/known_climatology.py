@@ -174,4 +174,13 @@ def with_calibration(climatology: Climatology, old: Climatology) -> Climatology:
     if any(one is not None and one.rest is not None for one in (mine, theirs)):
         own = None if mine is None else np.stack([mine.rest_of(i) for i in range(len(places))])
         rest = of_all(np.stack([theirs.rest_of(i) for i in range(len(old.labels))]), own, np.ones(gain.shape[1]))
-    return dataclasses.replace(climatology, calibration=Calibration(gain, theirs.matched, drawn, quantiles, rest))
+    scaled = None
+    if any(one is not None and one.scaled is not None for one in (mine, theirs)):
+        none = np.zeros(drawn.shape[1], bool)
+        of_theirs, of_mine = (
+            None if one is None else np.zeros(one.drawn.shape[:2], bool) if one.scaled is None else one.scaled
+            for one in (theirs, mine)
+        )
+        scaled = of_all(of_theirs, of_mine, none)  # type: ignore[arg-type]
+    kept = Calibration(gain, theirs.matched, drawn, quantiles, rest, scaled)
+    return dataclasses.replace(climatology, calibration=kept)
