@@ -182,6 +182,17 @@ def test_a_run_packs_a_bottle_that_answers(values, folder, tmp_path):
     assert tas[2] - tas[0] == pytest.approx(PER_DOUBLING * np.log2(720 / 400), abs=0.5)
 
 
+@pytest.mark.parametrize("bounds", [{}, {"tcwv": {"most": 70}}])
+def test_the_mapping_of_what_is_never_negative_goes_with_the_climate(values, folder, tmp_path, bounds):
+    values["bottle"] |= {"nonnegative": ["tcwv"], "matched": ["tas", "tcwv"], "bounds": bounds}
+    run = loop.train(configs.parse(values), tmp_path / "run", progress=False)
+    emulator = Emulator(bottling.pack_run(run, tmp_path / "made.cbottle", calibrate=12), device="cpu")
+    assert emulator.climatology.calibration.scaled.tolist() == [[False, not bounds]]
+    times = np.array(["1980-02-03", "1980-08-01"], "datetime64[s]")
+    _, _, ratio = emulator.climatology.about("m", times, emulator.predictors(times))
+    assert (ratio is None) == bool(bounds)
+
+
 def test_a_smaller_network_is_a_start_that_draws_the_same(values, folder, tmp_path):
     small = copy.deepcopy(values)
     small["data"] |= {"channels": ["tcwv"], "forcings": {}, "sst_modes": []}

@@ -145,7 +145,10 @@ def pack_run(
             manifest = dataclasses.replace(manifest, sampler=sampler)
         if calibrate:
             emulator = Emulator(draft, sampler=Sampler.of(manifest.sampler))
-            mended = calibrated(emulator, data, calibrate, matched=about.matched, progress=run.progress)
+            # Of what is never negative and has no other end: a share more rain is a share more everywhere.
+            ends = {name for name, bound in manifest.bounds.items() if bound.most is not None}
+            moving = [name for name in about.matched if name in manifest.nonnegative and name not in ends]
+            mended = calibrated(emulator, data, calibrate, matched=about.matched, moving=moving, progress=run.progress)
             climatology = Path(folder) / "climatology.nc"
             mended.write(climatology)
             manifest = dataclasses.replace(manifest, trained_on={**manifest.trained_on, "calibrated_on": calibrate})

@@ -39,7 +39,13 @@ Floats = npt.NDArray[np.floating]
 
 
 def calibrated(
-    emulator: Emulator, data: TrainingData, instants: int, *, matched: Sequence[str] = (), progress: bool = True
+    emulator: Emulator,
+    data: TrainingData,
+    instants: int,
+    *,
+    matched: Sequence[str] = (),
+    moving: Sequence[str] = (),
+    progress: bool = True,
 ) -> Climatology:
     """Climatology of a bottle, about which its network draws as the data are.
 
@@ -53,6 +59,8 @@ def calibrated(
         How many are drawn of each label, at times spread evenly over those learnt.
     matched
         Channels whose distribution over cells and times is matched too.
+    moving
+        Those of them whose mapping goes with the climate, if the climatology responds to one: see `Calibration.scaled`.
     progress
         Show bars.
 
@@ -68,8 +76,8 @@ def calibrated(
     gain, rest = np.ones((*mean.shape[:2], degrees)), np.ones(mean.shape[:2])
     numbers = np.array([known.channels.index(name) for name in matched], np.int64)
     quantiles = np.zeros((2, len(known.labels), len(numbers), len(PROBABILITIES)))
-    # Of what is never negative, the mapping goes with the climate: a share more rain is a share more everywhere.
-    scaled = np.tile((known.root[numbers] != 1) & (known.response is not None), (len(known.labels), 1))
+    moves = np.array([name in moving and known.response is not None for name in matched], bool)
+    scaled = np.tile(moves, (len(known.labels), 1))
     rises = np.broadcast_to(np.arange(2.0), (*quantiles.shape[1:3], 2))
     neutral = Calibration(gain, numbers, rises, rises, rest, scaled)
     for label in data.labels:
