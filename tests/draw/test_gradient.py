@@ -18,7 +18,8 @@ from xr_cbottle.bottle.static_fields import StaticFields
 from xr_cbottle.draw import adjoint, gradient
 from xr_cbottle.draw.bounds import within
 from xr_cbottle.draw.emulator import Emulator, Instant, Sampler
-from xr_cbottle.draw.normalisation import Normalisation, without_negatives
+from xr_cbottle.draw.normalisation import Normalisation
+from xr_cbottle.fields.nonnegative import without_negatives
 from xr_cbottle.fields.sst import SeaSurfaceTemperature
 from xr_cbottle.fields.sst_offset import SstOffset
 

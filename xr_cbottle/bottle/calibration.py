@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.fields.nonnegative import without_negatives
 from xr_cbottle.grid.spherical_harmonics import amplified
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -38,9 +39,10 @@ class Calibration:
         What the rest of an anomaly is multiplied by, which is finer than the last degree; None: nothing, as in bottles
         of before.
     scaled : (label, matched) bool, or None
-        Channels of which not the values are mapped, but these over the ratio of the climate's mean to the usual one, so
-        that the mapping goes with the climate; None: none, as in bottles of before. A mapping that makes the heaviest
-        rain heavier would make more of a warmer climate's rain than there is.
+        Channels that are never negative, and whose mapping goes with the climate: what is below 0 is cut with the
+        global mean kept, and what is mapped are the values over the ratio of the climate's mean to the usual one. None:
+        none, as in bottles of before. Where spread grows faster than the mean, more is drawn below 0; a mapping that
+        makes 0 of it would add it to a warmer climate's rain.
     """
 
     gain: Floats
@@ -110,10 +112,13 @@ class Calibration:
         -------
         (n, channel, cell) float64
         """
+        if moving := self.moving(label):
+            values = np.array(values, np.float64)
+            values[:, moving] = without_negatives(values[:, moving])
         return self._mapped(values, self.drawn[label], self.known[label], ratio)
 
     def unmapped(self, values: Floats, label: int, ratio: Floats | None = None) -> Floats:
-        """The inverse of `mapped`."""
+        """The inverse of `mapped`, but for what was below 0."""
         return self._mapped(values, self.known[label], self.drawn[label], ratio)
 
     def _mapped(self, values: Floats, given: Floats, wanted: Floats, ratio: Floats | None) -> Floats:

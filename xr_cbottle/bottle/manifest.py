@@ -49,7 +49,8 @@ name with a pressure in hPa behind it; or absent). Its name has letters, digits 
 levels, and is not that of a variable or a channel that xr_cbottle knows.
 
 **label** ``index`` (int >= 0, position in the one-hot vector), ``masked`` (channels that this data set did
-not have; they are drawn under ``donor``), ``donor`` (another label, or null).
+not have; they are drawn under ``donor``), ``donor`` (another label, or null: they are then missing under this one, and
+``gaps`` says so).
 
 **part** ``role`` (``"coarse"``, ``"bridge"``, ``"video"``, ``"superres"``, ``"superres-distilled"``), ``sigma_min``
 (number >= 0: used for noise levels sigma >= sigma_min that no earlier part of the role takes; 0 for super-resolution),

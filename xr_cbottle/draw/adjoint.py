@@ -15,7 +15,8 @@ import numpy.typing as npt
 from xr_cbottle.bottle.climatology import powered
 from xr_cbottle.bottle.gaps import Mask
 from xr_cbottle.draw.bounds import Bounds, at_cells, cells_of, steadied, within
-from xr_cbottle.draw.normalisation import Normalisation, mean_of
+from xr_cbottle.draw.normalisation import Normalisation
+from xr_cbottle.fields import nonnegative
 from xr_cbottle.grid.spherical_harmonics import amplified_back
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -96,10 +97,13 @@ def through(
     if calibration is not None:
         for i, channel in enumerate(calibration.matched.tolist()):
             over = 1.0 if ratio is None else ratio[:, channel, None]
-            own = values[:, channel] / over
+            moves = channel in calibration.moving(number)
+            own = (nonnegative.without_negatives(values[:, channel]) if moves else values[:, channel]) / over
             slope = slopes(own, calibration.drawn[number, i], calibration.known[number, i])
             by_ratio[:, channel] = (gradient[:, channel] * (final[:, channel] / over - own * slope)).sum(-1)
             gradient[:, channel] *= slope
+            if moves:
+                gradient[:, channel] = without_negatives(values[:, channel], gradient[:, channel])
     usual = known.center[:, None] + known.scale[:, None] * mean.astype(np.float64)
     for channel in np.flatnonzero(known.root != 1).tolist():
         power = float(known.root[channel])
@@ -125,10 +129,10 @@ def through(
 
 
 def without_negatives(values: Floats, gradient: Floats, known: Mask | None = None) -> Floats:
-    """Carry a gradient back through `xr_cbottle.draw.normalisation.without_negatives`, all (..., cell)."""
+    """Carry a gradient back through `xr_cbottle.fields.nonnegative.without_negatives`, all (..., cell)."""
     kept = np.maximum(values, 0)
     counted = np.broadcast_to(True if known is None else known, values.shape)
-    before, after = (mean_of(field, counted) for field in (values, kept))
+    before, after = (nonnegative.mean_of(field, counted) for field in (values, kept))
     positive, some = values > 0, after > 0
     ratio = np.divide(np.maximum(before, 0), after, out=np.ones_like(after), where=some)
     inner = (gradient * kept).sum(-1, keepdims=True) / np.maximum(counted.sum(-1, keepdims=True), 1)

@@ -25,10 +25,11 @@ from xr_cbottle.draw.arithmetic import drawing
 from xr_cbottle.draw.denoising_errors import DenoisingErrors, Keep
 from xr_cbottle.draw.emulator import Emulator, Instant
 from xr_cbottle.draw.local_update import LocalUpdate
-from xr_cbottle.draw.normalisation import Normalisation, without_negatives
+from xr_cbottle.draw.normalisation import Normalisation
 from xr_cbottle.draw.observing import EARTH_RADIUS_KM, Operator, unresolved, visible
 from xr_cbottle.draw.own_work import Assimilation
 from xr_cbottle.fields import channels
+from xr_cbottle.fields.nonnegative import without_negatives
 from xr_cbottle.fields.observations import Observations
 from xr_cbottle.grid import healpix
 from xr_cbottle.network import edm, transfer

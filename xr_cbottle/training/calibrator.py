@@ -16,6 +16,7 @@ import numpy.typing as npt
 from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.bottle.climatology import Climatology
 from xr_cbottle.draw.emulator import Emulator
+from xr_cbottle.fields.nonnegative import without_negatives
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.spherical_harmonics import amplified, power, resolved
 from xr_cbottle.training.data import LabelData, TrainingData
@@ -108,6 +109,7 @@ def calibrated(
             for k, (one, fields, at, predictors) in enumerate(both):
                 values = one.physical(fields, label.label, at, predictors)
                 ratio = dataclasses.replace(one, calibration=neutral).about(label.label, at, predictors)[2]
+                values[:, numbers[moves]] = without_negatives(values[:, numbers[moves]])
                 over = 1.0 if ratio is None else ratio[:, numbers, None]
                 quantiles[k, i] = _quantiles(values[:, numbers] / over)
     measured = [known.labels.index(label.label) for label in data.labels]
