@@ -20,6 +20,8 @@ extensions = [
     "sphinx_copybutton",
     "sphinxarg.ext",
 ]
+if tags.has("brief"):  # noqa: F821  # tests, of what people wrote: to show the code of all modules takes long
+    extensions.remove("sphinx.ext.viewcode")
 root_doc = "docs/index"
 include_patterns = ["docs/**", "examples/**", "*.md"]
 exclude_patterns = ["**/node_modules", "README.md", "**/.ipynb_checkpoints"]

@@ -21,8 +21,9 @@ pytestmark = [
 ]
 
 
-def build(out: Path, source: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def build(out: Path, source: Path = ROOT, brief: bool = True) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-c", str(ROOT / "docs")]
+    command += ["-t", "brief"] if brief else []
     # A proxy that is none: whoever asks the network fails.
     nobody = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
     environment = {**os.environ, **nobody}
@@ -30,9 +31,10 @@ def build(out: Path, source: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, request):
+    """The site, without the code of the modules; ``--long`` builds all of it."""
     out = tmp_path_factory.mktemp("site")
-    done = build(out)
+    done = build(out, brief=not request.config.getoption("--long"))
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return out
 
