@@ -40,6 +40,8 @@ pytestmark = [
 #: Notebooks of which something is checked that only a trained network draws. What 02 looks at is a climate's, and what
 #: a trained network makes of it `test_analyses` looks at; what is checked of 03 are laws of counting.
 OF_WEATHER = ("01_open_a_bottle", "08_your_own_data")
+#: Notebooks that only ``--long`` runs: each takes a minute or more, and what they call has tests of its own.
+LONG = ("04_compare_models", "06_scale_out", "08_your_own_data")
 YEAR = slice("1990-01-01T00", "1990-12-31", "PT294H")  # each time another hour of the day
 BEFORE = "import warnings\nwarnings.filterwarnings('error', module='xr_cbottle')"
 AFTER = """
@@ -95,7 +97,9 @@ def folder(tmp_path_factory):
 def runs(folder, request):
     """The notebooks that were asked for, as they are being run, two at a time."""
     asked = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
-    trained = NAMES if request.config.getoption("--long") else OF_WEATHER
+    long = request.config.getoption("--long")
+    asked -= set() if long else set(LONG)
+    trained = NAMES if long else OF_WEATHER
     kernels = execute_notebooks.kernel
     with (
         kernels("quick", XR_CBOTTLE_PATH=str(folder / "bottles")) as quick,
@@ -122,7 +126,7 @@ def run(path: Path, folder: Path, kernel: str, bottle: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in NAMES])
 def test_it_runs_and_its_numbers_make_sense(name, runs: dict[str, Future]):
     notebook = runs[name].result()
     printed = [output.text for output in notebook.cells[-1].outputs if output.output_type == "stream"]
