@@ -264,7 +264,7 @@ def mapping(names: Check, inner: Check, most: int) -> Check:
 
 
 def one_or_named(inner: Check, names: Check, most: int) -> Check:
-    """What `inner` takes, or an object of at most `most` names of it."""
+    """A value that a check takes, or an object of at most `most` names of such values."""
     named = mapping(names, inner, most)
     return Check(
         lambda value: named(value) if isinstance(value, Mapping) else inner(value),

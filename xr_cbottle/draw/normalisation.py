@@ -69,7 +69,7 @@ class Normalisation:
         return self.climatology.predictors(self.driving.sst.at(times), times, told)
 
     def about(self, label: str | None, times: Times) -> About | None:
-        """What the networks draw anomalies from, as `Climatology.about` gives it; None without a climatology."""
+        """Mean, spread and ratio of the climate, as `Climatology.about` gives them; None without a climatology."""
         return None if self.climatology is None else self.climatology.about(label, times, self.predictors(times))
 
     def physical(self, x: Floats, label: str | None, times: Times) -> Floats:

@@ -1,4 +1,4 @@
-"""What is never negative: fields cut at 0 with their global mean kept."""
+"""Fields that are never negative: cut at 0 with their global mean kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def without_negatives(values: Floats, known: Mask | None = None) -> Floats:
         before, after = (np.maximum(field.mean(-1, keepdims=True), 0) for field in (values, kept))
     else:
         before, after = (np.maximum(mean_of(field, known), 0) for field in (values, kept))
-    return kept * np.divide(before, after, out=np.ones_like(after), where=after > 0)
+    return np.asarray(kept * np.divide(before, after, out=np.ones_like(after), where=after > 0))
 
 
 def mean_of(values: Floats, known: Mask) -> Floats:
