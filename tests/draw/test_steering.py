@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from tests.bottles import synthetic_bottle
+from xr_cbottle.bottle.gaps import Gaps
+from xr_cbottle.cube.odds import probability
 from xr_cbottle.draw import events, steering
 from xr_cbottle.draw.emulator import Emulator, Instant
 from xr_cbottle.draw.events import BoxMean, Guide, Own
@@ -113,6 +115,8 @@ def test_events_as_text() -> None:
         (lambda: events.box("tas", 0, 1, 1, 0, above=1), "give the southern edge first"),
         (lambda: events.cyclone(0, 91), "latitudes are from -90 to 90"),
         (lambda: events.cyclone(0, 1, softness=0), "must be positive"),
+        (lambda: events.cyclone(0, 1, below=np.nan), "below of an event is nan: give a finite number"),
+        (lambda: events.parse("guide", "box:variable=tas,west=0,east=inf,south=0,north=9,above=3"), "east of an event"),
         (lambda: Guide(WARM, -1), "strength of guidance is -1"),
         (lambda: events.as_guide("guide", 3), "guide is 3: give an event"),
     ],
@@ -135,3 +139,75 @@ def test_wrong_events_are_refused(make, says) -> None:
 def test_events_that_do_not_fit_the_bottle_are_refused(small: Emulator, event, says) -> None:
     with pytest.raises(ValueError, match=says):
         steering.draw(small, members(1), Guide(event))
+
+
+@pytest.mark.parametrize(("west", "east"), [(0, 360), (-180, 180), (-180, 540)])
+def test_a_box_all_around_has_all_longitudes(small: Emulator, west, east) -> None:
+    values = np.full((6, 192), 280.0)
+    lon, lat = healpix.lonlat(2)
+    values[3, np.abs(lat) <= 30] += np.where(lon[np.abs(lat) <= 30] > 100, 10, 0)
+    mean = float(values[3, np.abs(lat) <= 30].mean())
+    for shift, there in ((-0.01, True), (0.01, False)):
+        event = events.box("tas", west, east, -30, 30, above=mean + shift)
+        assert steering.happened(event, values, small.bottle.manifest) is there
+
+
+@pytest.fixture(scope="module")
+def gappy(tmp_path_factory: pytest.TempPathFactory) -> Emulator:
+    """Label a has no T850 east of 45 E, and the sea none over land."""
+    channels = ("T850", "T500", "tas", "pres_msl", "sst")
+    lon, _ = healpix.lonlat(2)
+    absent = np.zeros((2, len(channels), 192), bool)
+    absent[0, 0] = lon > 45
+    path = synthetic_bottle(
+        tmp_path_factory.mktemp("bottles") / "gappy.cbottle", channels=channels, gaps=Gaps(("a", "b"), channels, absent)
+    )
+    return Emulator(path, device="cpu", batch_size=2)
+
+
+def test_an_event_sees_the_cells_that_have_a_value(gappy: Emulator) -> None:
+    manifest, (lon, lat) = gappy.bottle.manifest, healpix.lonlat(2)
+    there = steering.present(manifest, gappy.normalisation.known("a"), gappy.sst.land)
+    assert (there[0] == (lon <= 45)).all()
+    assert there[1:4].all()
+    assert (there[4] == ~gappy.sst.land).all()
+    values = np.full((5, 192), 280.0)
+    values[0, lon > 45] = values[4, gappy.sst.land] = 500.0  # without a meaning
+    box = {"west": 0, "east": 90, "south": -60, "north": 60, "above": 281}
+    for name, pressure in (("ta", 85000), ("sst", None)):
+        event = events.box(name, **box, pressure=pressure)
+        assert steering.happened(event, values, manifest)
+        assert not steering.happened(event, values, manifest, there)
+        c = 0 if name == "ta" else 4
+        found = steering._of_event(event, values, manifest, there)
+        inside = (lon <= 90) & (np.abs(lat) <= 60) & there[c]
+        assert (np.flatnonzero(found[c]) == np.flatnonzero(inside)).all()
+        assert not np.delete(found, c, 0).any()
+    weather = steering.state_of(torch.from_numpy(values), manifest, there)
+    assert (weather.there("ta", 85000) == there[0]).all()
+    assert weather.there("ta", 50000).all()
+    with pytest.raises(ValueError, match="at pressure 10, and it has levels"):
+        weather.there("ta", 10)
+
+
+def test_an_event_in_gaps_alone_is_refused(gappy: Emulator) -> None:
+    event = events.box("ta", 60, 90, -60, 60, above=281, pressure=85000)
+    with pytest.raises(ValueError, match="ta has no value in any cell of the box of the event: choose another box"):
+        steering.draw(gappy, members(1), Guide(event))
+    assert np.isfinite(steering.draw(gappy, [Instant("b", 1, 0, TIMES[0])], Guide(event))[1]).all()
+    with pytest.raises(ValueError, match="sst has no value in any cell of the box"):
+        steering.draw(gappy, members(1), Guide(events.box("sst", 30, 60, 0, 60, above=281)))
+
+
+def test_odds_are_of_the_cells_that_have_a_value(gappy: Emulator) -> None:
+    """Nothing is left of a box but where there is no value: drawn once it can be, and refused."""
+    event = events.box("ta", 60, 90, -60, 60, above=281, pressure=85000)
+    with pytest.raises(ValueError, match="ta has no value"):
+        probability(event, gappy.bottle, TIMES[0], samples=2, label="a")
+    wide = events.box("ta", 30, 90, -60, 60, above=281, pressure=85000)
+    narrow = events.box("ta", 30, 45, -60, 60, above=281, pressure=85000)
+    one, two = (
+        probability(Guide(event, 0.2), gappy.bottle, TIMES[0], samples=2, label="a") for event in (wide, narrow)
+    )
+    np.testing.assert_allclose(one.mean_weight, two.mean_weight)
+    np.testing.assert_array_equal(one.steered, two.steered)

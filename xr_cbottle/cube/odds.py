@@ -14,6 +14,7 @@ from xr_cbottle.cube.checks import count
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.draw.events import Guide, as_guide
+from xr_cbottle.grid import healpix
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,8 +60,8 @@ def probability(
         raise TypeError("probability is of instants at the bottle's own zoom: leave zoom out")
     guide = as_guide("event", event)
     cube = Cube(bottle, guide=guide, time=time, members=count("samples", samples), **keywords)
-    size = cube.spec.axis.count
-    found = np.array([_of_time(cube, guide, position) for position in range(size)])
+    size, there = cube.spec.axis.count, _there(cube)
+    found = np.array([_of_time(cube, guide, position, there) for position in range(size)])
     few = found[:, 3] < _FEW * samples
     if few.any():
         warnings.warn(
@@ -86,7 +87,17 @@ def probability(
     return ds.assign_attrs({**{name: attrs[name] for name in kept if name in attrs}, "samples": samples})
 
 
-def _of_time(cube: Cube, guide: Guide, position: int) -> npt.NDArray[np.float64]:
+def _there(cube: Cube) -> npt.NDArray[np.bool_]:
+    """(channel, cell) True where the label that is drawn has values."""
+    from xr_cbottle.draw import steering
+
+    manifest, gaps = cube.bottle.manifest, cube.source.gaps
+    none = np.zeros(healpix.n_cells(manifest.zoom), bool)
+    known = ~np.stack([gaps.get(name, none) for name in manifest.channels])
+    return steering.present(manifest, known, cube.source.land)
+
+
+def _of_time(cube: Cube, guide: Guide, position: int, there: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Probability, its standard error, mean weight, effective samples, and share of draws in which it happened."""
     from xr_cbottle.draw import steering
 
@@ -95,7 +106,7 @@ def _of_time(cube: Cube, guide: Guide, position: int) -> npt.NDArray[np.float64]
     seen: dict[Key, tuple[float, bool]] = {}
 
     def deliver(key: Key, field: Field) -> None:
-        seen[key] = float(field[-1, 0]), steering.happened(guide.event, field[:-1], cube.bottle.manifest)
+        seen[key] = float(field[-1, 0]), steering.happened(guide.event, field[:-1], cube.bottle.manifest, there)
 
     cube.gather(keys, deliver)
     weights = np.exp([seen[key][0] for key in keys])

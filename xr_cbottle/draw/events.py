@@ -13,6 +13,7 @@ import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -38,10 +39,18 @@ class Weather(Mapping[str, "torch.Tensor"]):
         HEALPix level of the cells, in nested order.
     pressures
         {variable: its pressures in Pa}, of those with levels.
+    present
+        {variable: (cell,) or (pressure, cell) True where readers find a value}, of those that lack some, see `there`.
     """
 
-    def __init__(self, fields: Mapping[str, torch.Tensor], zoom: int, pressures: Mapping[str, tuple[int, ...]]) -> None:
-        self._fields, self.zoom, self.pressures = fields, zoom, pressures
+    def __init__(
+        self,
+        fields: Mapping[str, torch.Tensor],
+        zoom: int,
+        pressures: Mapping[str, tuple[int, ...]],
+        present: Mapping[str, npt.NDArray[np.bool_]] = MappingProxyType({}),
+    ) -> None:
+        self._fields, self.zoom, self.pressures, self._present = fields, zoom, pressures, present
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._fields:
@@ -62,15 +71,27 @@ class Weather(Mapping[str, "torch.Tensor"]):
         return healpix.lonlat(self.zoom)
 
     def field(self, name: str, pressure: int | None) -> torch.Tensor:
-        """(cell,) of a variable, of one of its levels if it has any."""
-        values = self[name]
+        """(cell,) of a variable, of one of its levels if it has any; without a meaning where it is not `there`."""
+        level = self._level(name, pressure)
+        return self[name] if level is None else self[name][level]
+
+    def there(self, name: str, pressure: int | None = None) -> npt.NDArray[np.bool_]:
+        """(cell,) True where a variable, or a level of it, has a value: not in gaps of the label, nor sea over land."""
+        level, known = self._level(name, pressure), self._present.get(name)
+        if known is None:
+            return np.ones(healpix.n_cells(self.zoom), bool)
+        return known if level is None else known[level]
+
+    def _level(self, name: str, pressure: int | None) -> int | None:
+        """Number of a level of a variable; None if it has none."""
+        self[name]  # which says what there is, if it is not there
         levels = self.pressures.get(name)
         if levels is None and pressure is None:
-            return values
+            return None
         if levels is None or pressure not in levels:
             has = "no levels" if levels is None else f"levels {', '.join(map(str, levels))} Pa"
             raise ValueError(f"the event is about {name} at pressure {pressure}, and it has {has}")
-        return values[levels.index(pressure)]
+        return levels.index(pressure)
 
 
 class Event(Protocol):
@@ -85,14 +106,14 @@ class Event(Protocol):
 
 @dataclass(frozen=True)
 class BoxMean:
-    """The mean of a variable over a box is above or below a value.
+    """The mean of a variable over the cells of a box that have a value is above or below a value.
 
     Attributes
     ----------
     variable
         Its name, such as tas, or pr for rain over a catchment.
     west, east, south, north
-        Degrees; west may be greater than east.
+        Degrees; west may be greater than east; 360 degrees or more from west to east are all longitudes.
     above, below
         The value in the variable's unit; one of the two.
     softness
@@ -116,12 +137,15 @@ class BoxMean:
             raise ValueError("an event is a mean above a value or below one: give one of above= and below=")
         if not self.south < self.north:
             raise ValueError(f"the box is from {self.south:g} to {self.north:g} N: give the southern edge first")
+        _check_finite(self)
         _check_softness(self.softness)
 
     def _excess(self, state: Weather) -> torch.Tensor:
         lon, lat = state.lonlat
-        inside = ((lon - self.west) % 360 <= (self.east - self.west) % 360) & (lat >= self.south) & (lat <= self.north)
-        mean = state.field(self.variable, self.pressure)[_chosen(inside, "box")].mean()
+        width = 360.0 if self.east - self.west >= 360 else (self.east - self.west) % 360
+        inside = ((lon - self.west) % 360 <= width) & (lat >= self.south) & (lat <= self.north)
+        chosen = _chosen(inside, state.there(self.variable, self.pressure), self.variable, "box")
+        mean = state.field(self.variable, self.pressure)[chosen].mean()
         return mean - self.above if self.above is not None else (self.below or 0.0) - mean
 
     def distance(self, state: Weather) -> torch.Tensor:
@@ -156,6 +180,7 @@ class Cyclone:
     softness: float = 500.0
 
     def __post_init__(self) -> None:
+        _check_finite(self)
         _check_softness(self.softness)
         if not -90 <= self.lat <= 90:
             raise ValueError(f"the point is at {self.lat:g} N: latitudes are from -90 to 90")
@@ -165,7 +190,7 @@ class Cyclone:
         here = math.radians(self.lon), math.radians(self.lat)
         cosine = np.sin(lat) * math.sin(here[1]) + np.cos(lat) * math.cos(here[1]) * np.cos(lon - here[0])
         near = _EARTH_KM * np.arccos(np.clip(cosine, -1, 1)) <= self.radius
-        return state["psl"][_chosen(near, "disc")]
+        return state["psl"][_chosen(near, state.there("psl"), "psl", "disc")]
 
     def distance(self, state: Weather) -> torch.Tensor:
         """How far the lowest pressure is below the value, over the softness; a little smoothed."""
@@ -184,7 +209,8 @@ class Own:
     Attributes
     ----------
     function
-        From a `Weather` to a torch number, positive where the event happens; about 1 where it clearly does.
+        From a `Weather` to a torch number, positive where the event happens; about 1 where it clearly does. Where a
+        label has gaps, `Weather.there` says which cells to look at.
     """
 
     function: Callable[[Weather], torch.Tensor]
@@ -287,11 +313,24 @@ def parse(name: str, text: str) -> Guide:
         raise ValueError(f"{name} is {shown(text)}: {kind} needs {', '.join(needed)}") from None
 
 
-def _chosen(inside: npt.NDArray[np.bool_], what: str) -> npt.NDArray[np.int64]:
-    found = np.flatnonzero(inside)
-    if not len(found):
+def _chosen(
+    inside: npt.NDArray[np.bool_], there: npt.NDArray[np.bool_], variable: str, what: str
+) -> npt.NDArray[np.int64]:
+    """Numbers of the cells inside that have a value."""
+    if not inside.any():
         raise ValueError(f"the {what} of the event holds no centre of a cell: make it larger")
-    return found
+    if not (inside & there).any():
+        raise ValueError(
+            f"{variable} has no value in any cell of the {what} of the event: choose another {what}, variable or label"
+        )
+    return np.flatnonzero(inside & there)
+
+
+def _check_finite(event: BoxMean | Cyclone) -> None:
+    for field in dataclasses.fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{field.name} of an event is {value}: give a finite number")
 
 
 def _check_softness(softness: float) -> None:

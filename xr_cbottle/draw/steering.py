@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from xr_cbottle.bottle.gaps import Mask
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.draw import adjoint, noise
 from xr_cbottle.draw.arithmetic import drawing
@@ -83,21 +84,41 @@ def _batch(emulator: Emulator, instants: Sequence[Instant], guide: Guide) -> tup
         return values, log_weight[: len(instants)].cpu().numpy()
 
 
+def present(manifest: Manifest, known: Mask | None, land: Mask | None) -> Mask:
+    """(channel, cell NEST) True where readers of a label find a value.
+
+    Parameters
+    ----------
+    manifest
+        Of a bottle.
+    known
+        (channel, cell NEST) True where the label has values; None if it has all.
+    land
+        (cell,) where variables of the sea have none; None if there is none.
+    """
+    found = np.ones((len(manifest.channels), healpix.n_cells(manifest.zoom)), bool) if known is None else known.copy()
+    for one in channels.variables(manifest.channels, manifest.own).values():
+        if one.variable.ocean_only and land is not None:
+            found[list(one.channels)] &= ~land
+    return found
+
+
 def _wanted(
     emulator: Emulator, batch: PaddedBatch, clean: Floats, label: str | None, times: Any, guide: Guide
 ) -> torch.Tensor:
     """Gradient, with respect to clean states of the network, of the logarithm of how likely each is the event."""
     units = emulator.normalisation
     physical = units.physical(clean.astype(np.float64), label, times)
-    gradients = [_of_event(guide.event, one, emulator.bottle.manifest) for one in physical]
+    there = present(emulator.bottle.manifest, units.known(label), emulator.sst.land)
+    gradients = [_of_event(guide.event, one, emulator.bottle.manifest, there) for one in physical]
     back = adjoint.physical(units, clean.astype(np.float64), label, times, np.stack(gradients))
     return guide.strength * batch.put(back)
 
 
-def _of_event(event: Event, values: Floats, manifest: Manifest) -> Floats:
+def _of_event(event: Event, values: Floats, manifest: Manifest, there: Mask | None = None) -> Floats:
     """(channel, cell) gradient of log sigmoid(distance) with respect to the channels' values."""
     leaf = torch.from_numpy(np.ascontiguousarray(values)).requires_grad_()
-    distance = event.distance(state_of(leaf, manifest))
+    distance = event.distance(state_of(leaf, manifest, there))
     if not isinstance(distance, torch.Tensor) or distance.numel() != 1:
         raise ValueError("the function of an event must give one torch number, such as state['tas'].mean() - 290")
     if not distance.requires_grad:
@@ -107,19 +128,21 @@ def _of_event(event: Event, values: Floats, manifest: Manifest) -> Floats:
     return leaf.grad.numpy()
 
 
-def state_of(values: torch.Tensor, manifest: Manifest) -> Weather:
-    """The variables of (channel, cell) values, as events are told of them."""
+def state_of(values: torch.Tensor, manifest: Manifest, there: Mask | None = None) -> Weather:
+    """The variables of (channel, cell) values, as events are told of them; ``there`` as from `present`."""
     layouts = channels.variables(manifest.channels, manifest.own)
-    fields, pressures = {}, {}
+    fields, pressures, known = {}, {}, {}
     for name, one in layouts.items():
         part = values[list(one.channels)] * one.factor
         fields[name] = part if one.pressures is not None else part[0]
         if one.pressures is not None:
             pressures[name] = one.pressures
-    return Weather(fields, manifest.zoom, pressures)
+        if there is not None and not (mask := there[list(one.channels)]).all():
+            known[name] = mask if one.pressures is not None else mask[0]
+    return Weather(fields, manifest.zoom, pressures, known)
 
 
-def happened(event: Event, values: Floats, manifest: Manifest) -> bool:
-    """Whether an event happens in (channel, cell) values, in the channels' units."""
+def happened(event: Event, values: Floats, manifest: Manifest, there: Mask | None = None) -> bool:
+    """Whether an event happens in (channel, cell) values, in the channels' units; ``there`` as from `present`."""
     with torch.no_grad():
-        return bool(event.happens(state_of(torch.from_numpy(np.asarray(values, np.float64)), manifest)))
+        return bool(event.happens(state_of(torch.from_numpy(np.asarray(values, np.float64)), manifest, there)))
