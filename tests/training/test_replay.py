@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -11,14 +12,16 @@ import xarray as xr
 
 torch = pytest.importorskip("torch")
 
-from tests import trainings  # noqa: E402
+from tests import bottles, trainings  # noqa: E402
 from xr_cbottle.bottle import open_bottle  # noqa: E402
 from xr_cbottle.bottle.calibration import Calibration  # noqa: E402
-from xr_cbottle.bottle.records import BoundSpec  # noqa: E402
+from xr_cbottle.bottle.coherence import Coherence  # noqa: E402
+from xr_cbottle.bottle.records import BoundSpec, BridgeSpec, ConditionSpec, PartSpec  # noqa: E402
+from xr_cbottle.bottle.repacking import repack  # noqa: E402
 from xr_cbottle.network.edm import Denoiser  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import estimate, known_climatology, loop, replay  # noqa: E402
-from xr_cbottle.training.added_labels import bounds_of_all  # noqa: E402
+from xr_cbottle.training.added_labels import _lenders, bounds_of_all  # noqa: E402
 from xr_cbottle.training.bottling import pack_run  # noqa: E402
 from xr_cbottle.training.prepare_command import prepare_run  # noqa: E402
 from xr_cbottle.training.train_command import main  # noqa: E402
@@ -141,6 +144,61 @@ def test_labels_are_packed_beside_those_that_were_there(folder, bottle, added):
         for label in ("a", "n")
     }
     assert np.isfinite(list(drawn.values())).all()
+
+
+@pytest.fixture(scope="module")
+def lasting(folder, bottle):
+    """The bottle with coherence, and with a bridge that has room for its labels alone."""
+    known, rng = open_bottle(bottle), np.random.default_rng(3)
+    manifest = known.manifest
+    share = rng.integers(1, 4095, (2, 3, 4, 2)) / 4096
+    found = Coherence(
+        ("c", "a"), manifest.channels, np.array([36000, 400000]), np.array([-60.0, -10, 10, 60]), np.array([0, 4]),
+        np.stack([share, 1 - share], -1), rng.uniform(-20, 20, (2, 4, 2, 2)),
+    )  # fmt: skip
+    found.write(folder / "coherence.nc")
+    one = bottles.small_config(manifest.zoom, 3, 2, conditions=1 + 2 * 3 + 3)
+    bottles.write_random_part(folder / "bridge", one, manifest.channels)
+    spec = BridgeSpec("PT6H", "P1D", ("a", "c"))
+    changed = dataclasses.replace(
+        manifest, coherence=ConditionSpec("coherence.nc"),
+        parts=(*manifest.parts, PartSpec("bridge", 0.0, "bridge.checkpoint", bridge=spec)),
+        trained_on={**manifest.trained_on, "coherence.nc": {"a": "years", "c": "others"}},
+    )  # fmt: skip
+    files = {"coherence.nc": folder / "coherence.nc", "bridge.checkpoint": folder / "bridge"}
+    return repack(folder / "lasting.cbottle", known, changed, files)
+
+
+def test_old_labels_keep_how_their_weather_lasts_and_new_ones_have_that_of_another(folder, lasting, tmp_path):
+    run = loop.train(configs.parse(adding(first(folder), folder, lasting)), tmp_path / "run", progress=False, stop_at=4)
+    out = pack_run(run, tmp_path / "out.cbottle")
+    before, after = open_bottle(lasting).coherence(), open_bottle(out).coherence()
+    assert before.labels == ("c", "a")
+    assert after.labels == ("a", "c", "n")
+    for label, lender in {"a": "a", "c": "c", "n": "c"}.items():
+        i, j = after.labels.index(label), before.labels.index(lender)
+        np.testing.assert_array_equal(after.share[i], before.share[j])
+        np.testing.assert_array_equal(after.speed[i], before.speed[j])
+    for name in ("spacing", "latitude", "wavenumber"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    manifest = open_bottle(out).manifest
+    assert manifest.trained_on["coherence.nc"] == {"a": "years", "c": "others", "n": "as c"}
+    assert manifest.bridge.labels == ("a", "c")
+    for label in ("a", "n"):
+        ds = xr.open_dataset(out, engine="cbottle", label=label, coherence="latents")
+        assert np.isfinite(ds.tas.isel(time=5).values).all()
+    assert np.isfinite(
+        xr.open_dataset(out, engine="cbottle", label="c", coherence="bridge").tas.isel(time=1).values
+    ).all()
+    with pytest.raises(ValueError, match="was trained on a, c and knows nothing of n"):
+        xr.open_dataset(out, engine="cbottle", label="n", coherence="bridge")
+
+
+def test_a_label_that_is_like_none_has_the_weather_of_the_default_one():
+    lenders = _lenders(("c", "a"), ("a", "c", "n"), {}, "a")
+    assert lenders == {"a": "a", "c": "c", "n": "a"}
+    assert _lenders(("c", "a"), ("n",), {"n": "c"}, "a") == {"n": "c"}
+    assert _lenders(("c", "a"), ("n",), {}, None) == {"n": "c"}
 
 
 def test_each_label_keeps_the_sun_that_bounds_it():

@@ -21,6 +21,7 @@ from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.records import (
     BRIDGE,
     CONDITIONS,
+    IN_TIME,
     VIDEO,
     ConditionSpec,
     GapsSpec,
@@ -147,7 +148,9 @@ def check_part(
             f"{what}: this part takes {config.condition_channels} conditions, but a bottle that {why}: it must take "
             f"{wanted}"
         )
-    most = max((label.index for label in manifest.labels.values()), default=-1)
+    between = spec.in_time(spec.role) if spec is not None and spec.role in IN_TIME else None
+    known = manifest.labels if between is None else [name for name in manifest.labels if name in between.labels]
+    most = max((manifest.labels[name].index for name in known), default=-1)
     if most >= config.label_dim:
         raise BottleError(
             f"{what}: this part knows {config.label_dim} labels and the manifest uses index {most}; they must agree"

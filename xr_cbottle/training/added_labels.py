@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from xr_cbottle.bottle.bottle import Bottle
 from xr_cbottle.bottle.climatology import Climatology
+from xr_cbottle.bottle.coherence import Coherence
 from xr_cbottle.bottle.gaps import Gaps
 from xr_cbottle.bottle.manifest import Manifest
 from xr_cbottle.bottle.records import COARSE, BoundSpec, ConditionSpec, GapsSpec
 from xr_cbottle.bottle.repacking import STATIC, repack
 from xr_cbottle.bottle.static_fields import StaticFields
 from xr_cbottle.grid import healpix
+from xr_cbottle.training.coherent_bottle import NAME as COHERENCE
 from xr_cbottle.training.known_climatology import with_calibration
 
 CLIMATOLOGY, GAPS = "climatology.nc", "gaps.nc"
@@ -30,10 +33,13 @@ def pack_added(
     folder: Path,
     *,
     default_label: str | None = None,
+    like: Mapping[str, str] = MappingProxyType({}),
     climatology: Climatology | None = None,
     gaps: Gaps | None = None,
 ) -> Path:
     """Write a bottle with new labels and the networks that know them; its sea, forcings and other parts stay.
+
+    Its coherence stays too: of old labels as it was, and a new one is given that of the label which it is like.
 
     Parameters
     ----------
@@ -49,6 +55,8 @@ def pack_added(
         For files that are made on the way.
     default_label
         The label when none is asked for; that of ``bottle`` if None.
+    like
+        {new label: old one that its network began as}; the default label of ``bottle`` where it says nothing.
     climatology
         Of all labels, without the old calibration; None if the networks draw fields.
     gaps
@@ -80,12 +88,37 @@ def pack_added(
         files[GAPS] = folder / f"all_{GAPS}"
         every.write(files[GAPS])
     changed = dataclasses.replace(changed, gaps=None if every is None else GapsSpec(GAPS, shares=every.shares))
+    lasting = bottle.coherence()
+    if lasting is not None:
+        lenders = _lenders(lasting.labels, labels, like, old.default_label)
+        files[COHERENCE] = folder / COHERENCE
+        with_lent(lasting, lenders).write(files[COHERENCE])
+        known_of = old.trained_on.get(COHERENCE)
+        lent = {label: f"as {lender}" for label, lender in lenders.items() if label not in old.labels}
+        facts = {**(known_of if isinstance(known_of, Mapping) else {}), **lent}
+        changed = dataclasses.replace(
+            changed, coherence=ConditionSpec(COHERENCE), trained_on={**changed.trained_on, COHERENCE: facts}
+        )
     static = bottle.static_fields()
     if static is not None and old.static is not None:
         files[STATIC] = folder / STATIC
         _with_rows(static, tuple(labels)).write(files[STATIC])
         changed = dataclasses.replace(changed, static=dataclasses.replace(old.static, location=STATIC))
     return repack(out, bottle, changed, files)
+
+
+def _lenders(
+    known: Sequence[str], labels: Iterable[str], like: Mapping[str, str], default: str | None
+) -> dict[str, str]:
+    """{label: label of a bottle's coherence whose weather it has}: its own, or that of the label which it is like."""
+    usual = default if default in known else known[0]
+    return {label: label if label in known else like.get(label, usual) for label in labels}
+
+
+def with_lent(known: Coherence, lenders: Mapping[str, str]) -> Coherence:
+    """Coherence of some labels, each with what another has of the label that lends it: {label: lender}."""
+    rows = [known.labels.index(lender) for lender in lenders.values()]
+    return dataclasses.replace(known, labels=tuple(lenders), share=known.share[rows], speed=known.speed[rows])
 
 
 def bounds_of_all(old: Mapping[str, BoundSpec], new: Mapping[str, BoundSpec]) -> dict[str, BoundSpec]:

@@ -156,7 +156,7 @@ def pack_run(
             about_all = mended if calibrate else data.climatology
             return pack_added(
                 out, old, manifest, dict(zip(names, parts, strict=True)), Path(folder),
-                default_label=chosen, climatology=about_all, gaps=gaps,
+                default_label=chosen, like=run.config.network.like, climatology=about_all, gaps=gaps,
             )  # fmt: skip
         return pack(out, manifest, parts, data.sst_path, climatology, gaps_file=gaps_path)
 
