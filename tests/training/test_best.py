@@ -15,7 +15,7 @@ from tests import trainings  # noqa: E402
 from xr_cbottle.bottle import open_bottle  # noqa: E402
 from xr_cbottle.grid import healpix  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
-from xr_cbottle.training import estimate, images, look, loop  # noqa: E402
+from xr_cbottle.training import estimate, images, look, loop, run_states  # noqa: E402
 from xr_cbottle.training.epochs import Epochs  # noqa: E402
 from xr_cbottle.training.train_command import main  # noqa: E402
 from xr_cbottle.training.validations import Validations, is_best  # noqa: E402
@@ -99,6 +99,19 @@ def test_weights_are_kept_where_they_were_best(kept, capsys):
     assert len({inodes[name] for name in of_one}) == 1
     with pytest.raises(ValueError, match=r"has no state best-1-2; it has best, best-0\.02-0\.1"):
         loop.Run(kept.config, kept.folder, progress=False, at="best-1-2")
+
+
+def test_a_kill_while_the_best_is_kept_spoils_none_that_is_there(tmp_path, monkeypatch):
+    """The name of the whole file is left behind, and is one more of a state that is kept."""
+    states = run_states.RunStates(tmp_path)
+    with monkeypatch.context() as dying:
+        dying.setattr(run_states.Path, "unlink", lambda path, missing_ok=False: path.exists() and 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            states.keep_best({"images": 8}, ["best"])
+    assert os.stat(tmp_path / "kept" / "best.pt").st_nlink == 2
+    states.keep_best({"images": 16}, ["best-0-1"])
+    found = {path.stem: torch.load(path)["images"] for path in (tmp_path / "kept").iterdir()}
+    assert found == {"best": 8, "best-0-1": 16}
 
 
 def test_the_best_is_packed_by_the_command_line(kept, folder, tmp_path):

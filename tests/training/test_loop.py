@@ -116,6 +116,24 @@ def test_sigterm_saves_and_stops(whole, values, tmp_path, monkeypatch):
     assert torch.load(tmp_path / "state.pt", weights_only=True)["images"] == stopped.images
 
 
+def test_a_run_that_is_to_stop_at_once_learns_nothing(values, tmp_path):
+    run = loop.train(configs.parse(values), tmp_path / "run", progress=False, stop_at=0)
+    assert run.images == 0
+    assert (run.folder / "state.pt").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "another"])
+def test_a_damaged_state_is_refused_in_one_sentence(whole, values, tmp_path, damage):
+    state = tmp_path / "run" / "state.pt"
+    state.parent.mkdir()
+    whole_bytes = (whole.folder / "state.pt").read_bytes()
+    state.write_bytes({"cut": whole_bytes[: len(whole_bytes) // 2], "empty": b"", "another": b""}[damage])
+    if damage == "another":
+        torch.save({"weights": torch.zeros(3)}, state)
+    with pytest.raises(ValueError, match=r"state.pt is damaged, or no state of a run: go on from one that was kept"):
+        loop.Run(configs.parse(values), state.parent, progress=False)
+
+
 def test_max_hours_counts_what_went_before(values, tmp_path):
     values["training"].update(max_hours=0.001)
     run = loop.Run(configs.parse(values), tmp_path, progress=False)

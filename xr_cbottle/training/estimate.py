@@ -17,6 +17,7 @@ from xr_cbottle.training.config import Config
 from xr_cbottle.training.heap import keep_freed_memory
 from xr_cbottle.training.patchwise.patch_config import AnyConfig
 from xr_cbottle.training.replay import kept_labels
+from xr_cbottle.training.run_states import RunStates, read_state
 from xr_cbottle.training.source_config import SourceConfig
 from xr_cbottle.training.speed import Speed, asked, loader_rate, measure
 from xr_cbottle.training.survey import check_runs, survey
@@ -176,8 +177,8 @@ def estimate(config: AnyConfig, run: str | os.PathLike[str], *, steps: int = 3, 
                 "another folder as cache"
             )
     speed = measure(config, device, share=share, steps=steps, progress=progress, known=known)
-    state = run / "state.pt"
-    done = torch.load(state, weights_only=True, map_location="cpu", mmap=True)["images"] if state.exists() else 0
+    state = RunStates(run).file()
+    done = read_state(state, mapped=True)["images"] if state.exists() else 0
     return Estimate(
         instants=instants,
         channels=channels,

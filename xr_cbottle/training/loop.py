@@ -34,7 +34,7 @@ from xr_cbottle.training.lock import FolderLock
 from xr_cbottle.training.parsing import as_dict
 from xr_cbottle.training.patchwise.patch_config import AnyConfig
 from xr_cbottle.training.record import LossWindow, Watch, by_sigma
-from xr_cbottle.training.run_states import RunStates, has_not
+from xr_cbottle.training.run_states import RunStates, has_not, read_state
 from xr_cbottle.training.schedule import learning_rate
 from xr_cbottle.training.step import Loss, autocast, choose_learning, optimizers, take_step
 from xr_cbottle.training.team import Team
@@ -163,7 +163,7 @@ class Run:
 
     def _resume(self, file: Path) -> None:
         try:
-            state = torch.load(file, weights_only=True, map_location=self.device)
+            state = read_state(file, self.device)
         except FileNotFoundError:
             raise ValueError(f"{self.folder} {has_not(file)}") from None
         folder = file.parent
@@ -259,7 +259,7 @@ def _train(
 ) -> Run:
     optim = config.training
     state = Run(config, run, progress=progress, team=team)
-    end = min(stop_at or optim.total_images, optim.total_images)
+    end = optim.total_images if stop_at is None else min(stop_at, optim.total_images)
     network = torch.compile(state.net) if optim.compile else state.net
     if few := state.images < optim.few_images:
         choose_learning(state.net, few)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import torch
 from xr_cbottle.training.validations import BEST, is_best
 
 LAST, KEPT = "state.pt", "kept"
+_ALWAYS = {"net", "average", "images", "seconds", "model"}
+"""What every state has."""
 
 
 class RunStates:
@@ -51,6 +55,8 @@ class RunStates:
             return
         whole = self.folder / KEPT / f"{BEST}.partial"
         whole.parent.mkdir(exist_ok=True)
+        # Of a process that was killed below it may be another name of a state that is kept, which must stay as it is.
+        whole.unlink(missing_ok=True)
         torch.save(dict(state), whole)
         for name in names:
             link = self._partial(self.file(name))
@@ -62,6 +68,30 @@ class RunStates:
     @staticmethod
     def _partial(file: Path) -> Path:
         return file.with_name(file.name + ".partial")
+
+
+def read_state(file: Path, device: torch.device | str = "cpu", *, mapped: bool = False) -> dict[str, Any]:
+    """State of a run from its file, its tensors on a device, or for a look at them mapped from the disk.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it is damaged, or no state of a run.
+    """
+    try:
+        state = torch.load(file, weights_only=True, map_location=device, mmap=mapped)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError, zipfile.BadZipFile):
+        state = None
+    if not isinstance(state, dict) or not set(state) >= _ALWAYS:
+        raise ValueError(
+            f"{file} is damaged, or no state of a run: go on from one that was kept ({file.parent / KEPT}), or give "
+            "another folder"
+        )
+    return state
 
 
 def has_not(file: Path) -> str:

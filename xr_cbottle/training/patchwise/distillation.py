@@ -15,7 +15,7 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from xr_cbottle.training.patchwise.patch_batches import PatchBatch, PatchBatches
 from xr_cbottle.training.patchwise.patch_config import DistilConfig, SuperresConfig, TeacherConfig, parse
 from xr_cbottle.training.patchwise.patch_data import prepare
 from xr_cbottle.training.run_sources import expanded
+from xr_cbottle.training.run_states import RunStates, read_state
 
 T = TypeVar("T")
 
@@ -159,8 +160,7 @@ def teacher_config(folder: Path) -> SuperresConfig:
 
 
 def _teacher_state(folder: Path) -> dict[str, Any]:
-    state = _of_teacher(folder, lambda: torch.load(folder / "state.pt", weights_only=True, map_location="cpu"))
-    return cast(dict[str, Any], state)
+    return _of_teacher(folder, lambda: read_state(RunStates(folder).file()))
 
 
 def _of_teacher(folder: Path, read: Callable[[], T]) -> T:
