@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -69,6 +70,18 @@ def test_the_lock_of_another_machine_holds_while_it_is_touched(tmp_path):
     with lock.FolderLock(tmp_path) as held:
         held.touch()
         assert time.time() - (tmp_path / lock.NAME).stat().st_mtime < 100
+
+
+def test_a_lock_that_is_about_to_be_written_holds(tmp_path):
+    path = tmp_path / lock.NAME
+    path.touch()
+    with pytest.raises(ValueError, match="by a process that begins just now"), lock.FolderLock(tmp_path):
+        pass
+    old = time.time() - 60  # it was killed before it could say who it is
+    os.utime(path, (old, old))
+    with lock.FolderLock(tmp_path):
+        since = datetime.datetime.fromisoformat(json.loads(path.read_text())["since"])
+        assert abs((since - datetime.datetime.now(datetime.UTC)).total_seconds()) < 100
 
 
 def test_other_data_are_refused_and_other_settings_are_said(values, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import time
@@ -13,6 +14,8 @@ NAME = "lock.json"
 STALE = 900.0
 """Seconds after which the lock of another machine that nobody touched is taken to be left over."""
 _TOUCHED = 30.0
+_BEGINNING = 5.0
+"""Seconds in which whoever made a lock has written who it is."""
 
 
 class FolderLock:
@@ -34,7 +37,9 @@ class FolderLock:
         self._touched = 0.0
 
     def __enter__(self) -> FolderLock:
-        mine = json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": time.strftime("%FT%TZ")})
+        mine = json.dumps(
+            {"host": socket.gethostname(), "process": os.getpid(), "since": time.strftime("%FT%TZ", time.gmtime())}
+        )
         for _ in range(2):
             try:
                 with open(self._path, "x", encoding="utf-8") as file:
@@ -66,9 +71,11 @@ def _alive(path: Path) -> str:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         host, process, since = str(found["host"]), int(found["process"]), str(found["since"])
-        age = time.time() - path.stat().st_mtime
-    except (OSError, ValueError, KeyError, TypeError):
+        age = _age(path)
+    except FileNotFoundError:
         return ""
+    except (OSError, ValueError, KeyError, TypeError):  # it may be about to be written
+        return "a process that begins just now" if _age(path) < _BEGINNING else ""
     words = f"process {process} on {host}, since {since}"
     if host != socket.gethostname():
         return words if age < STALE else ""
@@ -79,3 +86,11 @@ def _alive(path: Path) -> str:
     except PermissionError:
         return words
     return "" if process == os.getpid() else words
+
+
+def _age(path: Path) -> float:
+    """Seconds since a lock was touched; of one that is gone, infinity."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return math.inf
