@@ -128,6 +128,14 @@ def test_what_cannot_be_a_calibration(changes, sentence):
         calibration(**changes)
 
 
+def test_more_degrees_than_the_cells_resolve_are_refused_before_anything_is_made_of_them():
+    """A small file could ask for a matrix of any size."""
+    with pytest.raises(
+        ValueError, match="of 192 cells has gains of 9 degrees at most, which these resolve, and not of"
+    ):
+        climatology(calibration(gain=np.ones((2, 3, DEGREES + 1))))
+
+
 def climatology(known: Calibration | None) -> Climatology:
     rng = np.random.default_rng(4)
     mean = rng.standard_normal((2, 3, 1, 1, CELLS)).astype(np.float32)

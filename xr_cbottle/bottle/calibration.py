@@ -84,7 +84,11 @@ class Calibration:
         return amplified(x, self.gain[label], self.rest_of(label))
 
     def unamplified(self, x: Floats, label: int) -> Floats:
-        """The inverse of `amplified`, to the precision of the transform: 1e-5."""
+        """The inverse of `amplified`, to the precision of the transform.
+
+        At zoom 4 with gains from 0.7 to 1.4 that is a root mean square of 1e-5 of the anomalies', and up to 2e-4 of it
+        in single cells; with gains as far from 1 as calibration allows, six times as much.
+        """
         return amplified(x, 1 / self.gain[label], 1 / self.rest_of(label))
 
     def rest_of(self, label: int) -> Floats:

@@ -30,6 +30,7 @@ from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.bottle.climate_response import STEPS, Response
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.bottle.harmonics import Floats, basis, combined
+from xr_cbottle.grid import healpix
 from xr_cbottle.grid.spherical_harmonics import amplified
 
 if TYPE_CHECKING:
@@ -118,6 +119,13 @@ class Climatology:
             raise ValueError("a climatology's roots must be 1 or more")
         if self.calibration is not None and self.calibration.gain.shape[:2] != shape:
             raise ValueError("a climatology and its calibration must be of the same labels and channels")
+        most = 2 * healpix.nside(zoom) + 1 if (zoom := healpix.zoom_of(cells)) is not None else 1
+        if self.calibration is not None and self.calibration.gain.shape[2] > most:
+            # The work grows as the fourth power of the degrees.
+            raise ValueError(
+                f"a calibration of {cells} cells has gains of {most} degrees at most, which these resolve, and not of "
+                f"{self.calibration.gain.shape[2]}"
+            )
         response = None if self.response is None else self.response.mean.shape
         if response is not None and (response[0], response[2], response[4]) != (*shape, cells):
             raise ValueError("a climatology and its response must be of the same labels, channels and cells")
