@@ -87,6 +87,26 @@ def test_units_and_calibration(emulator: Emulator) -> None:
     assert numeric == pytest.approx(by_hand, rel=1e-4)
 
 
+@pytest.mark.parametrize("label", ["a", "b"])
+def test_volume_is_the_determinant_of_what_normalises(emulator: Emulator, label: str) -> None:
+    """Of all cells and both channels, through spread, root, mapping, gains of degrees, and that of the rest."""
+    known = emulator.normalisation.climatology
+    knots = np.linspace(0, 4e-5, 40)  # some of its pieces are met
+    bent = 1e-6 * np.cumsum(np.random.default_rng(8).uniform(0.5, 2, (2, 1, 40)), -1)
+    mended = dataclasses.replace(known.calibration, drawn=np.tile(knots, (2, 1, 1)), known=bent)
+    units = dataclasses.replace(emulator.normalisation, climatology=dataclasses.replace(known, calibration=mended))
+    size = 2 * CELLS
+    values = units.physical(np.random.default_rng(3).normal(size=(1, 2, CELLS)), label, TIMES[:1])
+    steps = np.repeat([1e-4, 1e-11], CELLS)  # K, and kg m-2 s-1
+    moved = values.reshape(1, size) + np.concatenate([np.diag(steps), -np.diag(steps)])
+    x = units.normalised(moved.reshape(-1, 2, CELLS), label, np.repeat(TIMES[:1], 2 * size)).reshape(2, size, size)
+    sign, found = np.linalg.slogdet((x[0] - x[1]) / (2 * steps[:, None]))
+    assert sign == 1
+    volume = adjoint.log_volume(units, values, label, TIMES[:1])[0] - CELLS * np.log(known.scale).sum()
+    # What degrees leak into each other is of this size; one harmonic more or less would be 0.05 and more.
+    assert volume == pytest.approx(found, abs=5e-3)
+
+
 @pytest.mark.parametrize("solver", ["heun", "dpmpp_2m"])
 def test_against_finite_differences(emulator: Emulator, solver: str) -> None:
     """Of all cells at once and of one alone, through all steps of either solver."""
