@@ -89,21 +89,33 @@ def _null(null: NullBottle, fields: Mapping[str, xr.DataArray]) -> Months:
 
 
 def _fields(parts: list[StoredReference], by_month: bool = False) -> dict[str, xr.DataArray]:
-    """{name: (time, cell)} of what the response is made of; whole records as monthly means, file by file."""
+    """{name: (time, cell)} of what the response is made of; whole records as monthly means, year by year."""
     found = {}
     for name in RESPONSE:
         quantity = Quantity(name)
         if all(quantity in part.quantities for part in parts):
             if by_month:
-                pieces = [diagnostics.monthly(part.read(quantity, run)) for part in parts for run in _runs(part)]
+                pieces = [
+                    diagnostics.monthly(response_targets.joined([part.read(quantity, some) for part, some in year]))
+                    for year in _years(parts)
+                ]
             else:
                 pieces = [part.read(quantity) for part in parts]
             found[name] = response_targets.joined(pieces)
     return found
 
 
-def _runs(stored: StoredReference) -> Iterator[npt.NDArray[np.int64]]:
-    """Positions of each calendar year."""
-    calendar = stored.times.astype("datetime64[Y]")
-    for year in np.unique(calendar):
-        yield np.flatnonzero(calendar == year)
+def _years(parts: list[StoredReference]) -> Iterator[list[tuple[StoredReference, npt.NDArray[np.int64]]]]:
+    """Positions in each part, of each calendar year that all parts have together.
+
+    Of a month that has less than half the usual number of times there is no mean: the last stamp of a year of 6-hourly
+    data is all that there is of the next January.
+    """
+    months, counts = np.unique(
+        np.unique(np.concatenate([part.times for part in parts])).astype("datetime64[M]"), return_counts=True
+    )
+    kept = months[2 * counts >= np.median(counts)]
+    for year in np.unique(kept.astype("datetime64[Y]")):
+        wanted = kept[kept.astype("datetime64[Y]") == year]
+        found = [(part, np.flatnonzero(np.isin(part.times.astype("datetime64[M]"), wanted))) for part in parts]
+        yield [(part, positions) for part, positions in found if positions.size]
