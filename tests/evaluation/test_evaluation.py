@@ -248,6 +248,9 @@ def test_land_is_that_of_the_data(folder, tmp_path):
     made["sftlf"] = ("cell", 100.0 * land)
     made.to_netcdf(tmp_path / "land.nc")
     np.testing.assert_array_equal(open_stored([str(tmp_path / "land.nc")]).land(), land)
+    made["sftlf"] = ("cell", np.where(land, 100.0, np.where(np.arange(land.size) % 2, np.nan, 20.0)))
+    made.to_netcdf(tmp_path / "holes.nc")  # per cent, and nothing over some of the sea
+    np.testing.assert_array_equal(open_stored([str(tmp_path / "holes.nc")]).land(), land)
     assert open_stored([str(folder / "sim_1980.nc")]).land() is None
     drawing = Drawing(open_bottle(folder / "small.cbottle"), tmp_path, 1, {})
     missing = np.isnan(bottles.sst_cells(2).sst[0].values).astype(float)

@@ -179,7 +179,8 @@ class StoredReference:
         part = self.parts[0]
         for name in _LAND_NAMES:
             if name in part.fixed:
-                fraction = np.asarray(part.fixed[name].array.values, np.float64)
+                # Where there is no fraction there is no land.
+                fraction = np.nan_to_num(np.asarray(part.fixed[name].array.values, np.float64))
                 return part.grid.averaged(fraction / (100.0 if fraction.max() > 1.5 else 1.0), self.zoom) > 0.5
         if "sst" in part.fields:
             missing = np.isnan(part.fields["sst"][0].array.isel(time=int(part.places[0])).values).astype(np.float64)
