@@ -111,7 +111,7 @@ def _lenders(
     known: Sequence[str], labels: Iterable[str], like: Mapping[str, str], default: str | None
 ) -> dict[str, str]:
     """{label: label of a bottle's coherence whose weather it has}: its own, or that of the label which it is like."""
-    usual = default if default in known else known[0]
+    usual = default if default is not None and default in known else known[0]
     return {label: label if label in known else like.get(label, usual) for label in labels}
 
 
