@@ -40,8 +40,8 @@ pytestmark = [
 #: Notebooks of which something is checked that only a trained network draws. What 02 looks at is a climate's, and what
 #: a trained network makes of it `test_analyses` looks at; what is checked of 03 are laws of counting.
 OF_WEATHER = ("01_open_a_bottle", "08_your_own_data")
-#: Notebooks that only ``--long`` runs: each takes a minute or more, and what they call has tests of its own.
-LONG = ("04_compare_models", "06_scale_out", "08_your_own_data")
+#: Notebooks that only ``--long`` runs: each takes half a minute or more, and what they call has tests of its own.
+LONG = ("04_compare_models", "06_scale_out", "08_your_own_data", "11_ensembles_on_the_globe")
 YEAR = slice("1990-01-01T00", "1990-12-31", "PT294H")  # each time another hour of the day
 BEFORE = "import warnings\nwarnings.filterwarnings('error', module='xr_cbottle')"
 AFTER = """
@@ -80,6 +80,7 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
             "BOX": [0, 20, 44, 56], "MEMBERS": 2, "CACHE_DIR": cache,
         },
         "10_the_diurnal_cycle": {"DAYS": 2, "CACHE_DIR": cache},
+        "11_ensembles_on_the_globe": {"PORT": 0, "MEMBERS": 4, "CACHE_DIR": cache},
     }  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def test_what_is_kept_is_fit_to_be_seen(name):
 
 
 def test_all_of_them_are_small():
-    assert len(NOTEBOOKS) == len(settings(Path())) == 10
+    assert len(NOTEBOOKS) == len(settings(Path())) == 11
     assert sum(path.stat().st_size for path in NOTEBOOKS) < execute_notebooks.LIMITS["all"]
 
 
@@ -387,3 +388,15 @@ def check_the_diurnal_cycle(nb: SimpleNamespace) -> None:
         alone = nb.fields[label][name].values[:, nb.masks[where].values]
         np.testing.assert_allclose(mean.mean("hour"), alone.mean(), rtol=0.02)  # hours of cells are rounded
         assert (error > 0).all()
+
+
+def check_ensembles_on_the_globe(nb: SimpleNamespace) -> None:
+    psl = nb.psl.values.astype(np.float64)
+    assert psl.shape == (nb.MEMBERS, 3072)
+    np.testing.assert_allclose(nb.fields["mean"], psl.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(nb.fields["spread"], psl.std(0, ddof=1), rtol=1e-3)
+    np.testing.assert_array_equal(nb.fields["probability"] * nb.MEMBERS / 100, (psl < nb.BELOW).sum(0))
+    assert 0 < nb.fields["probability"].mean() < 50
+    assert nb.fields["probability"].attrs == {"units": "%"}  # it is no pressure, and is not drawn as one
+    assert nb.same == {0: True, 1: True}
+    assert nb.server.returncode is not None
