@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.cube import cache
-from xr_cbottle.cube.cache import Deliver
+from xr_cbottle.cube.cache import Deliver, FieldCache
 from xr_cbottle.cube.cube import Cube
 from xr_cbottle.cube.keys import Field, Key
 from xr_cbottle.cube.reading import Reading
@@ -56,7 +58,7 @@ class PretendedInstants:
     def gather(
         self, keys: Sequence[Key], deliver: Deliver, *, following: Sequence[Key] = (), passing: bool = False
     ) -> None:
-        cache.shared().gather(
+        _cache().gather(
             keys, self.draw, deliver, batch=self.batch_size, share=self.reading.share(passing), following=following,
             disk=self.reading.disk((len(self.channels), healpix.n_cells(self.zoom))),
         )  # fmt: skip
@@ -71,6 +73,21 @@ class PretendedInstants:
         """(channel, cell): the hours since 1970 modulo 10,000, and the number of the channel more."""
         columns = np.arange(len(self.channels), dtype=np.float32)[:, None] + np.float32(key.seconds // 3600 % 10_000)
         return np.broadcast_to(columns, (len(self.channels), healpix.n_cells(self.zoom))).copy()
+
+
+_of_workers: WeakKeyDictionary[object, FieldCache] = WeakKeyDictionary()
+
+
+def _cache() -> FieldCache:
+    """The cache of this process, or of the worker that asks: several workers in one process stand for machines."""
+    if "distributed" in sys.modules:
+        from distributed import get_worker
+
+        try:
+            return _of_workers.setdefault(get_worker(), FieldCache())
+        except ValueError:  # no worker asks
+            pass
+    return cache.shared()
 
 
 def pretended(name: str, record: Path, *, seconds: float = 0.0, **keywords: object) -> Cube:

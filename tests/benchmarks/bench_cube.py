@@ -54,7 +54,7 @@ def report(title: str, runs: dict, repeats: int) -> None:
          f"{100 * (t.least / base.least - 1):+.1f} %")
         for name, t in zip(runs, timings, strict=True)
     ]  # fmt: skip
-    print(table((title, "least ms", "median ms", "more than the first", ""), rows), end="\n\n")
+    print(table((title, "least cpu ms", "median cpu ms", "more than the first", ""), rows), end="\n\n")
 
 
 if __name__ == "__main__":

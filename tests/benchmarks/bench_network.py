@@ -1,4 +1,4 @@
-"""One evaluation of a denoiser against the machine's matmul rate, measured in the same minute.
+"""One evaluation of a denoiser against the machine's matmul rate in the same minute, by seconds of the processor.
 
 Wanted on 2 CPU cores in float32: zoom 6, 45 channels, 128 model channels >= 0.9 of the matmul rate; 32 model
 channels >= 0.4; the bundled bottle <= 30 ms an instant in a batch of 8.
@@ -67,7 +67,7 @@ def main(repeats: int = 5) -> None:
             f"{flops / timing.least / matmul:.2f}",
         ))  # fmt: skip
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    heads = ("", "TFLOP", "s/instant, least", "median", "GFLOP/s", "matmul GFLOP/s", "ratio")
+    heads = ("", "TFLOP", "cpu s/instant, least", "median", "GFLOP/cpu s", "matmul GFLOP/cpu s", "ratio")
     print(table(heads, rows))
 
 

@@ -4,12 +4,13 @@ python -m tests.benchmarks.bench_scale [graphs loop memory cluster]
 
 Each measurement runs in a process of its own, so that peaks are its own. Drawing is left out where it is not what is
 measured: `tests.pretended` gives fields of the same size that cost nothing, or sleeps. Seconds are those of the
-processor, but for ``cluster``, which is about what waits.
+processor, but for the ``s`` of ``cluster``, which is about what waits.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import resource
 import subprocess
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import numpy as np
 
 from tests.benchmarks.measure import table
@@ -31,7 +33,6 @@ def peak() -> float:
 
 def graph(name: str, zoom: str, what: str) -> list[object]:
     """Selecting a year of hours of a fine data set, or planning monthly means over a box; nothing is drawn."""
-    import dask
     import xarray as xr
 
     from xr_cbottle.grid import healpix
@@ -76,7 +77,7 @@ def loop(name: str, repeats: str) -> list[object]:
     return [name, f"{read:.2f}", f"{maps:.2f}", f"{maps / read:.2f}", f"{one / read:.2f}"]
 
 
-def memory(name: str) -> list[object]:
+def memory(name: str, hours: str = "744") -> list[object]:
     """A month of hours to zarr with the default keywords, and nothing drawn."""
     import torch  # noqa: F401  # it is there in any job
 
@@ -86,34 +87,100 @@ def memory(name: str) -> list[object]:
         ds = pretended(name, Path(folder, "made")).to_dataset(chunks={})
         ds.isel(time=slice(4)).to_zarr(Path(folder, "few.zarr"), consolidated=False)
         before = peak()
-        ds.isel(time=slice(744)).to_zarr(Path(folder, "month.zarr"), consolidated=False)
+        ds.isel(time=slice(int(hours))).to_zarr(Path(folder, "month.zarr"), consolidated=False)
         return [name, f"{before:.0f}", f"{peak():.0f}"]
 
 
-def cluster(name: str, workers: str, instants: str) -> list[object]:
-    """Many workers, of which each takes a second to draw a batch; one of them is lost on the way."""
-    from distributed import Client, LocalCluster
+class Machines:
+    """A cluster on one machine: a scheduler that is a process, workers of this process, and one that can be killed.
 
+    Parameters
+    ----------
+    count
+        How many workers there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> Machines:
+        from distributed import Client, Worker
+
+        self._folder = tempfile.TemporaryDirectory()
+        told = Path(self._folder.name, "scheduler.json")
+        self._scheduler = self._process(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(told)
+        )
+        self.client = Client(scheduler_file=str(told), timeout=60)
+        address = self.client.scheduler.address  # type: ignore[union-attr]
+        options = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "local_directory": self._folder.name}
+
+        async def started() -> list[Worker]:
+            return await asyncio.gather(*(Worker(address, **options) for _ in range(self.count - 1)))
+
+        self._workers = self.client.sync(started)
+        limits = ("--nthreads", "1", "--memory-limit", "0", "--local-directory", self._folder.name)
+        self.process = self._process("worker", address, "--no-nanny", *limits)
+        self.client.wait_for_workers(self.count, timeout=120)
+        return self
+
+    def _process(self, what: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--no-dashboard", *arguments]
+        return subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
+
+    def __exit__(self, *_: object) -> None:
+        async def ended() -> None:
+            await asyncio.gather(*(worker.close(nanny=False) for worker in self._workers))
+
+        self.client.sync(ended)
+        self.client.close()
+        for process in (self.process, self._scheduler):
+            process.kill()
+            process.wait()
+        self._folder.cleanup()
+
+    def scheduling(self) -> float:
+        """Seconds that the processor has taken for the scheduler."""
+        import psutil
+
+        return sum(psutil.Process(self._scheduler.pid).cpu_times()[:2])
+
+
+def cluster(name: str, workers: str, instants: str, seconds: str = "0.5") -> list[object]:
+    """Many workers, of which each takes some seconds to draw a batch; then one of them is killed on the way.
+
+    Returns what one job took, and how often an instant was drawn in it and in the one with a loss.
+    """
     from tests.pretended import made, pretended
 
     count = int(instants)
-    with tempfile.TemporaryDirectory() as folder:
-        cube = pretended(name, Path(folder, "made"), seconds=1.0)
-        mean = cube.to_dataset(chunks={}).tas.isel(time=slice(count)).mean("cell")
-        ours = LocalCluster(n_workers=int(workers), threads_per_worker=1, processes=False, dashboard_address=None)
-        with ours, Client(ours) as client:
-            begin, busy = time.perf_counter(), time.process_time()
-            got = client.compute(mean).result()
-            taken, busy = time.perf_counter() - begin, time.process_time() - busy
-            tasks = sum(len(state.transition_log) for state in [client.cluster.scheduler])
-            lost = client.compute(cube.to_dataset(chunks={}).tas.isel(time=slice(count)).mean("cell") + 0)
-            time.sleep(2)
-            client.sync(next(iter(ours.workers.values())).close, nanny=False)
-            again = lost.result()
-        np.testing.assert_array_equal(got.values, again.values)
-        drawn = made(Path(folder, "made"))
-        once = sum(drawn.values()) / len(drawn)
-    return [name, workers, count, f"{taken:.1f}", f"{1000 * busy / max(tasks, 1):.2f}", f"{once:.2f}"]
+    with tempfile.TemporaryDirectory() as folder, Machines(int(workers)) as machines:
+        records = [Path(folder, what) for what in ("alone", "whole", "lost")]
+        alone, whole, lost = (
+            pretended(name, record, seconds=float(seconds) if record is not records[0] else 0).to_dataset(chunks={})
+            for record in records
+        )
+        parts = [slice(0, count), slice(count, 2 * count)]
+        expected = [alone.tas.isel(time=part).mean("cell").compute(scheduler="synchronous") for part in parts]
+
+        job = whole.tas.isel(time=parts[0]).mean("cell")
+        (planned,) = dask.optimize(job)
+        tasks = len(planned.data.dask)
+        begin, busy = time.perf_counter(), machines.scheduling()
+        got = machines.client.compute(job).result()
+        taken, busy = time.perf_counter() - begin, machines.scheduling() - busy
+        np.testing.assert_array_equal(got.values, expected[0].values)
+
+        job = lost.tas.isel(time=parts[1]).mean("cell")
+        running = machines.client.compute(job)
+        while not (records[2] / f"{machines.process.pid}").exists():
+            time.sleep(0.01)
+        machines.process.kill()
+        np.testing.assert_array_equal(running.result().values, expected[1].values)
+        draws = [sum(drawn.values()) / len(drawn) for drawn in map(made, records[1:])]
+        assert all(len(made(record)) == count for record in records[1:])
+    figures = [f"{taken:.1f}", f"{1000 * busy / tasks:.2f}", *(f"{one:.3f}" for one in draws)]
+    return [name, workers, count, tasks, *figures]
 
 
 def alone(what: str, *arguments: str) -> list[object]:
@@ -134,6 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     whats = ("graphs", "loop", "memory", "cluster")
     parser.add_argument("what", nargs="*", default=whats, help=", ".join(whats))
+    parser.add_argument("--short", action="store_true", help="a month of less hours, and a cluster of few workers")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -147,11 +215,22 @@ def main() -> None:
         heads = ["bottle", "read of 4, cpu s", "4 maps, cpu s", "over it", "one map over it"]
         print(table(heads, [alone("loop", "gcm", "3")]), flush=True)
     if "memory" in options.what:
-        rows = [alone("memory", name) for name in ("gcm", "icon")]
+        short = ("48",) if options.short else ()
+        rows = [alone("memory", name, *short) for name in ("gcm", "icon")]
         print(table(["bottle", "MB before", "MB at most, a month to zarr"], rows), flush=True)
     if "cluster" in options.what:
-        heads = ["bottle", "workers", "instants", "s", "ms of processor a transition", "draws an instant, two jobs"]
-        print(table(heads, [alone("cluster", "gcm", "40", "800")]), flush=True)
+        heads = [
+            "bottle",
+            "workers",
+            "instants",
+            "tasks",
+            "s",
+            "scheduler, cpu ms a task",
+            "draws an instant",
+            "with a loss",
+        ]
+        size = ("4", "80") if options.short else ("40", "1600")
+        print(table(heads, [alone("cluster", "gcm", *size)]), flush=True)
 
 
 if __name__ == "__main__":

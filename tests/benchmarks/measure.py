@@ -1,4 +1,4 @@
-"""Timing on a machine that does other things too: the least and the median of several runs, and a table."""
+"""Timing on a machine that does other things too: seconds of the processor, of all threads, and a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Timing(NamedTuple):
-    """Seconds of several runs."""
+    """Seconds that the processor took for each of several runs."""
 
     seconds: tuple[float, ...]
 
@@ -26,9 +26,9 @@ def timed(run: Callable[[], object], repeats: int) -> Timing:
     """Run something several times."""
     seconds = []
     for _ in range(repeats):
-        begin = time.perf_counter()
+        begin = time.process_time()
         run()
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.process_time() - begin)
     return Timing(tuple(seconds))
 
 
@@ -39,7 +39,7 @@ def alternating(runs: Sequence[Callable[[], object]], repeats: int) -> list[Timi
 
 
 def matmul_rate(size: int = 2048, repeats: int = 5) -> float:
-    """The machine's float32 matmul rate now, in FLOP/s."""
+    """The machine's float32 matmul rate now, in FLOP for each second of the processor."""
     import torch
 
     a, b = torch.randn(size, size), torch.randn(size, size)

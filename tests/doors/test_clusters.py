@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from tests import bottles
+from tests.benchmarks import bench_scale
 
 CLUSTERS = Path(__file__).parents[2] / "examples" / "clusters"
 
@@ -78,3 +79,14 @@ def test_dask_under_srun(slurm, bottle):
     with xr.open_dataset("means.nc") as means:
         read = xr.open_dataset(bottle, engine="cbottle", time="1980-01").tas.mean("time")
         np.testing.assert_allclose(means.tas.values[0], read.values, atol=1e-3 * 15.6)
+
+
+@pytest.mark.parametrize(
+    ("workers", "instants"), [(4, 80), pytest.param(40, 1600, marks=[pytest.mark.long, pytest.mark.slow])]
+)
+def test_many_workers_draw_each_instant_once_and_one_is_killed(bottle, workers, instants):
+    """Whatever worker draws it, and though what the lost one had is drawn again, values are the same."""
+    *_, milliseconds, once, again = bench_scale.cluster(bottle, str(workers), str(instants), "0.1")
+    assert float(once) == 1
+    assert 1 < float(again) < 1 + 2 / workers  # what one worker had, and no more
+    assert float(milliseconds) < 5  # 0.4 on a quiet machine
