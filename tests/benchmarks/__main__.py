@@ -113,9 +113,14 @@ def measured(name: str, short: bool) -> str:
     )  # fmt: skip
     found = done.stdout.strip()
     return (
-        f"<!-- {name} -->\n## {part.title}\n\n{part.says}\n\n`python -m {' '.join(command[2:])}`, "
-        f"{today}, xr_cbottle {xr_cbottle.__version__}, {machine()}, load {load:.1f}:\n\n```text\n{found}\n```\n"
+        f"{heading(name)}`python -m {' '.join(command[2:])}`, {today}, xr_cbottle {xr_cbottle.__version__}, "
+        f"{machine()}, load {load:.1f}:\n\n```text\n{found}\n```\n"
     )
+
+
+def heading(name: str) -> str:
+    """What stands above the figures of a part."""
+    return f"<!-- {name} -->\n## {PARTS[name].title}\n\n{PARTS[name].says}\n\n"
 
 
 def machine() -> str:
@@ -127,10 +132,15 @@ def machine() -> str:
     )
 
 
-def sections(page: str) -> dict[str, str]:
+def sections(text: str) -> dict[str, str]:
     """The parts that a page has, by name."""
-    found = re.split(r"^<!-- (\w+) -->\n", page, flags=re.M)[1:]
+    found = re.split(r"^<!-- (\w+) -->\n", text, flags=re.M)[1:]
     return {name: f"<!-- {name} -->\n{text.rstrip()}\n" for name, text in zip(found[::2], found[1::2], strict=True)}
+
+
+def page(kept: dict[str, str]) -> str:
+    """The page of the parts that there are, in their order."""
+    return "\n".join([HEAD, *(kept[name] for name in PARTS if name in kept)])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -148,7 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.names or PARTS:
         print(f"{name} ...", flush=True)
         kept[name] = measured(name, options.short)
-        options.out.write_text("\n".join([HEAD, *(kept[one] for one in PARTS if one in kept)]))
+        options.out.write_text(page(kept))
 
 
 if __name__ == "__main__":
