@@ -13,6 +13,8 @@ import xarray as xr
 torch = pytest.importorskip("torch")
 
 from tests import trainings  # noqa: E402
+from xr_cbottle import cli  # noqa: E402
+from xr_cbottle.bottle import facts  # noqa: E402
 from xr_cbottle.bottle.errors import BottleError  # noqa: E402
 from xr_cbottle.bottle.manifest import Manifest  # noqa: E402
 from xr_cbottle.draw.emulator import Emulator, Sampler  # noqa: E402
@@ -88,7 +90,7 @@ def test_a_label_draws_what_it_lacks_as_its_donor(run, tmp_path):
     assert (abs(drawn - alone) / scale).max(("time", "cell"))[1:].min() > 0.01
 
 
-def test_what_nobody_lends_is_missing_and_all_else_is_as_if_it_were_lent(run, tmp_path):
+def test_what_nobody_lends_is_missing_and_all_else_is_as_if_it_were_lent(run, tmp_path, capsys):
     lent = Emulator(pack_run(run, tmp_path / "lent.cbottle"), sampler=STEPS)
     config = dataclasses.replace(run.config, bottle=dataclasses.replace(run.config.bottle, lend=False))
     alone = copy.copy(run)
@@ -107,6 +109,11 @@ def test_what_nobody_lends_is_missing_and_all_else_is_as_if_it_were_lent(run, tm
     assert np.isfinite(ds.tas).all()
     assert ds.zg.attrs["comment"].startswith("Missing: the data of label b have no Z500, Z850.")
     assert np.isfinite(xr.open_dataset(path, engine="cbottle", label="a").zg.sel(time=TIMES).values).all()
+    assert "missing in b  Z500, Z850" in facts.text(facts.facts(bare.bottle))
+    few = ["--pressure", "50000", "--label", "b", "--num-steps", "2", "-o", str(tmp_path / "no.png")]
+    assert cli.main(["plot", str(path), "zg", *few]) == 2
+    assert "zg has no value anywhere under the label b: choose another" in capsys.readouterr().err
+    assert not (tmp_path / "no.png").exists()
     bad = json.loads(manifest.to_json())
     del bad["gaps"]
     with pytest.raises(BottleError, match=r"labels\.b\.donor must be a label that has the masked channels"):

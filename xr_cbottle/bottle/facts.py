@@ -181,7 +181,9 @@ def text(found: Mapping[str, Any], *, whole: bool = False) -> str:
 
 def _gaps(shares: Mapping[str, float]) -> str:
     """Shares of the globe on which channels have no values."""
-    return ", ".join(f"{name} on {100 * share:.3g} % of the globe" for name, share in shares.items())
+    return ", ".join(
+        f"{name} on {100 * share:.3g} % of the globe" if share < 1 else name for name, share in shares.items()
+    )
 
 
 def _forced(found: Mapping[str, Any]) -> str:
@@ -251,7 +253,7 @@ def _row(head: str, body: str) -> str:
     return textwrap.fill(
         one_line(body),
         _WIDTH,
-        initial_indent=f"{head:<14}",
+        initial_indent=f"{head:<13} ",
         subsequent_indent=margin,
         break_long_words=False,
         break_on_hyphens=False,

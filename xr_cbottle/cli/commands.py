@@ -70,6 +70,11 @@ def plot(options: argparse.Namespace) -> None:
         raise ValueError(f"the limits {options.limits[0]:g} {options.limits[1]:g} are no range: give the lower first")
     out = Path(options.output or f"{cube.bottle.manifest.name}_{name}.png")
     title = f"{maps.describe(field)}\n{maps.origin(ds)}"
+    field = field.load()
+    if bool(field.isnull().all()):
+        label = ds.attrs.get("label")
+        reason = f" under the label {label}" if label else ""
+        raise ValueError(f"{name} has no value anywhere{reason}: choose another variable or another label")
     maps.save(lambda: maps.map(field, land=cube.emulator().sst.land, title=title, limits=options.limits).figure, out)
     say(out)
 
