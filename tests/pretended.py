@@ -13,6 +13,7 @@ from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import xarray as xr
 
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.cube import cache
@@ -104,3 +105,9 @@ def pretended(name: str, record: Path, *, seconds: float = 0.0, **keywords: obje
 def made(record: Path) -> Counter[str]:
     """How often each instant was made, by all processes."""
     return Counter(line for path in record.iterdir() for line in path.read_text().splitlines())
+
+
+def expected(name: str, field: xr.DataArray) -> np.ndarray:
+    """(time,) values of a variable without levels in a bottle's pretended instants, from no cache that is shared."""
+    hours = field["time"].values.astype("datetime64[h]").astype(np.int64) % 10_000
+    return (hours + open_bottle(name).manifest.channels.index(str(field.name))).astype(np.float32)

@@ -89,14 +89,16 @@ def main() -> None:
     table: dict[str, dict[str, dict[str, float]]] = {}
     for pair in options.simulation:
         label, _, path = pair.partition("=")
-        times, truth = simulated(path, emulator.channels, options.instants)
+        lacking = emulator.bottle.manifest.labels[label].masked
+        names = tuple(name for name in emulator.channels if name not in lacking)
+        times, truth = simulated(path, names, options.instants)
         scale = truth.std((0, 2))
         floor = figures(truth[::2], truth[1::2], scale)
         rows: dict[str, dict[str, float]] = {}
         for name, sampler in settings(emulator.bottle.manifest.sampler):
             emulator.sampler = sampler
             began = time.perf_counter()
-            drawn = emulator.draw(times[::2], label=label).values
+            drawn = emulator.draw(times[::2], label=label).sel(channel=list(names)).values
             seconds = (time.perf_counter() - began) / options.instants
             if not rows:
                 dearest = drawn
@@ -107,7 +109,7 @@ def main() -> None:
                 "evaluations": emulator.sampler.evaluations,
                 "seconds": round(seconds, 2),
                 **{figure: round(float(values.max()), 3) for figure, values in over.items()},
-                "worst channel of the spectrum": emulator.channels[int(over["largest spectrum ratio - 1"].argmax())],
+                "worst channel of the spectrum": names[int(over["largest spectrum ratio - 1"].argmax())],
             }
             print(label, name, rows[name], flush=True)
         table[label] = rows

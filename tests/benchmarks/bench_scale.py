@@ -151,19 +151,15 @@ def cluster(name: str, workers: str, instants: str, seconds: str = "0.2") -> lis
 
     Returns what one job took, and how often an instant was drawn in it and in the one with a loss.
     """
+    from tests.pretended import expected as pretended_values
     from tests.pretended import made, pretended
 
     count = int(instants)
     with tempfile.TemporaryDirectory() as folder, Machines(int(workers)) as machines:
-        records = [Path(folder, what) for what in ("alone", "whole", "lost")]
-        alone, whole, lost = (
-            pretended(name, record, seconds=float(seconds) if record is not records[0] else 0).to_dataset(
-                chunks={"time": 1}
-            )
-            for record in records
-        )
+        records = [Path(folder, what) for what in ("whole", "lost")]
+        whole, lost = (pretended(name, record, seconds=float(seconds)).to_dataset(chunks={}) for record in records)
         parts = [slice(0, count), slice(count, 2 * count)]
-        expected = [alone.tas.isel(time=part).mean("cell").compute(scheduler="synchronous") for part in parts]
+        expected = [pretended_values(name, whole.tas.isel(time=part)) for part in parts]
 
         machines.client.compute(whole.tas.isel(time=slice(-2, None)).mean("cell")).result()  # what is done once
         job = whole.tas.isel(time=parts[0]).mean("cell")
@@ -172,16 +168,18 @@ def cluster(name: str, workers: str, instants: str, seconds: str = "0.2") -> lis
         begin, busy = time.perf_counter(), machines.scheduling()
         got = machines.client.compute(job).result()
         taken, busy = time.perf_counter() - begin, machines.scheduling() - busy
-        np.testing.assert_array_equal(got.values, expected[0].values)
+        np.testing.assert_array_equal(got.values, expected[0])
 
         job = lost.tas.isel(time=parts[1]).mean("cell")
         running = machines.client.compute(job)
-        while not (records[2] / f"{machines.process.pid}").exists():
+        while not (records[1] / f"{machines.process.pid}").exists():
             time.sleep(0.01)
         machines.process.kill()
-        np.testing.assert_array_equal(running.result().values, expected[1].values)
-        draws = [sum(drawn.values()) / len(drawn) for drawn in map(made, records[1:])]
-        assert [len(made(record)) for record in records[1:]] == [count + 2, count]
+        np.testing.assert_array_equal(running.result().values, expected[1])
+        draws = [sum(drawn.values()) / len(drawn) for drawn in map(made, records)]
+        # Empty places of a last batch are filled with times that follow: of two reads, at most twice a batch.
+        more = [len(made(record)) - asked for record, asked in zip(records, (count + 2, count), strict=True)]
+        assert 0 <= min(more) <= max(more) <= 2 * 4, more
     figures = [f"{taken:.1f}", f"{1000 * busy / tasks:.2f}", *(f"{one:.3f}" for one in draws)]
     return [name, workers, count, tasks, *figures]
 

@@ -580,7 +580,7 @@ def test_packing_checks_super_resolution(tmp_path, changes, says):
     spec = bottles.fine_specs()["superres"]
     manifest = dataclasses.replace(
         open_bottle("gcm").manifest, zoom=2, channels=bottles.CHANNELS, labels={}, default_label=None, sst=None,
-        climatology=None, coherence=None, static=None, forcings={}, sea_range=(), nonnegative=(), bounds={},
+        climatology=None, coherence=None, static=None, forcings={}, sea_range=(), nonnegative=(), bounds={}, gaps=None,
         parts=(PartSpec("coarse", 0.0, "a"), PartSpec("superres", 0.0, "b", superres=spec)),
     )  # fmt: skip
     channels = changes.pop("channels", spec.channels)

@@ -40,8 +40,9 @@ pytestmark = [
 #: Notebooks of which something is checked that only a trained network draws. What 02 looks at is a climate's, and what
 #: a trained network makes of it `test_analyses` looks at; what is checked of 03 are laws of counting.
 OF_WEATHER = ("01_open_a_bottle", "08_your_own_data")
-#: Notebooks that only ``--long`` runs: each takes half a minute or more, and what they call has tests of its own.
-LONG = ("04_compare_models", "06_scale_out", "08_your_own_data", "11_ensembles_on_the_globe")
+#: Notebooks that CI runs; ``--long`` runs all. What the others call has tests of its own.
+SHORT = ("01_open_a_bottle", "02_hackathon_analysis", "03_ensembles_and_extremes", "07_serve_and_view")
+LONG = tuple(name for name in NAMES if name not in SHORT)
 YEAR = slice("1990-01-01T00", "1990-12-31", "PT294H")  # each time another hour of the day
 BEFORE = "import warnings\nwarnings.filterwarnings('error', module='xr_cbottle')"
 AFTER = """
