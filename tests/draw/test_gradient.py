@@ -184,14 +184,20 @@ def test_the_climate_of_a_state(changing: Bottle, channels: list[int]) -> None:
     assert np.abs(back.predictors).max() > 0
 
 
-def test_a_mapping_that_goes_with_the_climate(changing: Bottle) -> None:
-    """The ratio by which it goes is a number that all cells make."""
+@pytest.mark.parametrize("root", [1.0, 2.0])
+def test_a_mapping_that_goes_with_the_climate(changing: Bottle, root: float) -> None:
+    """The ratio by which it goes is a number that all cells make; without a root, values are cut at 0 before."""
     rng = np.random.default_rng(7)
     x, direction = rng.normal(size=(2, 2, CELLS)), rng.normal(size=CELLS) + 0.5
     ours = under(changing, np.zeros(CELLS), "+1K")
     known = ours.climatology
     assert known is not None
-    rooted = dataclasses.replace(known, root=np.array([1.0, 2.0]), center=np.array([280.0, 5e-3]), scale=known.scale)
+    assert known.response is not None
+    moved = known.response.mean.copy()
+    moved[:, :, 1] += 0.3 * moved[:, :, 0]
+    center = np.array([280.0, 5e-3 if root == 2 else 0.5 * known.scale[1]])
+    response = dataclasses.replace(known.response, mean=moved)
+    rooted = dataclasses.replace(known, root=np.array([1.0, root]), center=center, response=response)
     usual = rooted.usual("b", TIMES, ours.predictors(TIMES))[:, 1]
     knots = np.quantile(usual, [0.0, 0.5, 1.0]) * [0.5, 1, 2]
     shape = (len(known.labels), 1, 3)
@@ -214,6 +220,9 @@ def test_a_mapping_that_goes_with_the_climate(changing: Bottle) -> None:
     by_sea = known.response.values_back(departure(ours.sst.at(TIMES), TIMES, known.sst), back.predictors)
     numeric = (total(0.02) - total(-0.02)) / 0.04
     np.testing.assert_allclose(by_sea @ direction, numeric, rtol=5e-3)
+    along = rng.normal(size=x.shape)
+    numeric = slope(lambda v: (weights * units(0).physical(v, "b", TIMES)).sum(), x, along, 1e-6)
+    assert numeric == pytest.approx((back.x * along).sum(), rel=1e-4)
 
 
 @pytest.mark.parametrize("offset", ["+1K", "+4K"])

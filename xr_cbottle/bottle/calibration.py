@@ -10,6 +10,7 @@ mapping, Panofsky and Brier 1958). `xr_cbottle.training.calibrator` finds the nu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,22 +117,22 @@ class Calibration:
         -------
         (n, channel, cell) float64
         """
-        if moving := self.moving(label):
-            values = np.array(values, np.float64)
-            values[:, moving] = without_negatives(values[:, moving])
-        return self._mapped(values, self.drawn[label], self.known[label], ratio)
+        return self._mapped(values, self.drawn[label], self.known[label], ratio, self.moving(label))
 
     def unmapped(self, values: Floats, label: int, ratio: Floats | None = None) -> Floats:
         """The inverse of `mapped`, but for what was below 0."""
-        return self._mapped(values, self.known[label], self.drawn[label], ratio)
+        return self._mapped(values, self.known[label], self.drawn[label], ratio, [])
 
-    def _mapped(self, values: Floats, given: Floats, wanted: Floats, ratio: Floats | None) -> Floats:
+    def _mapped(
+        self, values: Floats, given: Floats, wanted: Floats, ratio: Floats | None, cut: Sequence[int]
+    ) -> Floats:
         if not len(self.matched):
             return values
         out = np.array(values, np.float64)
         for channel, x, y in zip(self.matched.tolist(), given, wanted, strict=True):
             over = 1.0 if ratio is None else ratio[:, channel, None]
-            out[:, channel] = over * mapped(out[:, channel] / over, x, y)
+            field = without_negatives(out[:, channel]) if channel in cut else out[:, channel]
+            out[:, channel] = over * mapped(field / over, x, y)
         return out
 
 
