@@ -37,11 +37,27 @@ def test_written_and_read_again(tmp_path):
         np.testing.assert_allclose(getattr(read, name), getattr(made, name), atol=1e-4)
 
 
+def test_a_cycle_of_speeds_is_written_read_and_interpolated(tmp_path):
+    cycle = np.zeros((2, 3, 2, 2))
+    cycle[1, 2, :] = [4.0, -2.0]
+    made = dataclasses.replace(coherence(), cycle=cycle)
+    made.write(tmp_path / "coherence.nc")
+    with xr.open_dataset(tmp_path / "coherence.nc") as ds:
+        read = Coherence.from_dataset(ds, "it")
+        with pytest.raises(BottleError, match="speed_cycle must have the dimensions label, latitude, band, phase"):
+            Coherence.from_dataset(ds.rename(phase="memory_"), "it")
+    np.testing.assert_array_equal(read.cycle, cycle)
+    np.testing.assert_allclose(
+        read.at("b", np.array([0.0, 30.0, 80.0]), np.array([3, 4, 9]))[2], [[0, 0], [2, -1], [4, -2]]
+    )
+
+
 def test_shares_and_speeds_of_modes():
-    share, speed = coherence().at("b", np.array([0.0, 30.0, 80.0]), np.array([3, 4, 9]))
+    share, speed, cycle = coherence().at("b", np.array([0.0, 30.0, 80.0]), np.array([3, 4, 9]))
     assert share.shape == (8, 3, 2)
     np.testing.assert_allclose(share[0], [[0.25, 0.75], [0.5, 0.5], [0.5, 0.5]])
     np.testing.assert_allclose(speed, [[0, 0], [0, 5], [0, 10]])
+    np.testing.assert_array_equal(cycle, 0)
     assert coherence().finest_spacing == pytest.approx(np.sqrt(36000 * 400000), abs=1)
 
 
@@ -53,6 +69,9 @@ def test_shares_and_speeds_of_modes():
         (lambda c: {"share": c.share * np.nan}, "finite"),
         (lambda c: {"share": c.share[:, :3]}, "needs share of"),
         (lambda c: {"speed": c.speed + 1e4}, "at most 720 degrees"),
+        (lambda c: {"cycle": np.full((2, 3, 2, 2), 6e2)}, "at most 720 degrees"),
+        (lambda c: {"cycle": np.full((2, 3, 2, 2), np.nan)}, "finite"),
+        (lambda c: {"cycle": np.zeros((2, 3, 2))}, "needs speed_cycle of"),
         (lambda c: {"spacing": np.array([0, 5])}, "1 to 31622400 seconds"),
         (lambda c: {"spacing": np.array([5, 5])}, "there once"),
         (lambda c: {"wavenumber": np.array([1, 4])}, "ascend from 0"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from tests import bottles
 from tests.bottle.test_coherence import coherence
-from xr_cbottle import Cube
+from xr_cbottle import Cube, events
 from xr_cbottle.cube import cache
 
 SOME = slice(3, 11)
@@ -61,7 +63,19 @@ def test_coherence_is_part_of_what_a_value_is_a_function_of(bottle):
     assert len({Cube(bottle, coherence=how).spec.namespace for how in hows}) == 4
     assert len({Cube(bottle, coherence=how).spec.token for how in hows}) == 4
     assert Cube(bottle, coherence="2D").spec == Cube(bottle, coherence=np.timedelta64(48, "h")).spec
-    assert Cube(bottle, coherence="none").spec == Cube(bottle).spec == Cube(bottle, coherence=None).spec
+    assert Cube(bottle, coherence="latents").spec == Cube(bottle).spec == Cube(bottle, coherence=None).spec
+
+
+def test_the_default_is_what_the_bottle_was_fitted_for(bottle, plain):
+    """A bottle's own memory where it has one and nothing needs independent draws."""
+    assert Cube(bottle).spec.coherence == "latents"
+    assert Cube(plain).spec.coherence is None
+    assert Cube(plain, coherence="none").spec == Cube(plain).spec
+    guide = events.Guide(events.box("tas", 0, 90, -30, 30, above=290, softness=3), 1.0)
+    assert Cube(bottle, guide=guide).spec.coherence is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xr.open_dataset(bottle, engine="cbottle", time="P1D", time_method="mean")
 
 
 def test_labels_have_memories_of_their_own(bottle):
@@ -83,13 +97,14 @@ def test_the_fine_level_changes_slowly_too(bottle):
     def likeness(**keywords):
         return np.corrcoef(tile(4, **keywords), tile(5, **keywords))[0, 1]
 
-    assert likeness() < 0.5
+    assert likeness(coherence="none") < 0.5
     assert likeness(coherence="8D") > 0.8
 
 
 def test_attributes_say_what_a_sequence_means(bottle):
-    assert "independent draws" in opened(bottle).attrs["coherence"]
-    assert "vary far less" in opened(bottle, time="P1D", time_method="mean").attrs["coherence"]
+    assert "independent draws" in opened(bottle, coherence="none").attrs["coherence"]
+    means = dict(time="P1D", time_method="mean", coherence="none")
+    assert "vary far less" in opened(bottle, **means).attrs["coherence"]
     ds = opened(bottle, coherence="36h", zoom=5)
     assert "after P1DT12H" in ds.attrs["coherence"]
     assert "does not travel" in ds.attrs["superres_coherence"]

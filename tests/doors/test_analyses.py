@@ -216,12 +216,12 @@ def test_regridding(figures):
 
 
 def test_equatorial_waves(figures, label):
-    """Instants are independent draws: no waves that travel, and as much power at all frequencies."""
+    """Weather lasts: more power at low frequencies than at high ones; and waves go both ways."""
     found = figures["equatorial_waves"]
     assert 220 < found["rlut"] < 290
     assert 0.8 < found["spread"] / RLUT_SPREAD[label] < 2  # few sampler steps: too large
-    assert 0.7 < found["east_over_west"] < 1.4
-    assert 0.7 < found["slow_over_fast"] < 1.4
+    assert 0.3 < found["east_over_west"] < 2
+    assert 2 < found["slow_over_fast"] < 40
     assert 0.1 < found["kelvin_share_of_variance"] < 0.45  # of the plane, 14 of 72 wavenumbers and 8 of 12 frequencies
     assert found["imaginary"] < 1e-9
 

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xr_cbottle.bottle.coherence import YEAR
 from xr_cbottle.draw.coherent_noise import MEMORY, Parts, correlation, knots, spacing_of
 from xr_cbottle.draw.noise import normals
 from xr_cbottle.grid.rings import rings
 
 DAY = 86400
+CYCLE = [2.6831067, 0.4494595, 0.06361729]
 GOLDEN = [-2.7040577, -1.8605125, -2.2426524]
 UNIFORM = [-1.832183, 0.0929798, 0.0856317]
 TIME = np.datetime64("1990-01-01T06:00")
@@ -141,6 +143,25 @@ def test_noise_travels_eastward():
     still = np.fft.irfft(before[middle], 32, norm="ortho")
     assert np.corrcoef(np.roll(still, 2), moved)[0, 1] > 0.9
     assert np.corrcoef(still, moved)[0, 1] < 0.5
+
+
+def test_the_speed_follows_the_year():
+    """Waves go ahead by the integral of their speed; noise whose speed has a cycle is as white, and golden."""
+    sphere = rings(1)
+    turn, cycle = (
+        np.where(sphere.real, 0, sphere.wavenumber)[:, None] * one for one in (1e-5, np.array([2e-6, -3e-6]))
+    )
+    made = Parts(1, 1, (3 * DAY,), np.ones((1, 1, 1)), turn, cycle)
+    for start, end in ((0, 5 * DAY), (-40 * DAY, 300 * DAY), (200 * DAY, 199 * DAY)):
+        seconds = np.linspace(start, end, 2001)
+        phase = 2 * np.pi * seconds / YEAR
+        speed = turn + cycle @ np.stack([np.cos(phase), np.sin(phase)])
+        np.testing.assert_allclose(
+            made.angle(0, start, end), np.trapezoid(speed, seconds, axis=-1), rtol=1e-5, atol=1e-5
+        )
+    some = np.concatenate([draw(made, t * 11 * DAY, member=t) for t in range(60)])
+    assert abs(np.cov(some.T) - np.eye(48)).max() < 5 / np.sqrt(60)
+    np.testing.assert_allclose(made.normals(seed=7, member=3, time=TIME)[0, [0, 20, 47]], CYCLE, rtol=0, atol=1e-6)
 
 
 def test_noise_of_knots_needs_a_spacing_and_other_noise_has_none():

@@ -124,7 +124,7 @@ def test_members(text, members):
         ("PT6H_inst_s0_m0_z4_l" + "a" * 65, "is no address"),
         ("PT6H_inst_s0_m0", "is no address"),
         ("pt6h_inst_s0_m0_z4", "is no address"),
-        ("PT6H_inst_s0_m0_z4_wnone", "is no address"),
+        ("PT6H_inst_s0_m0_z4_wNone", "is no address"),
         ("PT6H_inst_s0_m0_z4_wPT48H", "is written P2D in an address"),
         ("PT6H_inst_s0_m0_z4_wP400D", "cannot be a coherence in an address"),
         ("PT6H_inst_s0_m0_z4_wP2D_wP2D", "is no address"),
@@ -143,7 +143,7 @@ def test_refused(text, sentence):
     [
         {"time": "PT24H"}, {"time": "6H"}, {"time_method": "max"}, {"seed": -1}, {"seed": True}, {"seed": 1.0},
         {"members": ()}, {"members": (0, 2)}, {"members": (1, 0)}, {"members": (-1,)}, {"zoom": 30}, {"label": ""},
-        {"members": tuple(range(MOST_MEMBERS + 1))}, {"coherence": "none"}, {"coherence": "2D"}, {"coherence": ""},
+        {"members": tuple(range(MOST_MEMBERS + 1))}, {"coherence": "None"}, {"coherence": "2D"}, {"coherence": ""},
     ],
 )  # fmt: skip
 def test_an_address_that_has_no_text_cannot_be_made(change):

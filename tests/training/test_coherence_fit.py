@@ -30,6 +30,7 @@ TWO_DAYS = 110_000  # seconds between knots
 @pytest.fixture(autouse=True)
 def few_speeds(monkeypatch):
     monkeypatch.setattr(fit, "_SPEEDS", np.arange(-30.0, 31.0, 15.0))
+    monkeypatch.setattr(fit, "_CYCLES", np.arange(-24.0, 25.0, 12.0))
 
 
 def measured(speed: float) -> LagCovariance:
@@ -39,7 +40,7 @@ def measured(speed: float) -> LagCovariance:
     turn = np.exp(-1j * sphere.wavenumber * np.deg2rad(speed) / DAY * lags[:, None])
     covariance = correlation(lags, TWO_DAYS)[:, None] * turn
     pooled = measures._pool(covariance, measures._hats(sphere) * np.where(sphere.real, 1, 2), sphere)
-    return LagCovariance(lags, np.stack([pooled] * 2, 1))
+    return LagCovariance(lags, np.stack([np.stack([pooled] * 2, 1)] * measures.SEASONS))
 
 
 def plain(share=None) -> Composition:
@@ -52,7 +53,7 @@ def found_correlation(share, lag):
 
 
 def test_memory_and_speed_are_found_again():
-    share, speed = fit.fit_label(measured(15.0), plain())
+    share, speed, cycle = fit.fit_label(measured(15.0), plain())
     middle, waves = [4, 6, 8], [1, 2, 3]  # 30 S, the equator, 30 N; wavenumbers 1 to 3
     for lag in (DAY // 4, DAY, 3 * DAY):
         wanted = correlation(np.array(lag), TWO_DAYS)
@@ -61,15 +62,37 @@ def test_memory_and_speed_are_found_again():
     mean = (speed[middle][:, waves] * weight).sum() / weight.sum()
     assert mean == pytest.approx(15, abs=1)
     assert (speed[:, 0] == 0).all()  # the mean over a ring goes nowhere
+    assert abs(cycle).max() < 1  # and it goes as fast all year
+
+
+def test_waves_that_are_fast_in_winter_are_found_again():
+    """The noise of a known speed and cycle has, season by season, what the fit is told of; it gives them back."""
+    sphere = rings(2)
+    turn, cycle = (-np.deg2rad(one) / DAY * np.where(sphere.real, 0, sphere.wavenumber)[:, None] for one in (8.0, 12.0))
+    noise = Parts(2, 2, (TWO_DAYS,), np.ones((1, 1, 1)), turn, np.concatenate([cycle, 0 * cycle], 1))
+    base = measured(0.0)
+    ahead = np.zeros((measures.SEASONS, len(base.lags), len(sphere.ring)), np.complex128)
+    for q in range(measures.SEASONS):
+        days = np.linspace(q, q + 1, 46)[:-1] / measures.SEASONS * measures.YEAR
+        for i, lag in enumerate(base.lags.tolist()):
+            ahead[q, i] = np.mean([np.exp(1j * noise.angle(0, int(t), int(t) + lag)) for t in days], 0)
+    weights = measures._hats(sphere) * np.where(sphere.real, 1, 2)
+    pooled = measures._pool(correlation(base.lags, TWO_DAYS)[:, None] * ahead, weights, sphere)
+    share, speed, found = fit.fit_label(LagCovariance(base.lags, np.stack([pooled] * 2, 2)), plain())
+    middle, waves = [4, 6, 8], [1, 2, 3]
+    np.testing.assert_allclose(found[middle][:, waves].mean((0, 1)), [12, 0], atol=1.5)
+    weight = share.mean(0)[middle][:, waves]
+    assert (speed[middle][:, waves] * weight).sum() / weight.sum() == pytest.approx(8, abs=1.5)
 
 
 def test_a_channel_made_of_the_noise_of_two_lasts_as_it_should():
     covariance = measured(0.0)
     slow, fast = correlation(covariance.lags, 2 * DAY), correlation(covariance.lags, DAY)
-    power = covariance.values[0]
+    power = covariance.values[0, 0]
     values = np.stack([slow[:, None, None] * power[0], fast[:, None, None] * power[1]], 1)
     made_of = np.array([[0.9, 0.1], [0.2, 0.8]])
-    share, _ = fit.fit_label(LagCovariance(covariance.lags, values), plain(made_of))
+    every = np.stack([values] * measures.SEASONS)
+    share, *_ = fit.fit_label(LagCovariance(covariance.lags, every), plain(made_of))
     for channel, wanted in ((0, slow), (1, fast)):
         got = found_correlation((made_of @ share[:, 6, 2])[channel], DAY)
         assert got == pytest.approx(np.interp(DAY, covariance.lags, wanted), abs=0.08)
@@ -81,7 +104,9 @@ def test_covariances_of_a_series_are_those_of_its_noise():
     noise = Parts(2, 4, (TWO_DAYS,), np.ones((1, 1, 1)), turn)
     times = np.arange(160) * DAY // 4
     modes = np.stack([sphere.to_modes(noise.normals(seed=3, member=0, time=np.datetime64(int(t), "s"))) for t in times])
-    found = measures.pooled_covariance(times, modes, np.array([0, DAY]), sphere).mean(1)[:, 6]  # about the equator
+    by_season = measures.pooled_covariance(times, modes, np.array([0, DAY]), sphere)
+    assert not by_season[1:].any()  # January and a bit of February
+    found = by_season[0].mean(1)[:, 6]  # about the equator
     likeness = found[1, 1:4].sum() / np.real(found[0, 1:4]).sum()
     assert abs(likeness) == pytest.approx(correlation(np.array(DAY), TWO_DAYS), abs=0.12)
     phases = -np.rad2deg(np.angle(found[1, 1:4] / found[0, 1:4])) / np.arange(1, 4)
@@ -92,10 +117,10 @@ def test_what_follows_the_sea_is_not_asked_of_the_noise():
     covariance = measured(0.0)
     values = covariance.values.copy()
     values *= 0.5
-    values += 0.5 * values[0] * 2 * 0.5  # a third that lasts for ever
+    values += 0.5 * values[:, :1] * 2 * 0.5  # a third that lasts for ever
     forced = np.full((2, len(measures.LATITUDES), 9), 1 / 3)
-    share, _ = fit.fit_label(LagCovariance(covariance.lags, values), Composition(plain().share, forced))
-    naive, _ = fit.fit_label(LagCovariance(covariance.lags, values), plain())
+    share, *_ = fit.fit_label(LagCovariance(covariance.lags, values), Composition(plain().share, forced))
+    naive, *_ = fit.fit_label(LagCovariance(covariance.lags, values), plain())
     three_days = [found_correlation(one[:, 6, 1:4].mean((0, 1)), 3 * DAY) for one in (share, naive)]
     assert three_days[0] < three_days[1] - 0.15
 
@@ -105,8 +130,10 @@ def test_gaps_leave_no_pairs_across_them():
     times = np.array([0, 1, 2, 10, 11]) * 3600
     modes = np.ones((5, 1, len(sphere.ring)), np.complex64)
     found = measures.pooled_covariance(times, modes, np.array([0, 3600, 5 * 3600]), sphere)
-    np.testing.assert_allclose(found[1], found[0])  # three pairs stand for five
-    assert not found[2].any()
+    np.testing.assert_allclose(found[0, 1], found[0, 0])  # three pairs stand for five
+    assert not found[0, 2].any()
+    late = measures.pooled_covariance(times + 200 * DAY, modes, np.array([0]), sphere)
+    np.testing.assert_array_equal(late[:, 0].any((1, 2, 3)), [False, False, True, False])
 
 
 # A bottle ------------------------------------------------------------------------------------------------------------

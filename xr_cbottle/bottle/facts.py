@@ -21,7 +21,7 @@ _WIDTH = 100
 _MOST_LETTERS = 900
 _IN_TIME = {
     "none": "independent draws, or noise of any memory (coherence='2D'); none is fitted to a simulation",
-    "latents": "independent draws, or weather that lasts and travels as in what it imitates (coherence='latents')",
+    "latents": "weather that lasts and travels as in what it imitates, or independent draws (coherence='none')",
     "bridge": "independent draws, or weather that a network draws between states days apart (coherence='bridge')",
     "video": "independent draws, or weather that a network draws in windows of frames (coherence='video')",
 }

@@ -124,10 +124,13 @@ def count(name: str, value: Any) -> int:
     return operator.index(value)
 
 
-def coherence(name: str, value: Any) -> str | int:
-    """Check a coherence: ``none``, ``latents``, ``bridge``, ``video``, or a duration, which becomes whole seconds."""
+def coherence(name: str, value: Any) -> str | int | None:
+    """Check a coherence: ``none``, ``latents``, ``bridge``, ``video``, or a duration, which becomes whole seconds.
+
+    None is the bottle's own: see `xr_cbottle.cube.spec.settled_coherence`.
+    """
     if value is None or (isinstance(value, str) and value in ("none", LATENTS, *FROM_STATES)):
-        return value or "none"
+        return value
     seconds = _duration(value)
     if not MOST_MEMORY >= seconds >= 1 or seconds % 1:
         raise ValueError(

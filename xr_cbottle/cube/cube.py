@@ -33,7 +33,7 @@ from xr_cbottle.cube.pieces import Pieces
 from xr_cbottle.cube.reading import Reading
 from xr_cbottle.cube.selection import Selection
 from xr_cbottle.cube.sources import DrawnInstants, FieldSource, named
-from xr_cbottle.cube.spec import CubeSpec, make_spec
+from xr_cbottle.cube.spec import CubeSpec, make_spec, settled_coherence
 from xr_cbottle.cube.static_variables import StaticArray, static_variable
 from xr_cbottle.cube.variables import CubeVariable
 from xr_cbottle.cube.windowed import WindowedInstants
@@ -92,6 +92,7 @@ class Cube:
                 raise ValueError("weights is for a bottle that is opened here: give it to open_bottle")
         else:
             bottle = open_bottle(bottle, weights=asked["weights"])
+        asked["coherence"] = settled_coherence(bottle.manifest, asked)
         climate = AskedClimate.of(bottle.manifest, asked)
         spec = named(make_spec(bottle.manifest, bottle.digest, asked, climate), bottle, bottle)
         spec = dataclasses.replace(spec, outside=climate.outside(bottle, spec.axis))

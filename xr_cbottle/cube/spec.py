@@ -178,7 +178,7 @@ def make_spec(
     sst = asked.sst
     zoom = _zoom(manifest, keywords["zoom"])
     guide = keywords["guide"]
-    if guide is not None and keywords["coherence"] != "none":
+    if guide is not None and keywords["coherence"] not in (None, "none"):
         raise ValueError("guide is for independent instants, which have weights: leave coherence out")
     if guide is not None and keywords["time_method"] != "inst":
         raise ValueError("guide is for instants, which have weights: leave time_method out, and take weighted means")
@@ -235,7 +235,7 @@ def _axis(keywords: Mapping[str, Any], start: int, end: int, native: int) -> Tim
         raise ValueError(f"{error}; the windows of coherence='video' have frames every {every}") from None
 
 
-def _order(manifest: Manifest, coherence: int | str, label: str | None, start: int) -> TimeOrder | None:
+def _order(manifest: Manifest, coherence: int | str | None, label: str | None, start: int) -> TimeOrder | None:
     """Which instants are drawn from which; None if none is drawn from others."""
     if coherence not in _NETWORKS:
         return None
@@ -263,7 +263,19 @@ _NETWORKS = {
 """What the networks of a coherence draw, and which bottles have them."""
 
 
-def _coherence(manifest: Manifest, coherence: int | str) -> int | str | None:
+def settled_coherence(manifest: Manifest, keywords: Mapping[str, Any]) -> int | str:
+    """The coherence of a data set of draws: what is asked for, else the best of which instants are no worse for it.
+
+    The law of an instant of ``latents`` is that of an independent draw. Instants with a guide have weights, for which
+    they must be independent.
+    """
+    asked: int | str | None = keywords["coherence"]
+    if asked is not None:
+        return asked
+    return LATENTS if manifest.coherence is not None and keywords["guide"] is None else "none"
+
+
+def _coherence(manifest: Manifest, coherence: int | str | None) -> int | str | None:
     if coherence == LATENTS and manifest.coherence is None:
         raise ValueError(
             f"coherence is 'latents': {manifest.name} does not carry how its weather lasts and travels, choose none or "

@@ -10,7 +10,8 @@ variance 1 exactly and is as white over cells and channels as the e_j are, whene
 of an independent draw. There is no state, no beginning and no seam, and an instant costs the noise of four knots.
 
 The noise of a wavenumber along a ring of latitude may be a sum of parts with knots at different distances, squares of
-whose factors add up to 1, and each may turn about the axis at a speed of its own: see `xr_cbottle.grid.rings`.
+whose factors add up to 1, and each may turn about the axis at a speed of its own: see `xr_cbottle.grid.rings`. The
+speed may have a cycle over the year; the angle is its integral, which is known in closed form at any time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.base.forks import Lock
+from xr_cbottle.bottle.coherence import YEAR
 from xr_cbottle.draw import noise
 from xr_cbottle.draw.noise import Time
 from xr_cbottle.grid import healpix
@@ -81,7 +83,9 @@ class Parts:
     factor
         (channel or 1, mode or 1, part); squares add up to 1 over the parts.
     turn
-        (mode or 1, part) radians a second by which the mode of each part goes ahead.
+        (mode or 1, part) radians a second by which the mode of each part goes ahead, in the mean over the year.
+    cycle
+        (mode or 1, 2) radians a second that are added to it, times cosine and sine of the phase of the year; None: 0.
     """
 
     zoom: int
@@ -89,6 +93,7 @@ class Parts:
     spacing: tuple[int, ...]
     factor: Floats
     turn: Floats
+    cycle: Floats | None = None
 
     @classmethod
     def uniform(cls, zoom: int, channels: int, spacing: int) -> Parts:
@@ -99,11 +104,23 @@ class Parts:
     def fitted(cls, coherence: Coherence, label: str | None, zoom: int) -> Parts:
         """The parts that a bottle carries for a label."""
         sphere = rings(zoom)
-        share, speed = coherence.at(label, sphere.latitude[sphere.ring], sphere.wavenumber)
+        share, *speeds = coherence.at(label, sphere.latitude[sphere.ring], sphere.wavenumber)
         # The last wavenumber of a ring is a real number, which cannot turn.
         wavenumber = np.where(sphere.real, 0, sphere.wavenumber)
-        turn = -np.deg2rad(speed) / 86400 * wavenumber[:, None]
-        return cls(zoom, len(share), tuple(coherence.spacing.tolist()), np.sqrt(share), turn)
+        turn, cycle = (-np.deg2rad(one) / 86400 * wavenumber[:, None] for one in speeds)
+        return cls(
+            zoom, len(share), tuple(coherence.spacing.tolist()), np.sqrt(share), turn,
+            None if coherence.cycle is None else cycle,
+        )  # fmt: skip
+
+    def angle(self, part: int, start: int, end: int) -> Floats:
+        """Radians, (mode or 1), by which each mode of a part goes ahead from one second since 1970 to another."""
+        found = self.turn[:, part] * (end - start)
+        if self.cycle is None:
+            return found
+        first, last = (2 * np.pi / YEAR * one for one in (start, end))
+        integral = YEAR / (2 * np.pi) * np.array([np.sin(last) - np.sin(first), np.cos(first) - np.cos(last)])
+        return found + self.cycle @ integral
 
     def mixed(self, seconds: int, white: Callable[[int, int], Complex]) -> npt.NDArray[np.float64]:
         """Noise of an instant, (channel, cell NEST), of that of knots, ``white(time, spacing)``, (channel, mode)."""
@@ -112,7 +129,8 @@ class Parts:
         for i, spacing in enumerate(self.spacing):
             part[:] = 0
             for time, weight in zip(*knots(seconds, spacing), strict=True):
-                np.multiply(white(time, spacing), weight * np.exp(1j * self.turn[:, i] * (seconds - time)), out=one)
+                ahead = self.angle(i, time, seconds)
+                np.multiply(white(time, spacing), weight * np.exp(1j * ahead), out=one)
                 part += one
             total += np.multiply(part, self.factor[:, :, i], out=part)
         return rings(self.zoom).to_cells(total)

@@ -128,7 +128,7 @@ class Drawing:
             # What is written to a store need not stay in memory.
             return Cube(
                 self.bottle, zoom=self.zoom, time=times, label=label, max_instants=sys.maxsize, cache_size=0,
-                progress=False, **{**self.keywords, **climate},
+                progress=False, **{"coherence": "none", **self.keywords, **climate},
             )  # fmt: skip
 
     def land(self) -> npt.NDArray[np.bool_] | None:

@@ -31,7 +31,7 @@ _ADDRESS = re.compile(
     rf"(?P<time>P[0-9DTHMS]{{2,20}})_(?P<method>[a-z]{{1,8}})_s(?P<seed>{_NUMBER})"
     rf"_m(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER}))?_z(?P<zoom>{_NUMBER})"
     rf"(?:_k(?P<kelvin>[+-]{DECIMAL}))?(?:_c(?P<co2>{DECIMAL}|{'|'.join(PATHWAYS)}))?"
-    r"(?:_w(?P<coherence>latents|bridge|video|P[0-9DTHMS]{2,20}))?(?:_l(?P<label>.{1,64}))?"
+    r"(?:_w(?P<coherence>none|latents|bridge|video|P[0-9DTHMS]{2,20}))?(?:_l(?P<label>.{1,64}))?"
 )
 _KELVIN, _CO2 = re.compile(f"[+-]{DECIMAL}"), re.compile(DECIMAL)
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")
@@ -63,7 +63,7 @@ class Address:
     co2
         Carbon dioxide, as it is written: ppmv or an experiment; None for the bottle's.
     coherence
-        ``latents``, ``bridge``, ``video``, or the ISO-8601 duration that noise lasts; None: independent instants.
+        ``none``, ``latents``, ``bridge``, ``video``, or the ISO-8601 duration that noise lasts; None: the bottle's.
 
     Raises
     ------
@@ -101,7 +101,7 @@ class Address:
             )
         if self.co2 is not None and not (self.co2 in PATHWAYS or _CO2.fullmatch(self.co2)):
             raise ValueError(f"{_short(self.co2)} cannot be co2 in an address: write ppmv as 560, or an experiment")
-        if self.coherence not in (None, LATENTS, *FROM_STATES):
+        if self.coherence not in (None, "none", LATENTS, *FROM_STATES):
             _check_memory(self.coherence)
         if self.members == (0,):  # as the cube has it
             object.__setattr__(self, "members", None)
@@ -135,7 +135,7 @@ class Address:
             "label": self.label,
             **({} if self.kelvin is None else {"sst_offset": float(self.kelvin)}),
             **({} if self.co2 is None else {"co2": self.co2}),
-            "coherence": self.coherence or "none",
+            "coherence": self.coherence,
         }
 
 
@@ -184,7 +184,7 @@ def _check_memory(text: str) -> None:
     seconds = parse_period(text) if len(text) <= 21 and text.isascii() else 0
     if not 0 < seconds <= MOST_MEMORY:
         raise ValueError(
-            f"{_short(text)} cannot be a coherence in an address: write latents, bridge, video, or such as P2D"
+            f"{_short(text)} cannot be a coherence in an address: write none, latents, bridge, video, or such as P2D"
         )
     if format_period(seconds) != text:
         raise ValueError(f"the coherence {text} is written {format_period(seconds)} in an address")

@@ -1,8 +1,8 @@
 """Fit of coherence: how long the noise of a bottle should last, and how fast it should travel, from what was measured.
 
-What lasts may stand or travel: the noise is a sum of parts that last differently long, each with a speed. All else is
-linear least squares with shares that are not negative. `xr_cbottle.training.coherence_measures` has what it is fitted
-to.
+What lasts may stand or travel: the noise is a sum of parts that last differently long, each with a speed, and all with
+one cycle of speeds over the year. All else is linear least squares with shares that are not negative.
+`xr_cbottle.training.coherence_measures` has what it is fitted to.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from xr_cbottle.training.coherence_measures import (
     Floats,
     LagCovariance,
     Seconds,
+    season_cycle,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ WAVENUMBERS = np.array([0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 16, 22])
 _WEEKS_DAYS = 15
 _PULL = 3e-3  # towards what all channels have in common, for what the data leave open
 _SPEEDS = np.arange(-60.0, 61.0, 2.0)
-_BETTER = 0.98  # by what a part must fit better to have a speed of its own
+_CYCLES, _NEAR = np.arange(-24.0, 25.0, 2.0), np.arange(-8.0, 9.0, 2.0)
+_BETTER = 0.98  # by what a speed must fit better to be taken
 _SUM = 100.0  # weight of shares' adding up to 1
 
 
@@ -43,24 +45,25 @@ def fitted(
     labels: Sequence[str], channels: Sequence[str], measured: Sequence[LagCovariance], responses: Sequence[Composition]
 ) -> Coherence:
     """Coherence whose noise gives draws the lag correlations that were measured, label by label."""
-    share = np.empty((len(labels), len(channels), len(LATITUDES), len(WAVENUMBERS), len(SPACINGS)))
-    speed = np.empty((len(labels), len(LATITUDES), len(WAVENUMBERS), len(SPACINGS)))
-    for i, (covariance, of_draws) in enumerate(zip(measured, responses, strict=True)):
-        share[i], speed[i] = fit_label(covariance, of_draws)
-    return Coherence(
-        tuple(labels), tuple(channels), np.array(SPACINGS), LATITUDES, WAVENUMBERS.astype(np.int64), share, speed
-    )
+    found = [fit_label(covariance, of_draws) for covariance, of_draws in zip(measured, responses, strict=True)]
+    share, speed, cycle = (np.stack(one) for one in zip(*found, strict=True))
+    spacings, wavenumbers = np.array(SPACINGS), WAVENUMBERS.astype(np.int64)
+    return Coherence(tuple(labels), tuple(channels), spacings, LATITUDES, wavenumbers, share, speed, cycle)
 
 
-def fit_label(covariance: LagCovariance, of_draws: Composition) -> tuple[Floats, Floats]:
-    """Shares (channel, latitude, band, memory) and speeds (latitude, band, memory) of one label."""
+def fit_label(covariance: LagCovariance, of_draws: Composition) -> tuple[Floats, Floats, Floats]:
+    """Shares (channel, latitude, band, memory), speeds (latitude, band, memory), and their cycle, of one label.
+
+    The cycle of speeds over the year is (latitude, band, 2), and common to all parts.
+    """
     lags = covariance.lags[1:]
     shapes = np.stack([correlation(lags.astype(float), spacing) for spacing in SPACINGS], 1)
-    power = np.real(covariance.values[0])
+    power = np.real(covariance.values[:, 0])
     most = power.shape[-1]
     bands = [np.arange(a, min(b, most)) for a, b in zip(WAVENUMBERS, [*WAVENUMBERS[1:], most], strict=True)]
-    share = np.zeros((power.shape[0], len(LATITUDES), len(bands), len(SPACINGS)))
+    share = np.zeros((power.shape[1], len(LATITUDES), len(bands), len(SPACINGS)))
     speed: Floats = np.zeros((len(LATITUDES), len(bands), len(SPACINGS)))
+    cycle: Floats = np.zeros((len(LATITUDES), len(bands), 2))
     weight = np.zeros_like(speed)
     targets = {}
     for j in range(len(LATITUDES)):
@@ -68,76 +71,95 @@ def fit_label(covariance: LagCovariance, of_draws: Composition) -> tuple[Floats,
             found = _target(covariance, of_draws.forced, j, wavenumbers)  # None where rings have no such waves
             if found is not None:
                 targets[j, k] = found
-                speed[j, k], weight[j, k] = _speeds(found, wavenumbers, lags, shapes)
-    speed = _smooth(speed, weight)
+                speed[j, k], cycle[j, k], weight[j, k] = _speeds(found, _Waves(wavenumbers, lags, shapes))
+    speed, cycle = _smooth(speed, weight), _smooth(cycle, weight.sum(-1, keepdims=True))
     for (j, k), found in targets.items():
         group = int(np.searchsorted(SHARE_EDGES, bands[k][0], side="right") - 1)
-        design = _design(shapes, bands[k], lags, speed[j, k])
+        design = _Waves(bands[k], lags, shapes).design(speed[j, k], cycle[j, k])
         share[:, j, k] = _shares(found, design, of_draws.share[group])
-    return _filled(share, speed, targets)
+    return _filled(share, speed, cycle, targets)
 
 
 @dataclass(frozen=True, eq=False)
 class _Target:
-    """What is to be met at one latitude, in one band: correlations, and the weight of each wavenumber."""
+    """What is to be met at one latitude, in one band: correlations, and the weight of each season and wavenumber."""
 
-    correlation: npt.NDArray[np.complex128]  # (channel, wavenumber, lag)
-    weight: Floats  # (wavenumber,)
+    correlation: npt.NDArray[np.complex128]  # (channel, season, wavenumber, lag)
+    weight: Floats  # (season, wavenumber)
 
 
 def _target(covariance: LagCovariance, forced: Floats, j: int, wavenumbers: npt.NDArray[Any]) -> _Target | None:
-    values = covariance.values[:, :, j, wavenumbers]
-    power = np.real(values[0])
-    have = (power > 0).any(-1)
+    values = covariance.values[:, :, :, j, wavenumbers].transpose(2, 0, 3, 1)
+    power = np.real(values[..., 0])
+    have = (power > 0).any((1, 2))
     if not have.any():
         return None
-    weight = (power[have] / power[have].sum(-1, keepdims=True)).mean(0)
-    correlations = values[1:].transpose(1, 2, 0) / np.maximum(power, 1e-300)[..., None]
+    weight = (power[have] / power[have].sum((1, 2), keepdims=True)).mean(0)
+    correlations = values[..., 1:] / np.maximum(power, 1e-300)[..., None]
     # What follows the sea is still there after weeks: no more than what is still there in these very years.
-    last = np.real(correlations[..., covariance.lags[1:] >= _WEEKS_DAYS * DAY])
-    most = np.clip(last.mean(-1), 0, None) if last.size else np.inf
-    sea = np.minimum(forced[:, j, wavenumbers], most)[..., None]
+    weeks = covariance.lags >= _WEEKS_DAYS * DAY
+    last = np.real(values[..., weeks].sum(1)) / np.maximum(power.sum(1), 1e-300)[..., None]
+    most = np.clip(last.mean(-1), 0, None) if weeks.any() else np.inf
+    sea = np.minimum(forced[:, j, wavenumbers], most)[:, None, :, None]
     correlations = (correlations - sea) / (1 - sea)
     correlations[~have] = correlations[have].mean(0)  # what a label lacks is drawn with what it has
     return _Target(correlations, weight)
 
 
-def _design(shapes: Floats, wavenumbers: npt.NDArray[Any], lags: Seconds, speed: Floats) -> npt.NDArray[np.complex128]:
-    """(wavenumber, lag, memory) correlations of parts that travel at (memory,) degrees a day."""
-    turn = np.deg2rad(speed) / DAY * lags[:, None]
-    return np.asarray(shapes * np.exp(-1j * wavenumbers[:, None, None] * turn), np.complex128)
+@dataclass(frozen=True, eq=False)
+class _Waves:
+    """The waves of one band, and how parts of the noise that stand still correlate."""
+
+    wavenumbers: npt.NDArray[Any]
+    lags: Seconds
+    shapes: Floats  # (lag, memory)
+
+    def design(self, speed: Floats, cycle: Floats) -> npt.NDArray[np.complex128]:
+        """(season, wavenumber, lag, memory) correlations of parts at (memory,) degrees a day, with a (2,) cycle."""
+        in_season = season_cycle(self.lags) @ cycle
+        turn = np.deg2rad(speed + in_season[..., None]) / DAY * self.lags[:, None]
+        return np.asarray(self.shapes * np.exp(-1j * self.wavenumbers[:, None, None] * turn[:, None]), np.complex128)
 
 
-def _speeds(target: _Target, wavenumbers: npt.NDArray[Any], lags: Seconds, shapes: Floats) -> tuple[Floats, Floats]:
-    """Speeds of the parts, in degrees a day, that fit the mean over channels best, and the shares of the parts then.
+def _speeds(target: _Target, waves: _Waves) -> tuple[Floats, Floats, Floats]:
+    """Speeds of the parts, in degrees a day, that fit the mean over channels best; their cycle; and the shares then.
 
-    One is sought for all parts, then for each by itself where that fits clearly better.
+    One speed is sought for all parts, then its cycle over the year, then a speed for each part by itself where that
+    fits clearly better.
     """
-    best = np.zeros(len(SPACINGS))
+    state = np.zeros(2 + len(SPACINGS))  # the cycle, and the speeds
     wanted = _rows(target.correlation.mean(0)[..., None], target)[:, 0]
 
-    def fit(speed: Floats) -> tuple[Floats, float]:
-        return _nonnegative(_rows(_design(shapes, wavenumbers, lags, speed), target), wanted)
+    def fit(state: Floats) -> tuple[Floats, float]:
+        return _nonnegative(_rows(waves.design(state[2:], state[:2]), target), wanted)
 
-    def miss(speed: Floats) -> float:
-        return fit(speed)[1]
+    def improve(place: int | slice, options: Floats, lowest: float) -> float:
+        """Take the option that fits clearly better than what is there, if one does, and say by how much it misses."""
+        tried = np.repeat(state[None], len(options), 0)
+        tried[:, place] = options.reshape(-1, *[1] * isinstance(place, slice))
+        misses = [fit(one)[1] for one in tried]
+        if min(misses) >= _BETTER * lowest:
+            return lowest
+        state[:] = tried[int(np.argmin(misses))]
+        return min(misses)
 
-    if wavenumbers[-1] == 0:
-        return best, fit(best)[0]
-    together = [miss(np.full(len(SPACINGS), s)) for s in _SPEEDS]
-    best[:] = _SPEEDS[int(np.argmin(together))]
-    lowest = min(together)
-    for _ in range(2):
-        for i in range(len(SPACINGS)):
-            tried = [miss(np.where(np.arange(len(SPACINGS)) == i, s, best)) for s in _SPEEDS]
-            if min(tried) < _BETTER * lowest:
-                best[i], lowest = _SPEEDS[int(np.argmin(tried))], min(tried)
-    return best, fit(best)[0]
+    if waves.wavenumbers[-1] > 0:
+        together = slice(2, None)
+        lowest = improve(together, _SPEEDS, np.inf)
+        if (target.weight.sum(-1) > 0).sum() > 1:  # one season alone has no cycle
+            for _ in range(2):
+                for i in range(2):
+                    lowest = improve(i, _CYCLES, lowest)
+                lowest = improve(together, state[2] + _NEAR, lowest)
+        for _ in range(2):
+            for i in range(2, len(state)):
+                lowest = improve(i, _SPEEDS, lowest)
+    return state[2:], state[:2], fit(state)[0]
 
 
 def _rows(values: npt.NDArray[np.complex128], target: _Target) -> Floats:
-    """Real rows of (wavenumber, lag, column) numbers, weighed."""
-    weighed = values * np.sqrt(target.weight)[:, None, None]
+    """Real rows of (season, wavenumber, lag, column) numbers, weighed."""
+    weighed = values * np.sqrt(target.weight)[..., None, None]
     flat = weighed.reshape(-1, values.shape[-1])
     return np.concatenate([flat.real, flat.imag])
 
@@ -182,7 +204,9 @@ def _smooth(speed: Floats, share: Floats) -> Floats:
     return total / sums
 
 
-def _filled(share: Floats, speed: Floats, targets: dict[tuple[int, int], _Target]) -> tuple[Floats, Floats]:
+def _filled(
+    share: Floats, speed: Floats, cycle: Floats, targets: dict[tuple[int, int], _Target]
+) -> tuple[Floats, Floats, Floats]:
     """Where rings have no such wavenumber, what the nearest latitude has that does."""
     have = np.array(sorted(targets))
     for j in range(share.shape[1]):
@@ -192,5 +216,5 @@ def _filled(share: Floats, speed: Floats, targets: dict[tuple[int, int], _Target
             same = have[have[:, 1] == k]
             near = same if len(same) else have
             a, b = near[np.argmin(np.abs(near[:, 0] - j) + 100 * np.abs(near[:, 1] - k))]
-            share[:, j, k], speed[j, k] = share[:, a, b], speed[a, b]
-    return share, speed
+            share[:, j, k], speed[j, k], cycle[j, k] = share[:, a, b], speed[a, b], cycle[a, b]
+    return share, speed, cycle

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from xr_cbottle.bottle.coherence import YEAR
 from xr_cbottle.draw import noise
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.rings import Rings, rings
@@ -40,6 +41,8 @@ PAIRS, CHANGED = 24, 4
 """Times of which two independent draws are compared, and of which each channel's noise is changed."""
 SHARE_EDGES = (0, 4, 10, 16)
 """Wavenumbers from which shares of noise are measured together."""
+SEASONS = 4
+"""Quarters of the year from the beginning of 1970 on, which are measured apart: waves travel faster in winter."""
 _EVERY, _DENSE_DAYS, _LONGEST_DAYS = 3 * HOUR, 4, 24
 _MOST_AT_ONCE = 1500
 _BELTS = (25.0, 60.0)  # degrees between which the part that follows the sea is measured together
@@ -54,8 +57,8 @@ class LagCovariance:
     lags
         (lag,) seconds, ascending from 0.
     values
-        (lag, channel, latitude, wavenumber) complex128: of what is later with what was earlier, in sum over rings
-        about each of `LATITUDES`.
+        (season, lag, channel, latitude, wavenumber) complex128: of what is later with what was earlier, which lay in
+        one of the `SEASONS` quarters of the year; in sum over rings about each of `LATITUDES`.
     """
 
     lags: Seconds
@@ -116,8 +119,8 @@ def lag_covariance(
                 total = found if total is None else total + found
     if total is None or lags is None:
         raise ValueError(f"source {source.label!r} has no instants to fit coherence to")
-    there = total.any((1, 2, 3))  # a lag that no two instants are apart says nothing
-    return LagCovariance(lags[there], total[there])
+    there = total.any((0, 2, 3, 4))  # a lag that no two instants are apart says nothing
+    return LagCovariance(lags[there], total[:, there])
 
 
 def _modes(
@@ -165,26 +168,36 @@ def _lags(times: Seconds, label: str) -> Seconds:
 def pooled_covariance(
     times: Seconds, modes: npt.NDArray[np.complexfloating[Any]], lags: Seconds, sphere: Rings
 ) -> npt.NDArray[np.complex128]:
-    """Covariances of (n, channel, mode) anomalies at ascending times: (lag, channel, latitude, wavenumber).
+    """Covariances of (n, channel, mode) anomalies at ascending times: (season, lag, channel, latitude, wavenumber).
 
-    Each is scaled to as many pairs as the first lag has.
+    Each is scaled to as many pairs as the first lag has in its season.
     """
     weights = _hats(sphere) * np.where(sphere.real, 1, 2)
     most = int(sphere.wavenumber.max()) + 1
-    out = np.zeros((len(lags), modes.shape[1], len(LATITUDES), most), np.complex128)
+    out = np.zeros((SEASONS, len(lags), modes.shape[1], len(LATITUDES), most), np.complex128)
+    season = (times / YEAR * SEASONS).astype(np.int64) % SEASONS
     pairs = []
-    for lag in lags.tolist():
+    for i, lag in enumerate(lags.tolist()):
         at = np.minimum(np.searchsorted(times, times + lag), len(times) - 1)
-        early = np.flatnonzero(times[at] == times + lag)
-        pairs.append((early, at[early]))
+        there = times[at] == times + lag
+        for q in range(SEASONS):
+            early = np.flatnonzero(there & (season == q))
+            if len(early):
+                pairs.append((q, i, early, at[early], (season == q).sum() / len(early)))
     for c in range(modes.shape[1]):
         one = np.ascontiguousarray(modes[:, c])  # a channel at a time stays in the processor's cache
         conjugate = one.conj()
-        for i, (early, late) in enumerate(pairs):
-            if len(early):
-                found = np.einsum("tm,tm->m", one[late], conjugate[early]).astype(np.complex128)
-                out[i, c] = _pool(found * (len(times) / len(early)), weights, sphere)
+        for q, i, early, late, scale in pairs:
+            found = np.einsum("tm,tm->m", one[late], conjugate[early]).astype(np.complex128)
+            out[q, i, c] = _pool(found * scale, weights, sphere)
     return out
+
+
+def season_cycle(lags: Seconds) -> Floats:
+    """Cosine and sine of the phase of the year, (season, lag, 2), half a lag after the instants of each season."""
+    middle = (np.arange(SEASONS)[:, None] + 0.5) / SEASONS + lags / (2 * YEAR)
+    shrunk = np.sinc(1 / SEASONS)  # the mean over a season, of which the middle has the largest value
+    return shrunk * np.stack([np.cos(2 * np.pi * middle), np.sin(2 * np.pi * middle)], -1)
 
 
 def _pool(values: Floats, weights: Floats, sphere: Rings) -> npt.NDArray[Any]:

@@ -31,7 +31,8 @@ _STEPS = ("PT1H", "PT3H", "PT6H", "P1D")
 _PINNED_DIGITS = 12
 _PINNED = re.compile(r"(?P<name>[^@]{1,100})(?:@(?P<digest>[0-9a-f]{8,64}))?")
 _FROM_FACTS = (
-    "title", "summary", "licence", "digest", "references", "zoom", "labels", "default_label", "time", "forcings"
+    "title", "summary", "licence", "digest", "references", "zoom", "labels", "default_label", "time", "forcings",
+    "coherence",
 )  # fmt: skip
 
 
@@ -236,7 +237,8 @@ def _source(entry: dict[str, Any], url: str, dataset: str | None) -> dict[str, A
         dataset = "{{ time }}_{{ time_method }}_s{{ seed }}_m" + members + "_z{{ zoom }}"
         if "co2" in parameters:
             dataset += "{% if sst_offset %}_k{{ sst_offset }}{% endif %}{% if co2 %}_c{{ co2 }}{% endif %}"
-        dataset += "{% if coherence != 'none' %}_w{{ coherence }}{% endif %}"
+        usual = _usual_coherence(entry["coherence"])
+        dataset += "{% if coherence != '" + usual + "' %}_w{{ coherence }}{% endif %}"
         if "label" in parameters:
             default = json.dumps(entry["default_label"])
             dataset += "{% if label != " + default + " %}_l{{ label }}{% endif %}"
@@ -257,13 +259,18 @@ def _source(entry: dict[str, Any], url: str, dataset: str | None) -> dict[str, A
     }
 
 
+def _usual_coherence(known: Sequence[str]) -> str:
+    """What an address without the letter w means: see `xr_cbottle.cube.spec.settled_coherence`."""
+    return LATENTS if LATENTS in known else "none"
+
+
 def _coherence(known: Sequence[str]) -> dict[str, Any]:
     """How the page asks for coherence: `xr_cbottle.serve.address` has it behind the letter w."""
     return {
         "name": "coherence",
         "code": "w",
         "title": "In time",
-        "default": "none",
+        "default": _usual_coherence(known),
         "allowed": [*(how for how in known if how in ("none", LATENTS, *FROM_STATES)), "P1D", "P2D", "P5D"],
         "pattern": "P(?=.)([0-9]{1,3}D)?(T(?=.)([0-9]{1,2}H)?([0-9]{1,2}M)?)?",
         "hint": "none (independent instants), latents, bridge or video (as the bottle carries it), or how long weather "
@@ -285,7 +292,11 @@ def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
         "seed": choice("int", "of all the noise", 0) | {"min": 0},
         "members": choice("int", "how many realisations, along a dimension; 0 or 1 is one, without it", 0),
         "member": choice("str", "which realisation that one is, or several such as 4-7", "0"),
-        "coherence": choice("str", "how instants follow each other: none, latents, bridge, video or P2D", "none"),
+        "coherence": choice(
+            "str",
+            "how instants follow each other: none, latents, bridge, video or P2D",
+            _usual_coherence(entry["coherence"]),
+        ),
     }
     if "co2" in entry["forcings"]:
         found["sst_offset"] = choice("str", "what the sea is warmer, K with its sign: +2 or -0.5", "")
