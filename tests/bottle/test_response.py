@@ -56,17 +56,6 @@ def test_mean_is_linear_and_spread_log_linear_in_the_sea_and_in_doublings(known)
     np.testing.assert_allclose(back, x, atol=1e-5)
 
 
-def test_the_mean_of_a_root_is_more_than_the_power_of_its_mean(known):
-    squares = dataclasses.replace(known, root=np.array([1.0, 2.0]), center=np.array([280.0, 3.0]))
-    mean, spread = np.full((1, 192), 0.5), np.full((1, 192), 0.25)
-    scale = squares.scale[1]
-    m, s = 3 + 0.5 * scale, 0.25 * scale
-    assert squares.expected(mean, spread, 1) == pytest.approx(m**2 + s**2, rel=1e-6)
-    by_mean, by_logarithm = squares.expected_slopes(mean, spread, 1)
-    assert by_mean == pytest.approx(2 * m * scale, rel=1e-6)
-    assert by_logarithm == pytest.approx(2 * s**2, rel=1e-6)
-
-
 def moving(known: Climatology, scaled: bool = True) -> Climatology:
     """With the square root of moisture, and a mapping of it that makes heavy values heavier."""
     knots = np.array([0.0, 2e-5, 2e-4])

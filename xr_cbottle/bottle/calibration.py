@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,20 @@ import numpy.typing as npt
 from xr_cbottle.fields.nonnegative import without_negatives
 from xr_cbottle.grid.spherical_harmonics import amplified
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 Floats = npt.NDArray[np.floating[Any]]
+_DIMS = {
+    "gain": ("label", "channel", "degree"),
+    "drawn": ("label", "matched", "knot"),
+    "known": ("label", "matched", "knot"),
+    "rest": ("label", "channel"),
+    "scaled": ("label", "matched"),
+    "matched": ("matched",),
+}
+_NEWER = ("rest", "scaled")
+"""Which of them the first bottles with a calibration do not have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +92,40 @@ class Calibration:
         rising = all(np.isfinite(x).all() and (np.diff(x) > 0).all() for x in (self.drawn, self.known))
         if not rising:
             raise ValueError("a calibration's quantiles must be finite and rising")
+
+    def to_variables(self, channels: Sequence[str]) -> dict[str, tuple[tuple[str, ...], Any, dict[str, str]]]:
+        """Variables of the file of a climatology, whose channels these are."""
+        about = {
+            "rest": (self.rest, {"long_name": "gain of what is finer than the last degree", "units": "1"}),
+            "scaled": (
+                None if self.scaled is None else self.scaled.astype(np.int8),
+                {"long_name": "whether the mapping goes with the climate's mean", "flag_values": "0, 1"},
+            ),
+            "gain": (self.gain, {"long_name": "gain of spherical harmonics", "units": "1"}),
+            "matched": ([channels[c] for c in self.matched], {"long_name": "channels that are mapped"}),
+            "drawn": (self.drawn, {"long_name": "quantiles as drawn"}),
+            "known": (self.known, {"long_name": "quantiles of the data"}),
+        }
+        return {name: (_DIMS[name], values, words) for name, (values, words) in about.items() if values is not None}
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset, channels: Sequence[str]) -> Calibration | None:
+        """Read what `to_variables` gives; None if a data set has none of it.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If a variable is missing, or has another shape.
+        """
+        if "gain" not in dataset:
+            return None
+        names = [str(name) for name in dataset["matched"].values] if "matched" in dataset else []
+        parts: dict[str, Any] = {
+            name: dataset[name].transpose(*dims).values.astype(bool if name == "scaled" else np.float64)
+            for name, dims in _DIMS.items()
+            if name != "matched" and (name not in _NEWER or name in dataset)
+        }
+        return cls(matched=np.array([channels.index(name) for name in names], np.int64), **parts)
 
     def amplified(self, x: Floats, label: int) -> Floats:
         """Anomalies (n, channel, cell NEST) as drawn -> as they should be."""

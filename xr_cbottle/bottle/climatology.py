@@ -29,6 +29,7 @@ import numpy.typing as npt
 from xr_cbottle.bottle.calibration import Calibration
 from xr_cbottle.bottle.climate_response import STEPS, Response
 from xr_cbottle.bottle.errors import BottleError
+from xr_cbottle.bottle.expected_mean import ExpectedMean
 from xr_cbottle.bottle.harmonics import Floats, basis, combined
 from xr_cbottle.grid import healpix
 from xr_cbottle.grid.spherical_harmonics import amplified
@@ -46,12 +47,6 @@ SST_ANOMALY_KELVIN = 1.0
 _STEPS = {"mean": 2.0**-8, "spread": 2.0**-10, "cycle": 2.0**-7, "sst": 2.0**-7}
 _DIMS = ("label", "channel", "annual", "diurnal", "cell")
 _SPREAD = ("label", "channel", "cell")
-_QUANTILES = ("label", "matched", "knot")
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
-"""Gauss-Hermite quadrature of a Gaussian of deviation 1: exact for polynomials up to degree 17."""
-_RATIOS = (0.1, 10.0)
-"""Bounds of the ratio of a climate's mean to the usual one."""
 About = tuple[Floats, Floats, Floats | None]
 """Mean, spread and ratio, as `Climatology.about` gives them."""
 
@@ -151,7 +146,7 @@ class Climatology:
         -------
         Two of (n, channel, cell NEST) float32, in units of ``scale``.
         """
-        return self.about(label, times, predictors)[:2]
+        return self._usual_and_moved(self.number(label), times, predictors)[1]
 
     def about(self, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> About:
         """Mean and spread as `at` gives them, and what calibration's mapping is told of the climate.
@@ -164,67 +159,33 @@ class Climatology:
             See `Calibration.mapped`; None if no mapping goes with the climate.
         """
         i = self.number(label)
+        usual, moved = self._usual_and_moved(i, times, predictors)
+        moving = [] if self.response is None or self.calibration is None else self.calibration.moving(i)
+        if not moving:
+            return *moved, None
+        ratio = np.ones(moved[0].shape[:2])
+        for c in moving:
+            before, after = ((mean[:, c], spread[:, c]) for mean, spread in (usual, moved))
+            ratio[:, c] = self.expected_mean(c).ratio(before, after)
+        return *moved, ratio
+
+    def _usual_and_moved(
+        self, i: int, times: npt.ArrayLike, predictors: Floats | None
+    ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+        """Mean and spread of a label, by its number, without the response and with it."""
         rows = basis(times, *self.harmonics).reshape(-1, self.mean.shape[2] * self.mean.shape[3]).astype(np.float32)
         mean, cycle = (_combine(rows, part[i]) for part in (self.mean, self.cycle))
         spread = np.maximum(self.spread[i], SMALLEST_SPREAD) * np.sqrt(np.maximum(cycle, SMALLEST_CYCLE))
         if self.response is None:
-            return mean, spread, None
+            return (mean, spread), (mean, spread)
         if predictors is None:
             raise ValueError("this climatology moves with the sea and with forcings: say what its predictors are")
         added, factor = self.response.change(i, times, predictors)
-        moved = mean + added, spread * factor
-        moving = [] if self.calibration is None else self.calibration.moving(i)
-        return *moved, self.ratio((mean, spread), moved, moving) if moving else None
+        return (mean, spread), (mean + added, spread * factor)
 
-    def ratio(self, usual: tuple[Floats, Floats], moved: tuple[Floats, Floats], channels: Sequence[int]) -> Floats:
-        """Ratio of the global means of some channels in a climate that has moved to those in the usual one.
-
-        Parameters
-        ----------
-        usual, moved
-            Mean and spread, each (n, channel, cell NEST), without the response and with it.
-        channels
-            Numbers of those that count.
-
-        Returns
-        -------
-        (n, channel) float64: 1 of the other channels, and of those whose mean is 0.
-        """
-        out = np.ones(moved[0].shape[:2])
-        for c in channels:
-            before, after = (self.expected(mean[:, c], spread[:, c], c).mean(-1) for mean, spread in (usual, moved))
-            some = (before > 0) & (after > 0)
-            out[:, c] = np.clip(np.divide(after, before, out=np.ones_like(after), where=some), *_RATIOS)
-        return out
-
-    def expected(self, mean: Floats, spread: Floats, channel: int) -> Floats:
-        """Means of a channel in its unit, of anomalies that are Gaussian; float64.
-
-        Of rain, whose root anomalies are of, this is more than the power of the mean root.
-
-        Parameters
-        ----------
-        mean, spread
-            (..., cell NEST) in units of ``scale``.
-        channel
-            Its number.
-        """
-        return np.asarray(self._at_nodes(mean, spread, channel, 0) @ _WEIGHTS)
-
-    def expected_slopes(self, mean: Floats, spread: Floats, channel: int) -> tuple[Floats, Floats]:
-        """Derivatives of `expected` by the mean and by the logarithm of the spread."""
-        slopes = self._at_nodes(mean, spread, channel, 1) * self.scale[channel]
-        return np.asarray(slopes @ _WEIGHTS), np.asarray(slopes @ (_WEIGHTS * _NODES) * spread)
-
-    def _at_nodes(self, mean: Floats, spread: Floats, channel: int, derivative: int) -> Floats:
-        """(..., cell, node) powers of a channel, or their derivatives by what is raised, at nodes of a Gaussian."""
-        there = mean.astype(np.float64)[..., None] + spread.astype(np.float64)[..., None] * _NODES
-        root = float(self.root[channel])
-        raised = np.asarray(self.center[channel] + self.scale[channel] * there, np.float64)
-        if root == 1:
-            return raised if derivative == 0 else np.ones_like(raised)
-        raised = np.maximum(raised, 0)
-        return np.asarray(raised**root if derivative == 0 else root * raised ** (root - 1))
+    def expected_mean(self, channel: int) -> ExpectedMean:
+        """Make what says which mean is expected of a channel, by its number, of anomalies that are Gaussian."""
+        return ExpectedMean(*(float(part[channel]) for part in (self.center, self.scale, self.root)))
 
     def usual(self, label: str | None, times: npt.ArrayLike, predictors: Floats | None = None) -> Floats:
         """Means at (n,) times, (n, channel, cell NEST) in the channels' units: those of anomalies of 0; see `at`."""
@@ -329,25 +290,9 @@ class Climatology:
         )  # fmt: skip
         if self.response is not None:
             dataset = dataset.assign(self.response.to_variables())
-        known = self.calibration
-        if known is None:
-            return dataset
-        if known.rest is not None:
-            about = {"long_name": "gain of what is finer than the last degree", "units": "1"}
-            dataset = dataset.assign(rest=(("label", "channel"), known.rest, about))
-        if known.scaled is not None:
-            about = {"long_name": "whether the mapping goes with the climate's mean", "flag_values": "0, 1"}
-            dataset = dataset.assign(scaled=(("label", "matched"), known.scaled.astype(np.int8), about))
-        return dataset.assign(
-            gain=(
-                ("label", "channel", "degree"),
-                known.gain,
-                {"long_name": "gain of spherical harmonics", "units": "1"},
-            ),
-            matched=("matched", [self.channels[c] for c in known.matched], {"long_name": "channels that are mapped"}),
-            drawn=(("label", "matched", "knot"), known.drawn, {"long_name": "quantiles as drawn"}),
-            known=(("label", "matched", "knot"), known.known, {"long_name": "quantiles of the data"}),
-        )
+        if self.calibration is not None:
+            dataset = dataset.assign(self.calibration.to_variables(self.channels))
+        return dataset
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset, what: str = "climatology") -> Climatology:
@@ -358,10 +303,8 @@ class Climatology:
         BottleError
             A variable is missing or has another shape, or values are not finite.
         """
-        if "root" not in dataset:  # as the first bottles with a climatology
-            dataset = (
-                dataset.assign(root=("channel", np.ones(dataset.sizes["channel"]))) if "center" in dataset else dataset
-            )
+        if "root" not in dataset and "center" in dataset:  # as the first bottles with a climatology
+            dataset = dataset.assign(root=("channel", np.ones(dataset.sizes["channel"])))
         try:
             parts: dict[str, Any] = {
                 name: dataset[name]
@@ -374,7 +317,7 @@ class Climatology:
                 labels,
                 channels,
                 **parts,
-                calibration=_calibration(dataset, channels),
+                calibration=Calibration.from_dataset(dataset, channels),
                 response=Response.from_dataset(dataset),
             )
         except (KeyError, ValueError, TypeError) as error:
@@ -402,22 +345,6 @@ _FORM = {
 }  # fmt: skip
 
 
-def _calibration(dataset: xr.Dataset, channels: tuple[str, ...]) -> Calibration | None:
-    if "gain" not in dataset:
-        return None
-    names = [str(name) for name in dataset["matched"].values] if "matched" in dataset else []
-    dims: dict[str, tuple[str, ...]] = {
-        "gain": ("label", "channel", "degree"), "drawn": _QUANTILES, "known": _QUANTILES, "rest": ("label", "channel"),
-    }  # fmt: skip
-    dims = {name: order for name, order in dims.items() if name != "rest" or name in dataset}  # newer than the others
-    parts: dict[str, Any] = {
-        name: dataset[name].transpose(*order).values.astype(np.float64) for name, order in dims.items()
-    }
-    if "scaled" in dataset:  # newer too
-        parts["scaled"] = dataset["scaled"].transpose("label", "matched").values.astype(bool)
-    return Calibration(matched=np.array([channels.index(name) for name in names], np.int64), **parts)
-
-
 def departure(kelvin: Floats, times: npt.ArrayLike, mean_year: Floats) -> Floats:
     """SST (n, cell NEST) in K at (n,) times, less its mean year of (annual, cell) harmonics; NaN over land; float64."""
     mean = basis(times, mean_year.shape[0] // 2, 0)[:, :, 0] @ mean_year.astype(np.float64)
@@ -439,9 +366,8 @@ def _raised(values: Floats, powers: Floats) -> Floats:
     if not len(chosen):
         return values
     out = np.array(values)
-    for (
-        c
-    ) in chosen.tolist():  # by one number each: squares and square roots are then rounded correctly, wherever they lie
+    # By one number each: squares and square roots are then rounded correctly, wherever they lie.
+    for c in chosen.tolist():
         out[..., c, :] = np.maximum(out[..., c, :], 0) ** float(powers[c])
     return out
 

@@ -116,11 +116,9 @@ def through(
         by_logarithm = gradient * spread * anomalies
         if ratio is not None and calibration is not None:
             for c in calibration.moving(number):
-                level = known.expected(mean[:, c], spread[:, c], c).mean(-1)
-                each = by_ratio[:, c] * ratio[:, c] / np.where(level > 0, level, 1) / mean.shape[-1]
-                slopes_of = known.expected_slopes(mean[:, c], spread[:, c], c)
-                by_mean[:, c] += each[:, None] * slopes_of[0]
-                by_logarithm[:, c] += each[:, None] * slopes_of[1]
+                back = known.expected_mean(c).ratio_back((mean[:, c], spread[:, c]), ratio[:, c], by_ratio[:, c])
+                by_mean[:, c] += back[0]
+                by_logarithm[:, c] += back[1]
         by_predictors = known.response.change_back(number, times, predictors, by_mean, by_logarithm)
     gradient = gradient * spread
     if calibration is not None:
