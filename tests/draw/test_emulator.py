@@ -11,7 +11,6 @@ import torch
 
 from tests.bottles import synthetic_bottle
 from xr_cbottle import open_bottle
-from xr_cbottle.bottle.records import LabelSpec
 from xr_cbottle.draw import emulator, models
 from xr_cbottle.draw.emulator import Emulator, Instant, Sampler
 
@@ -70,28 +69,6 @@ def test_everything_in_its_name_matters(small: Emulator) -> None:
 def test_batch_shape_moves_only_the_last_bits(path: Path, small: Emulator) -> None:
     by_one = Emulator(path, device="cpu", batch_size=1).draw(TIMES).values
     assert scaled(small, by_one, small.draw(TIMES).values) < 1e-4
-
-
-def test_masked_channels_come_from_the_donor(tmp_path: Path) -> None:
-    """One step, no noise left: the lent channel equals the donor's, the others do not."""
-    labels = {"a": LabelSpec(0), "b": LabelSpec(1, ("rlut",), "a")}
-    one = Emulator(
-        synthetic_bottle(tmp_path / "x.cbottle", labels=labels), sampler=Sampler(2, 79.0, 80.0), device="cpu"
-    )
-    model = one.model.experts[0][1]
-    x = torch.randn(one.batch_size, 8, 1, 192, dtype=torch.float64)
-    inputs = dict(
-        condition=torch.zeros(one.batch_size, 1, 1, 192),
-        second_of_day=torch.zeros(one.batch_size, 1), day_of_year=torch.zeros(one.batch_size, 1),
-    )  # fmt: skip
-    sigma = torch.tensor(5.0, dtype=torch.float64)
-    with torch.inference_mode():
-        lent, own = one.denoise("b", **inputs)(x, sigma), one.denoise("a", **inputs)(x, sigma)
-        direct = model(x, sigma.expand(len(x)), labels=torch.eye(2)[[1] * len(x)], **inputs)
-    rlut = one.channels.index("rlut")
-    torch.testing.assert_close(lent[:, rlut], own[:, rlut])
-    assert (lent[:, 0] - own[:, 0]).abs().max() > 1e-3
-    assert (lent[:, rlut] - direct[:, rlut]).abs().max() > 1e-3
 
 
 def test_every_expert_is_used(path: Path) -> None:

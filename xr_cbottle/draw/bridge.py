@@ -95,11 +95,11 @@ class Bridge(States):
                     known[0], known[1], torch.from_numpy(have).to(device), torch.from_numpy(far).to(device)
                 )
                 condition = torch.cat([inputs["condition"], told.to(inputs["condition"].dtype)], 1)
-                return emulator.denoise_alone(batch.model, name, **{**inputs, "condition": condition})
+                return emulator.denoisers.alone(batch.model, name, **{**inputs, "condition": condition})
 
             sigmas = emulator.sampler.levels()
             state = batch.put(latents).double() * sigmas[0]
-            denoise = emulator.without_gaps(emulator.lending(label, under), label)
+            denoise = emulator.denoisers.lent(label, under)
             return batch.back(edm.SOLVERS[emulator.sampler.solver](denoise, state, sigmas))
 
     def _latents(self, instant: Instant) -> npt.NDArray[np.float32]:

@@ -30,6 +30,7 @@ from xr_cbottle.draw.bounds import Bounds
 from xr_cbottle.draw.coherent_noise import Parts, spacing_of
 from xr_cbottle.draw.conditions import Driving
 from xr_cbottle.draw.defaults import BRIDGE, FROM_STATES, LATENTS, default_batch_size
+from xr_cbottle.draw.label_denoisers import LabelDenoisers
 from xr_cbottle.draw.models import Model, choose_device, load_model
 from xr_cbottle.draw.normalisation import Normalisation
 from xr_cbottle.draw.once import Once
@@ -434,65 +435,14 @@ class Emulator:
 
     # Denoisers -------------------------------------------------------------------------------------------------------
 
+    @property
+    def denoisers(self) -> LabelDenoisers:
+        """Denoisers of networks under the labels of the bottle."""
+        return LabelDenoisers(self.bottle.manifest, self.gaps, self.device)
+
     def denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
-        """Make the denoiser of a label, which takes the expert of each noise level, and knows the 0 in its gaps."""
-        return self.without_gaps(self._denoise(label, **inputs), label)
-
-    def without_gaps(self, denoise: edm.Denoise, label: str | None) -> edm.Denoise:
-        """Make a denoiser that knows the 0 in the gaps of a label, where there are some."""
-        absent = None if self.gaps is None else self.gaps.of(label)
-        if absent is None or not absent.any():
-            return denoise
-        order = healpix.nest_to_padxy(self.zoom)
-        there = torch.from_numpy(absent[:, None, order]).to(self.model.device)
-        return edm.known_zeros(denoise, there)
-
-    def _denoise(self, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
-        return self.lending(label, lambda name, _: self.denoise_alone(self.model, name, **inputs))
-
-    def lending(
-        self, label: str | None, under: Callable[[str | None, torch.Tensor | None], edm.Denoise]
-    ) -> edm.Denoise:
-        """Make the denoiser of a label, to which its donor lends the channels that its data lacked.
-
-        Parameters
-        ----------
-        label
-            One of the bottle's; None if it has none.
-        under
-            Makes a denoiser under a label, that is told nothing of some channels, (channel, 1, 1); of all if None.
-        """
-        lent = self.masked(label)
-        if lent is None:
-            return under(label, None)
-        own = under(label, lent[0])
-        if lent[1] is None:  # the channels are gaps, in which `without_gaps` knows the 0
-            return edm.unseeing(own, lent[0])
-        return edm.lend_channels(own, under(lent[1], None), lent[0])
-
-    def masked(self, label: str | None) -> tuple[torch.Tensor, str | None] | None:
-        """Which channels the data of a label lacked, (channel, 1, 1), and the label that lends them, if one does.
-
-        None if the data lacked none.
-        """
-        spec = self.bottle.manifest.labels[label] if label is not None else None
-        if spec is None or not spec.masked:
-            return None
-        lacking = torch.tensor([name in spec.masked for name in self.channels], device=self.device)
-        return lacking[:, None, None], spec.donor
-
-    def denoise_alone(self, model: Model, label: str | None, **inputs: torch.Tensor) -> edm.Denoise:
-        """Make the denoiser of some networks under a label, to which none lends channels."""
-        count = len(inputs["condition"])
-        one_hot = torch.zeros(count, model.label_dim, dtype=torch.float32, device=model.device)
-        if label is not None:
-            one_hot[:, self.bottle.manifest.labels[label].index] = 1
-
-        def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-            levels = sigma.to(x.device).expand(len(x))
-            return edm.expert(model.experts, float(sigma))(x, levels, labels=one_hot, **inputs)
-
-        return denoise
+        """Make the denoiser of the networks that draw instants under a label, as `denoisers` does."""
+        return self.denoisers.of(self.model, label, **inputs)
 
 
 def get(

@@ -118,9 +118,9 @@ class Video(States):
                 def under(name: str | None, without: torch.Tensor | None) -> edm.Denoise:
                     frames = known if without is None else known.masked_fill(without, 0)
                     inputs = {"condition": told_frames(frames, there, told), **batch.calendar()}
-                    return emulator.denoise_alone(batch.model, name, **inputs)
+                    return emulator.denoisers.alone(batch.model, name, **inputs)
 
-                denoise = emulator.without_gaps(emulator.lending(label, under), label)
+                denoise = emulator.denoisers.lent(label, under)
                 state = batch.put(latents).double() * sigmas[0]
                 solved = batch.back(edm.SOLVERS[self.sampler.solver](denoise, state, sigmas))
         drawn = ((solved - shift) / scale).swapaxes(1, 2)
