@@ -14,7 +14,7 @@ from tests import bottles, evaluation_data
 from xr_cbottle import cli
 from xr_cbottle.bottle.bottle import open_bottle
 from xr_cbottle.cube.sources import DrawnInstants
-from xr_cbottle.evaluation import document, gallery, label_comparison, relation_targets
+from xr_cbottle.evaluation import document, gallery, label_comparison, relation_targets, report
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.reference import is_stored, open_stored
 from xr_cbottle.evaluation.sampling import Drawing
@@ -216,6 +216,33 @@ def test_a_report_is_there_whole_or_not_at_all(run, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_files_of_a_report_take_their_places_together(tmp_path):
+    (tmp_path / "a.json").write_text("old")
+    (tmp_path / "b.html").mkdir()  # which no file can take the place of
+    with pytest.raises(OSError, match=r"b\.html"):
+        report.write_together(tmp_path, {"a.json": "new", "b.html": "new"})
+    with pytest.raises(TypeError):
+        report.write_together(tmp_path, {"a.json": "new", "c.html": None})
+    assert (tmp_path / "a.json").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.html"]
+    report.write_together(tmp_path / "out", {"c.html": "new", "a.json": "new"})
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "c.html"]
+
+
+def test_two_references_of_one_label_are_refused(folder, tmp_path):
+    data = str(folder / "sim_1981.nc")
+    with pytest.raises(ValueError, match="two references of the label 'a': give all of its files as one"):
+        report.evaluate(str(folder / "small.cbottle"), {"": [data], "a": [data]}, tmp_path)
+
+
+def test_times_of_stored_data_may_be_asked_for_in_any_order_and_twice(folder):
+    both = open_stored([str(folder / "sim_1980.nc"), str(folder / "sim_1981.nc")])
+    whole, asked = both.read(Quantity("tas")), [1464, 3, 1463, 2, 1463, 5]
+    found = both.read(Quantity("tas"), asked)
+    np.testing.assert_array_equal(found["time"], whole["time"][asked])
+    np.testing.assert_array_equal(found, whole[asked])
+
+
 def test_stored_data_are_read_as_they_are_meant(folder, tmp_path):
     when = evaluation_data.times("1981-01-01", 4)
     made = evaluation_data.dataset(("tas", "ta"), when, 3, seed=3)
@@ -343,7 +370,8 @@ def test_help_tells_what_it_does(run):
     ("value", "digits", "text"),
     [
         (288.1234, 5, "288.12"), (0.0, 3, "0.000"), (-2.5, 3, "\u22122.50"), (1.5e-7, 3, "1.50e\u22127"),
-        (101325.4, 5, "101,325"), (0.0123, 3, "0.0123"), (None, 3, ""),
+        (101325.4, 5, "101,325"), (0.0123, 3, "0.0123"), (None, 3, ""), (99.6, 3, "99.6"), (9.51, 3, "9.51"),
+        (-99.96, 3, "\u2212100.0"),
     ],
 )  # fmt: skip
 def test_numbers_have_few_digits(value, digits, text):

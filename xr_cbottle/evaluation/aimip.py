@@ -21,7 +21,8 @@ class AimipMeasure:
     name, definition
         What it is, and how it is measured here.
     keys
-        Beginnings, or ends that begin with ``*``, of the keys of its figures.
+        Of its figures: beginnings of them; the whole key, if ``$`` follows; or ``*`` and the end of one that begins
+        with ``n.``.
     """
 
     name: str

@@ -10,6 +10,7 @@ from string import Template
 
 from xr_cbottle.evaluation.gallery import Picture
 from xr_cbottle.evaluation.pictures import Look
+from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.row import LOOSE, TARGETS, ReportTarget, Row, counted
 
 _SIGN = {"met": "✓", "missed": "✗", "not evaluated": "–"}
@@ -165,7 +166,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return ""
     if value and not 1e-3 <= abs(value) < 1e6:
         return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e").replace("-", "\u2212")
-    before = len(f"{abs(value):.0f}") if abs(value) >= 1 else 0
+    before = len(str(int(abs(value)))) if abs(value) >= 1 else 0
     decimals = max(0, digits - before) if abs(value) >= 0.1 or not value else digits + 1
     return f"{value:,.{decimals}f}".replace("-", "\u2212")
 
@@ -272,13 +273,7 @@ def _shown(row: Row, units: str) -> tuple[float, str]:
     """Factor and unit in which a figure is shown: those of the pictures where it is in the quantity's own unit."""
     name = row.quantity.split()[0]
     look = Look.of(name)
-    return (look.factor, look.units) if units and look.factor != 1 and units == _own(name) else (1.0, units)
-
-
-def _own(name: str) -> str:
-    from xr_cbottle.evaluation.quantity import Quantity
-
-    return Quantity(name).units
+    return (look.factor, look.units) if units and look.factor != 1 and units == Quantity(name).units else (1.0, units)
 
 
 def _bounds(lower: float | None, upper: float | None, factor: float) -> str:

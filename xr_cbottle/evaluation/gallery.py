@@ -46,15 +46,12 @@ class Picture:
         Where it belongs, what it is, and how to read it.
     png
         The picture.
-    wide
-        Whether it holds several maps beside each other, too small to read on a narrow page.
     """
 
     chapter: str
     title: str
     sentence: str
     png: bytes
-    wide: bool = True
 
 
 def of_label(comparison: Comparison, names: tuple[str, str], coast: npt.ArrayLike | None) -> Iterator[Picture]:

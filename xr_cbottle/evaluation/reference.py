@@ -81,7 +81,7 @@ class StoredFile:
         return VARIABLES[name].units
 
     def read(self, quantity: Quantity, positions: npt.NDArray[np.int64], zoom: int) -> npt.NDArray[np.float32]:
-        """(position, cell NEST) of a quantity at some of its times, in our unit where it has one."""
+        """(position, cell NEST) of a quantity at some of its times, each once, in our unit where it has one."""
         whole, sign = self.fields[quantity.name]
         field = whole.at_level(quantity.pressure)
         assert field is not None  # it is one of `quantities`
@@ -153,13 +153,14 @@ class StoredReference:
         return self.parts[0].units(quantity.name)
 
     def read(self, quantity: Quantity, positions: npt.ArrayLike | None = None) -> xr.DataArray:
-        """A quantity at some times, or all.
+        """A quantity at some times, in any order, or at all.
 
         Returns
         -------
         (time, cell), float32, with the attributes that the variable has in a bottle's data set.
         """
-        wanted = np.arange(len(self.times)) if positions is None else np.asarray(positions)
+        asked = np.arange(len(self.times)) if positions is None else np.asarray(positions)
+        wanted, back = np.unique(asked, return_inverse=True)
         values, offset = [], 0
         for part in self.parts:
             inside = wanted[(wanted >= offset) & (wanted < offset + len(part.times))] - offset
@@ -169,10 +170,12 @@ class StoredReference:
         attrs = dict(self.parts[0].fields[quantity.name][0].array.attrs)
         if quantity.name in VARIABLES:
             attrs |= VARIABLES[quantity.name].attrs
-        coords: dict[str, object] = {"time": self.times[wanted].astype("datetime64[ns]")}
+        coords: dict[str, object] = {"time": self.times[asked].astype("datetime64[ns]")}
         if quantity.pressure is not None:
             coords["pressure"] = quantity.pressure
-        return xr.DataArray(np.concatenate(values), coords, ("time", "cell"), quantity.name, attrs)
+        found = np.concatenate(values)
+        found = found if np.array_equal(asked, wanted) else found[back]
+        return xr.DataArray(found, coords, ("time", "cell"), quantity.name, attrs)
 
     def land(self) -> npt.NDArray[np.bool_] | None:
         """(cell,) True over land: of its land fraction, or where its SST has no value; None if it has neither."""

@@ -114,7 +114,7 @@ def portrait(truth: xr.Dataset, ways: Mapping[str, xr.Dataset], native: int) -> 
     (degree), mean over times and members; ``quantile`` (level), of all values; ``std``, of all values; ``fine_std``,
     of what is left without the means over coarse cells; ``rmse``, of a member; ``crps``, fair for members and
     the mean absolute error of a way that has none, NaN for one member; ``coarse_error``, RMS difference of the means
-    over coarse cells from those of the truth.
+    over coarse cells from those of the truth; ``coarse_std``, of these.
 
     Raises
     ------

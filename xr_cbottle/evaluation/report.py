@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xr_cbottle.bottle.archive import replacing
 from xr_cbottle.evaluation import response_targets
 from xr_cbottle.evaluation.climate_run import climate_runs
 from xr_cbottle.evaluation.label_comparison import compare
@@ -110,13 +112,16 @@ def evaluate(
     found = Evaluation(name, bottle, settings, compared, differences, means, rows)
     minutes = (time.monotonic() - begin) / 60
     text, figures = page(found, minutes), plain_figures(found)
-    out.mkdir(parents=True, exist_ok=True)
-    beside = {out / "figures.json": json.dumps(figures, indent=1, allow_nan=False) + "\n", out / "index.html": text}
-    for path, content in beside.items():
-        path.with_name(path.name + ".part").write_text(content, encoding="utf-8")
-    for path in beside:
-        os.replace(path.with_name(path.name + ".part"), path)
+    write_together(out, {"figures.json": json.dumps(figures, indent=1, allow_nan=False) + "\n", "index.html": text})
     return Report(out / "index.html", tuple(rows))
+
+
+def write_together(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files of some texts, by their names: none of them takes its place before all are written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        for name, text in texts.items():
+            stack.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
 
 
 def _sides(
@@ -167,6 +172,8 @@ def _sides(
         if label and label not in manifest.labels:
             has = f"the labels {', '.join(manifest.labels)}" if manifest.labels else "no labels"
             raise ValueError(f"{manifest.name} has no label {label!r}: it has {has}")
+        if known in [one.label for one in sides]:
+            raise ValueError(f"there are two references of the label {known!r}: give all of its files as one")
         other = more[label].at(zoom) if label in more else None
         asked = tuple(replace(run, stored=run.stored.at(zoom)) for run in runs.get(label, ()))
         sides.append(Sides(known, data[label].at(zoom), other, drawing, asked))

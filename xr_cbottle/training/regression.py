@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xr_cbottle.bottle.climate_response import Response
+from xr_cbottle.bottle.climate_response import Response, projected
 from xr_cbottle.bottle.climatology import departure
 from xr_cbottle.bottle.harmonics import Fit
 from xr_cbottle.training.gathered import Gathered
@@ -72,8 +72,6 @@ class Predicting:
 
     def __call__(self, part: Gathered, times: Array) -> Array:
         """(n, predictor) of instants of a run."""
-        from xr_cbottle.bottle.climate_response import projected
-
         assert part.climate is not None
         anomaly = departure(part.climate.sst.at(times), times, self.mean_year)
         return np.concatenate([projected(anomaly, self.patterns), part.climate.told(times)], 1)

@@ -136,9 +136,22 @@ def _draw(bottle: Bottle, labels: Sequence[str], instants: int, folder: Path, pr
                     bar.update(len(block))
                 np.save(folder / f"{i}_times.npy", times)
                 with preparation.written(folder / f"{i}.npy") as partial:
-                    np.save(partial, np.concatenate([np.load(path) for path in paths]))
+                    _join(paths, partial)
                 for path in paths:
                     path.unlink()
+
+
+def _join(paths: Sequence[Path], out: Path) -> None:
+    """Write the arrays of some files as one, of which no more than one is in memory at a time."""
+    count = sum(len(np.load(path, mmap_mode="r")) for path in paths)
+    first = np.load(paths[0], mmap_mode="r")
+    whole = np.lib.format.open_memmap(out, "w+", first.dtype, (count, *first.shape[1:]))
+    at = 0
+    for path in paths:
+        block = np.load(path)
+        whole[at : at + len(block)] = block
+        at += len(block)
+    whole.flush()
 
 
 def _states(emulator: Emulator, label: str, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float16]:

@@ -105,7 +105,8 @@ def prepare(
         If a pattern matches no file.
     """
     folder = preparation.once(prepared_folder(config, folder), lambda made: _prepare(config, made, progress, processes))
-    known = dict(np.load(folder / "statistics.npz"))
+    with np.load(folder / "statistics.npz") as statistics:
+        known = dict(statistics)
     large = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("fine", "local", "overview")}
     return PatchData(config=config, **known, **large)
 
