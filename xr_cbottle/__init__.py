@@ -21,7 +21,7 @@ _HOMES = {
     "continue_from": "xr_cbottle.cube.continuation",
     "downscale": "xr_cbottle.cube.downscaling",
     "infill": "xr_cbottle.cube.own_data",
-    "log_likelihood": "xr_cbottle.cube.own_data",
+    "log_likelihood": "xr_cbottle.cube.likelihoods",
     "probability": "xr_cbottle.cube.odds",
     "sensitivity": "xr_cbottle.cube.sensitivities",
     "to_latlon": "xr_cbottle.fields.onto_latlon",
@@ -51,8 +51,9 @@ if TYPE_CHECKING:
     from xr_cbottle.cube.continuation import continue_from
     from xr_cbottle.cube.cube import Cube
     from xr_cbottle.cube.downscaling import downscale
+    from xr_cbottle.cube.likelihoods import log_likelihood
     from xr_cbottle.cube.odds import probability
-    from xr_cbottle.cube.own_data import infill, log_likelihood, translate
+    from xr_cbottle.cube.own_data import infill, translate
     from xr_cbottle.cube.sensitivities import sensitivity
     from xr_cbottle.draw import events
     from xr_cbottle.draw.emulator import Emulator
