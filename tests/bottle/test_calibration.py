@@ -115,6 +115,10 @@ def test_only_matched_channels_are_mapped():
     [
         ({"gain": np.ones((2, 3))}, "a calibration needs gain of"),
         ({"matched": np.array([3])}, "a calibration needs gain of"),
+        (
+            {"matched": np.array([2, 2]), **{name: np.arange(12.0).reshape(2, 2, 3) for name in ("drawn", "known")}},
+            "different numbers of matched channels",
+        ),
         ({"drawn": np.zeros((2, 1, 1)), "known": np.zeros((2, 1, 1))}, "two knots or more"),
         ({"gain": np.full((2, 3, 4), np.nan)}, "gains must be finite and positive"),
         ({"gain": np.zeros((2, 3, 4))}, "gains must be finite and positive"),

@@ -76,11 +76,12 @@ class Calibration:
             or self.drawn.shape[:2] != (labels, len(self.matched))
             or (len(self.matched) > 0 and self.drawn.shape[2] < 2)
             or not np.isin(self.matched, np.arange(channels)).all()
+            or len(np.unique(self.matched)) < len(self.matched)
         )
         if wrong:
             raise ValueError(
-                "a calibration needs gain of (label, channel, degree), numbers of matched channels, and drawn and "
-                "known of (label, matched, knot) with two knots or more"
+                "a calibration needs gain of (label, channel, degree), different numbers of matched channels, and "
+                "drawn and known of (label, matched, knot) with two knots or more"
             )
         if self.rest is not None and self.rest.shape != (labels, channels):
             raise ValueError("a calibration's rest must be of (label, channel)")
