@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from xr_cbottle.network import multidiffusion  # noqa: E402
 from xr_cbottle.network.edm import Denoiser, heun  # noqa: E402
 from xr_cbottle.training import loop  # noqa: E402
 from xr_cbottle.training.patchwise import patch_config as configs  # noqa: E402
+from xr_cbottle.training.patchwise import patch_data  # noqa: E402
 from xr_cbottle.training.patchwise.denoising import conditioned  # noqa: E402
 from xr_cbottle.training.patchwise.part_packing import pack_part  # noqa: E402
 
@@ -87,6 +89,22 @@ def test_what_is_prepared(whole, folder):
     np.testing.assert_allclose(data.overview[3], multidiffusion.overview(coarse, 2, 8), atol=1e-5)
     residual = np.array(data.fine[~held_out] - data.local[~held_out], np.float64)
     np.testing.assert_allclose(data.detail, np.sqrt((residual**2).mean((0, 1))) / 0.5, rtol=1e-4)
+
+
+def test_what_a_killed_process_has_left_is_in_nobodys_way(values, whole, tmp_path):
+    config = dataclasses.replace(configs.parse(values).superres, cache=None)
+    made = patch_data.prepared_folder(config, tmp_path)
+    raw = made.with_name(f"{made.name}.partial") / f"{config.sources[0].label}.raw"
+    raw.mkdir(parents=True)
+    (raw / "000000.1.partial.npy").write_bytes(b"half")
+    assert patch_data.prepare(config, tmp_path, progress=False).digest == whole.data.digest
+    assert not list(made.glob("*.raw"))
+    (made / "done").unlink()
+    made.rename(raw.parent)
+    raw.mkdir()
+    np.savez(raw / "000000.npz")  # of a block whose values were removed just before the process was killed
+    assert patch_data.prepare(config, tmp_path, progress=False).digest == whole.data.digest
+    assert not list(made.glob("*.raw"))
 
 
 def test_a_batch_depends_on_the_number_of_images_alone(whole):

@@ -166,7 +166,7 @@ def _sides(
     if not 0 <= zoom <= manifest.zoom:
         raise ValueError(f"zoom is {zoom}: {manifest.name} has zooms 0 to {manifest.zoom}")
     drawing = Drawing(bottle, settings.drawn or out / "drawn", zoom, keywords, settings.progress)
-    sides = []
+    sides: list[Sides] = []
     for label in references:
         known = label or manifest.default_label or ""
         if label and label not in manifest.labels:

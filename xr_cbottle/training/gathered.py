@@ -184,12 +184,6 @@ class Gathered:
         skipped = None if self.skipped is None else self.skipped_of(number)
         return dataclasses.replace(self, held=(block,), skipped=skipped)
 
-    def remove(self) -> None:
-        """Remove the files."""
-        for block in self.held:
-            for ending in (".npy", ".npz"):
-                block.path.with_suffix(ending).unlink(missing_ok=True)
-
 
 def gather(
     source: SourceConfig,

@@ -9,6 +9,7 @@ float32: the differences between neighbouring cells are small beside the fields.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,10 @@ _NOT_OF_DATA = ("cache", "overlap", "residual", "conserve", "offset")
 
 
 def _prepare(config: PatchDataConfig, folder: Path, progress: bool, processes: int) -> None:
+    """Fill a folder: ``statistics.npz`` is written last, and what was read is removed after that."""
+    if (folder / "statistics.npz").exists():
+        _clear(config, folder)
+        return
     parts = [
         gather(source, config.channels, config.zoom, folder, progress=progress, processes=processes)
         for source in config.sources
@@ -151,17 +156,22 @@ def _prepare(config: PatchDataConfig, folder: Path, progress: bool, processes: i
     detail = np.sqrt(square.mean(0)) / SIGMA_DATA
     for array in (fine, local, overview):
         array.flush()
-    np.savez(
-        folder / "statistics.npz",
-        times=np.concatenate([part.times for part in parts]),
-        source=np.repeat(np.arange(len(parts)), [len(part.times) for part in parts]),
-        validation=validation, center=center, scale=scale, detail=detail,
-        mean=(mean / detail).T.astype(np.float32),
-        spread=(np.sqrt(np.maximum(square - mean**2, 0)) / detail).T.astype(np.float32),
-    )  # fmt: skip
-    for part in parts:
-        part.remove()
-        (folder / f"{part.name}.raw").rmdir()
+    with preparation.written(folder / "statistics.npz") as path:
+        np.savez(
+            path,
+            times=np.concatenate([part.times for part in parts]),
+            source=np.repeat(np.arange(len(parts)), [len(part.times) for part in parts]),
+            validation=validation, center=center, scale=scale, detail=detail,
+            mean=(mean / detail).T.astype(np.float32),
+            spread=(np.sqrt(np.maximum(square - mean**2, 0)) / detail).T.astype(np.float32),
+        )  # fmt: skip
+    _clear(config, folder)
+
+
+def _clear(config: PatchDataConfig, folder: Path) -> None:
+    """Remove what is not needed any more, and what a process that was killed has left there."""
+    for source in config.sources:
+        shutil.rmtree(folder / f"{source.label}.raw", ignore_errors=True)
 
 
 def _moments(parts: Sequence[Gathered], progress: bool) -> tuple[Array, Array]:
