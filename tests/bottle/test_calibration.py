@@ -43,6 +43,13 @@ def test_without_a_gain_of_the_rest_it_is_left_alone():
     assert not np.array_equal(bare.amplified(x, 0), calibration().amplified(x, 0))
 
 
+def test_each_label_has_its_own_gain_of_the_rest():
+    same = calibration(gain=np.ones((2, 3, DEGREES)))
+    for label in range(2):
+        np.testing.assert_array_equal(same.rest_of(label), same.rest[label])
+    assert not np.array_equal(same.amplified(fields(6, 1, 3), 0), same.amplified(fields(6, 1, 3), 1))
+
+
 def test_what_is_amplified_does_not_depend_on_what_it_is_amplified_with():
     known, x = calibration(), fields(1, 5, 3)
     whole = known.amplified(x, 1)

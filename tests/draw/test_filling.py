@@ -58,5 +58,8 @@ def test_what_is_known_says_what_the_network_drew_whatever_calibration_does(tmp_
     assert 0 < there.sum() < 192
     right = standardised.given(x)[0, 0][there]
     np.testing.assert_allclose(right, x[0, 0][there], atol=1e-3)
+    state, known_cells = emulator.known_part(values, "a", TIMES[:1])
+    assert (state[~known_cells] == 0).all()
+    assert (state[known_cells] != 0).all()
     wrong = standardised.given(np.zeros_like(x))[0, 0][there]
     assert np.abs(wrong - x[0, 0][there]).max() > 0.1

@@ -86,6 +86,10 @@ def test_power_is_that_of_healpy(way):
     np.testing.assert_allclose(power(x, DEGREES), expected, rtol=1e-9)
 
 
+def test_cells_resolve_degrees_to_twice_their_nside():
+    assert [spherical_harmonics.resolved(12 * nside**2) for nside in (1, 4, 16)] == [3, 9, 33]
+
+
 def test_large_grids_keep_no_matrix():
     assert spherical_harmonics._fits(healpix.n_cells(4), 33)
     assert not spherical_harmonics._fits(healpix.n_cells(5), 65)

@@ -18,6 +18,7 @@ from xr_cbottle.bottle.calibration import Calibration  # noqa: E402
 from xr_cbottle.bottle.coherence import Coherence  # noqa: E402
 from xr_cbottle.bottle.records import BoundSpec, BridgeSpec, ConditionSpec, PartSpec  # noqa: E402
 from xr_cbottle.bottle.repacking import repack  # noqa: E402
+from xr_cbottle.draw.emulator import Emulator  # noqa: E402
 from xr_cbottle.network.edm import Denoiser  # noqa: E402
 from xr_cbottle.training import config as configs  # noqa: E402
 from xr_cbottle.training import estimate, known_climatology, loop, replay  # noqa: E402
@@ -257,6 +258,8 @@ def test_instants_are_drawn_once_and_go_on_where_they_were(folder, bottle, tmp_p
     found = replay.replayed(old, ("a", "c"), 6, tmp_path, progress=False)
     assert len(calls) == 7  # three of each label, and the one that died
     assert [one.label for one in found] == ["a", "c"]
+    for one in found:
+        np.testing.assert_array_equal(one.values, states(Emulator(old.bottle), one.label, one.times))
     again = replay.replayed(old, ("a", "c"), 6, tmp_path / "other", progress=False)
     assert all(np.array_equal(one.values, two.values) for one, two in zip(found, again, strict=True))
     assert len(calls) == 13
