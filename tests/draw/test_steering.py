@@ -211,3 +211,10 @@ def test_odds_are_of_the_cells_that_have_a_value(gappy: Emulator) -> None:
     )
     np.testing.assert_allclose(one.mean_weight, two.mean_weight)
     np.testing.assert_array_equal(one.steered, two.steered)
+    (lon, lat), drawn = healpix.lonlat(2), gappy.draw(TIMES[0], label="a").values[0, 0]
+    box = (lon >= 30) & (lon <= 90) & (np.abs(lat) <= 60)
+    means = drawn[box & (lon <= 45)].mean(), drawn[box].mean()
+    assert abs(means[0] - means[1]) > 0.1  # the gaps have values without a meaning
+    between = events.box("ta", 30, 90, -60, 60, above=float(np.mean(means)), pressure=85000)
+    found = probability(Guide(between, 1e-3), gappy.bottle, TIMES[0], samples=1, label="a")
+    assert found.steered.values.tolist() == [float(means[0] > means[1])]
