@@ -237,6 +237,19 @@ def test_wind_is_interpolated_as_healpy_does_and_drawn(fresh, bottle):
     assert not fresh.page.locator("#overlay").is_visible()
 
 
+def test_a_slow_machine_has_fewer_particles(fresh):
+    fresh.page.locator("#wind").select_option("ua:85000")
+    fresh.settled()
+    fewer = "async () => { for (let i = 0; i < 400 && globe.wind.share > 0.7; i++) await globe.still(); "
+    processor = fresh.context.new_cdp_session(fresh.page)
+    try:
+        processor.send("Emulation.setCPUThrottlingRate", {"rate": 50})
+        assert fresh.page.evaluate(fewer + "return globe.wind.share; }") <= 0.7
+    finally:
+        processor.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+        processor.detach()
+
+
 def test_who_wants_no_motion_gets_arrows(browser, server):
     with Tab(browser, server.url, f"{START}&wind=ua:85000&as=particles", reduced_motion="reduce") as tab:
         tab.globe("still()")

@@ -13,7 +13,8 @@
 //   tiles(panel = 0)  {zoom, tileZoom, tiles: {number: values}} of the finer zoom that are here, or null
 //   values(panel = 0) the values of the globe that a panel shows
 //   point             {times, values} of the chosen place, by panel, member and time; read() resolves when all are there
-//   wind              {frames, busy, rate} of the particles: frames drawn, milliseconds spent, frames a second
+//   wind              {frames, busy, rate, share} of the particles: frames drawn, milliseconds spent, frames a second,
+//                     share of them that there is
 //   contours(panel = 0)  {levels, points}: levels in the shown unit, and [lon, lat] of points of the contours
 //   windAt(lon, lat, panel = 0)    eastward and northward wind as it is drawn
 //   link(), play(), pause(), take(what, frames), styles, maps, table(name)
@@ -80,8 +81,8 @@ function hook(app: App): unknown {
       return { times: [...app.point.times], values: app.point.values, read: () => app.point.idle() };
     },
     get wind() {
-      const { frames, busy, rate } = app.wind!;
-      return { frames, busy, rate };
+      const { frames, busy, rate, share } = app.wind!;
+      return { frames, busy, rate, share };
     },
     styles: STYLES,
     maps: COLOUR_MAPS,

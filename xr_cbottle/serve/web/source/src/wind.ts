@@ -24,6 +24,9 @@ const PACE = 4; // pixels a second for each metre a second
 const LIFE = 2.5; // seconds, about
 const AREA = 420; // square pixels for each particle
 const MOST = 3000;
+const [SLOW, FAST] = [33, 50]; // frames a second below which there are fewer particles, and above which there are more
+const LEAST = 0.1; // share of them that there is on the slowest machine
+const COUNTED = 15; // frames after which this is looked at
 const SPACING = 34; // pixels between arrows
 const LONGEST = 28; // pixels, of an arrow
 const DEGREE = Math.PI / 180;
@@ -32,7 +35,11 @@ export class Wind {
   /** Frames of particles drawn, and milliseconds spent on them, since they were last begun. */
   frames = 0;
   busy = 0;
+  /** Share of the particles that are moved and drawn: fewer where the machine is slow. */
+  share = 1;
   #began = 0;
+  #counted = 0;
+  #lasted = 0;
   #context: CanvasRenderingContext2D;
   #vectors: (Vectors | null)[] = [];
   #style: "particles" | "arrows" = "particles";
@@ -99,6 +106,7 @@ export class Wind {
     const started = performance.now();
     const passed = Math.min(0.1, Math.max(0, (now - this.#before) / 1000));
     this.#before = now;
+    this.#adapt(passed);
     const context = this.#context;
     const { clientWidth, clientHeight } = this.scene.canvas;
     context.globalCompositeOperation = "destination-in"; // what was drawn fades
@@ -107,7 +115,8 @@ export class Wind {
     context.globalCompositeOperation = "source-over";
     const path = new Path2D();
     this.#particles.forEach((particles, panel) => {
-      for (const particle of particles) this.#move(particle, panel, passed, path);
+      const count = Math.ceil(this.share * particles.length);
+      for (let i = 0; i < count; i++) this.#move(particles[i], panel, passed, path);
     });
     context.lineWidth = 2.4;
     context.strokeStyle = "rgba(255, 255, 255, 0.35)";
@@ -118,6 +127,16 @@ export class Wind {
     this.frames++;
     this.busy += performance.now() - started;
     this.#next = requestAnimationFrame((next) => this.#step(next));
+  }
+
+  /** As many particles as the machine draws often enough a second. */
+  #adapt(passed: number): void {
+    this.#lasted += passed;
+    if (++this.#counted < COUNTED) return;
+    const rate = this.#counted / this.#lasted;
+    [this.#counted, this.#lasted] = [0, 0];
+    if (rate < SLOW) this.share = Math.max(LEAST, this.share * Math.max(0.5, rate / 40));
+    else if (rate > FAST) this.share = Math.min(1, this.share * 1.1);
   }
 
   #move(particle: Particle, panel: number, passed: number, path: Path2D): void {
