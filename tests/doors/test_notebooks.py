@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -82,6 +83,7 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
         },
         "10_the_diurnal_cycle": {"DAYS": 2, "CACHE_DIR": cache},
         "11_ensembles_on_the_globe": {"PORT": 0, "MEMBERS": 4, "CACHE_DIR": cache},
+        "12_stored_or_drawn": {"SIMULATION": str(folder / "simulation.nc"), "HOURS": 378, "CACHE_DIR": cache},
     }  # fmt: skip
 
 
@@ -123,8 +125,18 @@ def run(path: Path, folder: Path, kernel: str, bottle: str):
         ds = xr.open_dataset(folder / bottle / "gcm.cbottle", engine="cbottle", time=YEAR, seed=seed, label=label)
         ds = ds[["tas", "pr", "rlut", "psl", "ua"]]
         ds.load().to_zarr(store, zarr_format=2, consolidated=True)
+    if "SIMULATION" in parameters:
+        write_summer(folder / bottle / "gcm.cbottle", parameters["SIMULATION"])
     after = AFTER.format(root=str(ROOT), check=f"check_{path.stem[3:]}")
     return execute_notebooks.execute(path, place, kernel, parameters, BEFORE, after)
+
+
+def write_summer(bottle: Path, path: str) -> None:
+    """A stand-in for a year of JCM: what notebook 12 reads, of another ensemble, and without a variable ``crs``."""
+    times = pd.date_range("1990-06-01T06", "1990-08-31T18", freq="378h")
+    ds = xr.open_dataset(bottle, engine="cbottle", time=times, seed=9, label="jcm")
+    ds = ds[["tas", "pr", "psl", "rlut", "ua", "zg"]].sel(pressure=[25000, 50000])
+    ds.drop_vars(["crs", "cell", "cell_ids"], errors="ignore").load().to_netcdf(path)
 
 
 @pytest.mark.slow
@@ -156,7 +168,7 @@ def test_what_is_kept_is_fit_to_be_seen(name):
 
 
 def test_all_of_them_are_small():
-    assert len(NOTEBOOKS) == len(settings(Path())) == 11
+    assert len(NOTEBOOKS) == len(settings(Path())) == 12
     assert sum(path.stat().st_size for path in NOTEBOOKS) < execute_notebooks.LIMITS["all"]
 
 
@@ -401,3 +413,19 @@ def check_ensembles_on_the_globe(nb: SimpleNamespace) -> None:
     assert nb.fields["probability"].attrs == {"units": "%"}  # it is no pressure, and is not drawn as one
     assert nb.same == {0: True, 1: True}
     assert nb.server.returncode is not None
+
+
+def check_stored_or_drawn(nb: SimpleNamespace) -> None:
+    assert list(nb.kept) == ["bottle", "drawn_before", "simulation"]
+    drawn = nb.kept["bottle"]
+    assert drawn.sizes == {"time": len(nb.TIMES), "pressure": 2, "cell": 3072}
+    for name in ("drawn_before", "simulation"):
+        other = nb.kept[name]
+        assert other.sizes == drawn.sizes
+        for variable in nb.VARIABLES:
+            assert other[variable].attrs["units"] == drawn[variable].attrs["units"]
+            assert (other[variable].values != drawn[variable].values).mean() > 0.5, variable  # of another seed
+    assert nb.equal == dict.fromkeys(nb.VARIABLES, True)
+    # All three are of one climate, of which chance takes one ring of twenty; few instants make it more.
+    assert max(share for of_one in nb.beyond.values() for share in of_one.values()) < 40, nb.beyond
+    assert max(abs(value) for row in nb.rows.values() for name, value in row.items() if "," in name) < 5, nb.rows
