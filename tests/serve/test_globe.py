@@ -67,6 +67,7 @@ def test_europe_at_zoom_5_is_the_engine_s(browser, gcm):
     with Tab(browser, gcm.url, "#variable=tas&time=1990-07-15T06:00&at=18,52,11") as tab:
         page = tab.page
         assert tab.globe("tiles()") is None
+        assert "Weather lasts" in tab.text("#note")  # gcm was fitted for it
         offered = page.locator("#zoom option").all_inner_texts()
         assert offered[0] == "5 (204 km)"
         assert offered[0] in page.locator(".card").inner_text()  # the card and the list agree

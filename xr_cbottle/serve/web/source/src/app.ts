@@ -383,7 +383,7 @@ export class App {
 
   #showControls(): void {
     this.#controls.show(this.view, this.bottle, this.frames[0] && ownStyle(this.frames[0]));
-    noteOn(this.view.method);
+    noteOn(this.view, this.bottle);
     if (this.#axis) this.#showSnippets();
   }
 

@@ -26,6 +26,7 @@ export interface Probe {
 const NOTES = {
   inst: "Each instant is an independent draw for its hour, season and sea. Playing shows possible states one after the other; they do not follow from each other.",
   mean: "Each value is a mean of independent draws over the step before its time. Neighbouring values do not share any weather.",
+  lasts: "Weather lasts from one time to the next, but has no dynamics: storms grow and fade by chance.",
 };
 
 /** What fields have at a place, in tiles where they are here. */
@@ -95,8 +96,9 @@ export function legend(view: View, contours: Picture["contours"]): string {
 }
 
 /** What neighbouring times have to do with each other. */
-export function noteOn(method: string): void {
-  byId("note").textContent = method === "mean" ? NOTES.mean : NOTES.inst;
+export function noteOn({ method, settings }: View, bottle: BottleFacts): void {
+  const coherence = settings.coherence ?? bottle.settings?.find(({ name }) => name === "coherence")?.default ?? "none";
+  byId("note").textContent = coherence !== "none" ? NOTES.lasts : method === "mean" ? NOTES.mean : NOTES.inst;
 }
 
 /** Value, place and cell under the pointer. */
