@@ -24,7 +24,7 @@ if tags.has("brief"):  # noqa: F821  # tests, of what people wrote: to show the 
     extensions.remove("sphinx.ext.viewcode")
 root_doc = "docs/index"
 include_patterns = ["docs/**", "examples/**", "*.md"]
-exclude_patterns = ["**/node_modules", "README.md", "**/.ipynb_checkpoints"]
+exclude_patterns = ["**/node_modules", "README.md", "**/.ipynb_checkpoints", "examples/simulations/sim"]
 suppress_warnings = ["myst.header"]  # pages of examples begin where they like
 
 myst_enable_extensions = ["colon_fence"]

@@ -241,10 +241,10 @@ def test_wind_is_interpolated_as_healpy_does_and_drawn(fresh, bottle):
 def test_a_slow_machine_has_fewer_particles(fresh):
     fresh.page.locator("#wind").select_option("ua:85000")
     fresh.settled()
-    fewer = "async () => { for (let i = 0; i < 400 && globe.wind.share > 0.7; i++) await globe.still(); "
+    fewer = "async () => { for (let i = 0; i < 60 && globe.wind.share > 0.7; i++) await globe.still(); "
     processor = fresh.context.new_cdp_session(fresh.page)
     try:
-        processor.send("Emulation.setCPUThrottlingRate", {"rate": 50})
+        processor.send("Emulation.setCPUThrottlingRate", {"rate": 15})
         assert fresh.page.evaluate(fewer + "return globe.wind.share; }") <= 0.7
     finally:
         processor.send("Emulation.setCPUThrottlingRate", {"rate": 1})
