@@ -15,7 +15,7 @@ import numpy as np
 from xr_cbottle.base.plain_text import shown
 from xr_cbottle.bottle.limits import NUM_STEPS
 from xr_cbottle.bottle.sampler import first_not_descending
-from xr_cbottle.draw.defaults import FROM_STATES, LATENTS
+from xr_cbottle.draw.defaults import FROM_STATES, INDEPENDENT, LATENTS
 
 MOST_MEMORY = 366 * 86400
 """Seconds that noise may last: what lasts longer than a year is a matter of the sea."""
@@ -129,7 +129,7 @@ def coherence(name: str, value: Any) -> str | int | None:
 
     None is the bottle's own: see `xr_cbottle.cube.spec.settled_coherence`.
     """
-    if value is None or (isinstance(value, str) and value in ("none", LATENTS, *FROM_STATES)):
+    if value is None or (isinstance(value, str) and value in (INDEPENDENT, LATENTS, *FROM_STATES)):
         return value
     seconds = _duration(value)
     if not MOST_MEMORY >= seconds >= 1 or seconds % 1:

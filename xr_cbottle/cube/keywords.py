@@ -148,13 +148,13 @@ class Keywords(TypedDict, total=False):
             None, "data set",
             "How instants follow each other in time: ``none``, ``latents``, ``bridge``, ``video`` or a duration. By "
             "default it is ``latents`` if the bottle was fitted for it (``gcm``), else ``none``. With ``none`` each "
-            "instant is an independent draw. With ``latents`` weather lasts and travels as in the simulations. With "
-            "``bridge`` a network draws the weather between states "
-            "some days apart, if the bottle has one. With ``video`` a network draws windows of several frames, each "
-            "going on from the one before, if the bottle has one (``icon``); there are times every frame then. With a "
-            "duration (``2D``) weather stays in its place and fades: its correlation falls to 1/e in that time. The "
-            "statistics of single instants are the same with all of them; those of ``bridge`` and ``video`` are as "
-            "good as the training of their networks.",
+            "instant is an independent draw. With ``latents`` weather lasts and travels, as was measured in the "
+            "simulations. With ``bridge`` a network draws the weather between states some days apart, if the bottle "
+            "has one. With ``video`` a network draws windows of several frames, each going on from the one before, if "
+            "the bottle has one (``icon``); there are times every frame then. With a duration (``2D``) weather stays "
+            "in its place and fades: its correlation falls to 1/e in that time. The statistics of single instants are "
+            "the same with all of them; those of ``bridge`` and ``video`` are as good as the training of their "
+            "networks.",
             "the bottle's", checks.coherence, **_WORD, metavar="none|latents|bridge|video|DURATION",
         ),
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from xr_cbottle.base.plain_text import shown
 from xr_cbottle.bottle.records import BridgeSpec
 from xr_cbottle.cube.checks import is_integer
 from xr_cbottle.cube.climate import AskedClimate
-from xr_cbottle.draw.defaults import BRIDGE, LATENTS, VIDEO, default_batch_size
+from xr_cbottle.draw.defaults import BRIDGE, INDEPENDENT, LATENTS, VIDEO, default_batch_size, usual_coherence
 from xr_cbottle.draw.fine import Fine, finest_zoom, make_fine
 from xr_cbottle.grid import time_axis
 from xr_cbottle.grid.time_axis import TimeAxis
@@ -178,7 +178,7 @@ def make_spec(
     sst = asked.sst
     zoom = _zoom(manifest, keywords["zoom"])
     guide = keywords["guide"]
-    if guide is not None and keywords["coherence"] not in (None, "none"):
+    if guide is not None and keywords["coherence"] not in (None, INDEPENDENT):
         raise ValueError("guide is for independent instants, which have weights: leave coherence out")
     if guide is not None and keywords["time_method"] != "inst":
         raise ValueError("guide is for instants, which have weights: leave time_method out, and take weighted means")
@@ -264,15 +264,12 @@ _NETWORKS = {
 
 
 def settled_coherence(manifest: Manifest, keywords: Mapping[str, Any]) -> int | str:
-    """The coherence of a data set of draws: what is asked for, else the best of which instants are no worse for it.
+    """The coherence of a data set of draws: what is asked for, else the bottle's own.
 
-    The law of an instant of ``latents`` is that of an independent draw. Instants with a guide have weights, for which
-    they must be independent.
+    Instants with a guide have weights, for which they must be independent.
     """
     asked: int | str | None = keywords["coherence"]
-    if asked is not None:
-        return asked
-    return LATENTS if manifest.coherence is not None and keywords["guide"] is None else "none"
+    return usual_coherence(manifest.coherence is not None and keywords["guide"] is None) if asked is None else asked
 
 
 def _coherence(manifest: Manifest, coherence: int | str | None) -> int | str | None:
@@ -281,7 +278,7 @@ def _coherence(manifest: Manifest, coherence: int | str | None) -> int | str | N
             f"coherence is 'latents': {manifest.name} does not carry how its weather lasts and travels, choose none or "
             "a duration such as '2D', or a bottle that was given it by xr-cbottle train --coherence"
         )
-    return None if coherence == "none" else coherence
+    return None if coherence == INDEPENDENT else coherence
 
 
 def _zoom(manifest: Manifest, zoom: Any) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 """Precisions in which a network may run; the state of the ODE is float64 in any case."""
 
+INDEPENDENT = "none"
+"""The coherence of instants that are independent draws, as a keyword has it."""
 LATENTS = "latents"
 """The coherence that a bottle carries, as a keyword has it."""
 BRIDGE = "bridge"
@@ -13,6 +15,11 @@ VIDEO = "video"
 """The coherence of instants that are frames of windows which a video network draws at once, as a keyword has it."""
 FROM_STATES = (BRIDGE, VIDEO)
 """The coherences of instants that are drawn from others."""
+
+
+def usual_coherence(fitted: bool) -> str:
+    """Coherence when nobody says, of a bottle that was fitted for `LATENTS` or was not: no instant is worse for it."""
+    return LATENTS if fitted else INDEPENDENT
 
 
 def default_batch_size(zoom: int) -> int:

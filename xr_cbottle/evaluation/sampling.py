@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xr_cbottle.cube import writer
+from xr_cbottle.draw.defaults import INDEPENDENT
 from xr_cbottle.evaluation.quantity import Quantity
 from xr_cbottle.evaluation.reference import StoredReference, open_stored
 from xr_cbottle.fields import channels
@@ -128,7 +129,7 @@ class Drawing:
             # What is written to a store need not stay in memory.
             return Cube(
                 self.bottle, zoom=self.zoom, time=times, label=label, max_instants=sys.maxsize, cache_size=0,
-                progress=False, **{"coherence": "none", **self.keywords, **climate},
+                progress=False, **{"coherence": INDEPENDENT, **self.keywords, **climate},
             )  # fmt: skip
 
     def land(self) -> npt.NDArray[np.bool_] | None:

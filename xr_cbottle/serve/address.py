@@ -16,7 +16,7 @@ from typing import Any
 
 from xr_cbottle.base.plain_text import shown
 from xr_cbottle.cube.checks import MOST_MEMORY
-from xr_cbottle.draw.defaults import FROM_STATES, LATENTS
+from xr_cbottle.draw.defaults import FROM_STATES, INDEPENDENT, LATENTS
 from xr_cbottle.fields.series import PATHWAYS
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
 
@@ -101,7 +101,7 @@ class Address:
             )
         if self.co2 is not None and not (self.co2 in PATHWAYS or _CO2.fullmatch(self.co2)):
             raise ValueError(f"{_short(self.co2)} cannot be co2 in an address: write ppmv as 560, or an experiment")
-        if self.coherence not in (None, "none", LATENTS, *FROM_STATES):
+        if self.coherence not in (None, INDEPENDENT, LATENTS, *FROM_STATES):
             _check_memory(self.coherence)
         if self.members == (0,):  # as the cube has it
             object.__setattr__(self, "members", None)

@@ -16,7 +16,7 @@ from xr_cbottle.bottle import facts
 from xr_cbottle.bottle.bottle import Bottle, open_bottle
 from xr_cbottle.bottle.errors import BottleError
 from xr_cbottle.cube.cube import Cube
-from xr_cbottle.draw.defaults import FROM_STATES, LATENTS
+from xr_cbottle.draw.defaults import FROM_STATES, INDEPENDENT, LATENTS, usual_coherence
 from xr_cbottle.draw.fine import finest_zoom
 from xr_cbottle.fields.series import PATHWAYS
 from xr_cbottle.grid.time_axis import METHODS, format_period, parse_period
@@ -237,7 +237,7 @@ def _source(entry: dict[str, Any], url: str, dataset: str | None) -> dict[str, A
         dataset = "{{ time }}_{{ time_method }}_s{{ seed }}_m" + members + "_z{{ zoom }}"
         if "co2" in parameters:
             dataset += "{% if sst_offset %}_k{{ sst_offset }}{% endif %}{% if co2 %}_c{{ co2 }}{% endif %}"
-        usual = _usual_coherence(entry["coherence"])
+        usual = usual_coherence(LATENTS in entry["coherence"])
         dataset += "{% if coherence != '" + usual + "' %}_w{{ coherence }}{% endif %}"
         if "label" in parameters:
             default = json.dumps(entry["default_label"])
@@ -259,19 +259,14 @@ def _source(entry: dict[str, Any], url: str, dataset: str | None) -> dict[str, A
     }
 
 
-def _usual_coherence(known: Sequence[str]) -> str:
-    """What an address without the letter w means: see `xr_cbottle.cube.spec.settled_coherence`."""
-    return LATENTS if LATENTS in known else "none"
-
-
 def _coherence(known: Sequence[str]) -> dict[str, Any]:
     """How the page asks for coherence: `xr_cbottle.serve.address` has it behind the letter w."""
     return {
         "name": "coherence",
         "code": "w",
         "title": "In time",
-        "default": _usual_coherence(known),
-        "allowed": [*(how for how in known if how in ("none", LATENTS, *FROM_STATES)), "P1D", "P2D", "P5D"],
+        "default": usual_coherence(LATENTS in known),
+        "allowed": [*(how for how in known if how in (INDEPENDENT, LATENTS, *FROM_STATES)), "P1D", "P2D", "P5D"],
         "pattern": "P(?=.)([0-9]{1,3}D)?(T(?=.)([0-9]{1,2}H)?([0-9]{1,2}M)?)?",
         "hint": "none (independent instants), latents, bridge or video (as the bottle carries it), or how long weather "
         "lasts, e.g. P2D",
@@ -295,7 +290,7 @@ def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
         "coherence": choice(
             "str",
             "how instants follow each other: none, latents, bridge, video or P2D",
-            _usual_coherence(entry["coherence"]),
+            usual_coherence(LATENTS in entry["coherence"]),
         ),
     }
     if "co2" in entry["forcings"]:
