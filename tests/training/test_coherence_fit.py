@@ -171,7 +171,8 @@ def test_a_bottle_is_given_it_by_the_command_line(configuration, tmp_path, capsy
     assert [part.sha256 for part in after.manifest.parts] == [part.sha256 for part in before.manifest.parts]
     assert after.manifest.climatology == before.manifest.climatology
     assert "coherence.nc" in after.manifest.trained_on
-    independent = [xr.open_dataset(p, engine="cbottle", coherence="none").tas.isel(time=[5, 6]).values for p in (into, out)]
+    opened = (xr.open_dataset(path, engine="cbottle", coherence="none") for path in (into, out))
+    independent = [ds.tas.isel(time=[5, 6]).values for ds in opened]
     np.testing.assert_array_equal(*independent)
     lasting = xr.open_dataset(out, engine="cbottle", coherence="latents").tas.isel(time=[5, 6]).values
     assert np.isfinite(lasting).all()

@@ -3,7 +3,7 @@
 HDF5, which netCDF-4 is, can point out of a file: to raw bytes of any other (external storage), to variables of others
 (virtual data sets), to objects of others (links). Its variables can be declared larger than all memory, and unpack to
 more than they declare. None of this is of use in a bottle, and all of it is refused here, through h5py's low-level
-functions, which open nothing that is only pointed to. netCDF-3 holds plain arrays: its header must fit its size.
+functions, which open nothing that is only pointed to. netCDF-3 is looked at by `xr_cbottle.bottle.classic_netcdf`.
 """
 
 from __future__ import annotations
@@ -12,27 +12,25 @@ import contextlib
 import io
 import math
 import os
-import struct
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from xr_cbottle.base.plain_text import one_line
-from xr_cbottle.bottle import limits, trial
+from xr_cbottle.bottle import classic_netcdf, limits, trial
 from xr_cbottle.bottle.errors import BottleError
 
 if TYPE_CHECKING:
     import h5py
     import xarray as xr
 
-HDF5, CLASSIC = b"\x89HDF\r\n\x1a\n", (b"CDF\x01", b"CDF\x02", b"CDF\x05")
+HDF5 = b"\x89HDF\r\n\x1a\n"
 #: Numbers of the filters that netCDF-4 has always had: deflate, shuffle, fletcher32.
 _DEFLATE, _FILTERS = 1, {1, 2, 3}
 #: Deflate packs no better than 1:1032; what cannot unpack to more than this needs no trial.
 _DEFLATE_RATIO, _TRIED_FROM = 1032, 64 << 20
 _TRIED = f"{__name__}:read_through"
 _ONLY_A_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
-_CLASSIC_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
 
 
 def check(file: BinaryIO, what: str, *, trusted: bool = False) -> None:
@@ -57,7 +55,7 @@ def check(file: BinaryIO, what: str, *, trusted: bool = False) -> None:
     file.seek(0)
     start = file.read(8)
     file.seek(0)
-    if start != HDF5 and start[:4] not in CLASSIC:
+    if start != HDF5 and start[:4] not in classic_netcdf.STARTS:
         raise BottleError(f"{what} is not netCDF; get it again")
     with readable(what):
         if start == HDF5:
@@ -65,7 +63,7 @@ def check(file: BinaryIO, what: str, *, trusted: bool = False) -> None:
                 trial.hold(_TRIED, file, what)
             _check_hdf5(file, size, what)
         else:
-            _check_classic(file, size, what)
+            classic_netcdf.check(file, size, what)
     file.seek(0)
 
 
@@ -95,7 +93,7 @@ def open_checked(
     import xarray as xr
 
     check(file, what, trusted=trusted)
-    classic = file.read(4) in CLASSIC
+    classic = file.read(4) in classic_netcdf.STARTS
     file.seek(0)
     # An engine is always named: xarray would ask all that are installed, ours too, which draws what it opens.
     with readable(what):
@@ -328,78 +326,3 @@ def _tells_dimensions(attribute: h5py.h5a.AttrID, kind: h5py.h5t.TypeID) -> bool
         return False
     members = [kind.get_member_type(i) for i in range(kind.get_nmembers())]
     return len(members) == 2 and members[0].equal(h5py.h5t.STD_REF_OBJ) and members[1].get_class() == h5py.h5t.INTEGER
-
-
-# netCDF-3 -----------------------------------------------------------------------------------------------------------
-
-
-def _check_classic(file: BinaryIO, size: int, what: str) -> None:
-    """Check that the variables of a netCDF-3 file lie in it."""
-    if size > limits.CLASSIC_BYTES:
-        raise BottleError(f"{what}: {size} bytes of netCDF-3 are too many, as it is read whole; write it as netCDF-4")
-    header = _Header(file.read(min(size, limits.JSON_BYTES)), what)
-    lengths, variables = header.read()
-    total = 0
-    for name, dims, itemsize, begin in variables:
-        shape = [lengths[dim] if lengths[dim] else header.records for dim in dims]
-        declared = math.prod(shape) * itemsize
-        total += declared
-        if begin + (0 if dims and not lengths[dims[0]] else declared) > size or total > size:
-            raise BottleError(f"{what}: {one_line(name, 80)} declares more values than the file holds; get it again")
-
-
-class _Header:
-    """The header of a netCDF-3 file, read by its format's grammar (Unidata's "NetCDF File Format Specifications")."""
-
-    def __init__(self, text: bytes, what: str) -> None:
-        self.text, self.what, self.at = text, what, 4
-        self.wide, self.far = text[3] == 5, text[3] != 1
-        self.records = self.number()
-
-    def read(self) -> tuple[list[int], list[tuple[str, list[int], int, int]]]:
-        """Lengths of the dimensions, 0 for that of records, and (name, dimensions, bytes, offset) of variables."""
-        lengths = [(self.name(), self.number())[1] for _ in self.listed()]
-        self.skip_attributes()
-        variables = []
-        for _ in self.listed():
-            name, rank = self.name(), self.number()
-            if rank > limits.NETCDF_RANK:
-                raise BottleError(f"{self.what}: {one_line(name, 80)} has {rank} dimensions; at most 8 are read")
-            dims = [self.number() for _ in range(rank)]
-            self.skip_attributes()
-            itemsize = _CLASSIC_SIZES[self.unpack(">i")]
-            self.number()
-            variables.append((name, dims, itemsize, self.unpack(">q" if self.far else ">i")))
-        return lengths, variables
-
-    def unpack(self, form: str) -> int:
-        (value,) = struct.unpack_from(form, self.text, self.at)
-        self.at += struct.calcsize(form)
-        return int(value)
-
-    def number(self) -> int:
-        """A length: never below 0, which in a stream stands for one that is not known yet."""
-        value = self.unpack(">q" if self.wide else ">i")
-        if value < 0:
-            raise BottleError(f"{self.what} is damaged or was not written to its end; get it again")
-        return value
-
-    def listed(self) -> Iterator[int]:
-        """Places of a list of dimensions, attributes or variables."""
-        self.unpack(">i")
-        count = self.number()
-        if count > limits.NETCDF_OBJECTS:
-            raise BottleError(f"{self.what}: a list of {count} is too long; at most {limits.NETCDF_OBJECTS} are read")
-        return iter(range(count))
-
-    def name(self) -> str:
-        length = self.number()
-        name = self.text[self.at : self.at + length]
-        self.at += -(-length // 4) * 4
-        return name.decode("utf-8", "replace")
-
-    def skip_attributes(self) -> None:
-        for _ in self.listed():
-            self.name()
-            length = _CLASSIC_SIZES[self.unpack(">i")] * self.number()
-            self.at += -(-length // 4) * 4
